@@ -1,0 +1,4 @@
+package policy
+
+// goldenCase is one case of golden.yaml.
+type goldenCase struct{}

@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a bundle.
+type Problem struct {
+	File string
+	Line int // from 1; 0 = the file as a whole
+	Text string
+}
+
+// String prints "file:line: what is wrong".
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+}
+
+// Problems is the error of Compile: everything that is wrong, by file and line.
+type Problems []Problem
+
+// Error prints one problem a line.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxProblems bounds a report: behind the first hundred an operator reads nothing new.
+const maxProblems = 100
+
+// report gathers problems.
+type report struct{ problems Problems }
+
+func (r *report) add(file string, line int, format string, args ...any) {
+	r.problems = append(r.problems, Problem{file, line, fmt.Sprintf(format, args...)})
+}
+
+// err returns the sorted, deduplicated problems, or nil.
+func (r *report) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	problems := slices.Compact(r.problems)
+	if len(problems) > maxProblems {
+		more := len(problems) - maxProblems
+		problems = append(problems[:maxProblems:maxProblems], Problem{"(bundle)", 0, fmt.Sprintf("%d more problems", more)})
+	}
+	return problems
+}
