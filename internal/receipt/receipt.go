@@ -1,0 +1,204 @@
+// Package receipt lays out the slip that a till prints on 58 mm paper: 32 half-width columns, Chinese characters taking
+// two.
+//
+// It does not print, knows no message format and decides no amount. Card numbers and serial numbers are masked here, at
+// the last step, so that a caller cannot put one on paper in clear by mistake.
+//
+// The contract: every line of the text is at most Columns wide as Width counts, ends with one newline, and holds no
+// control character; a text too long for its line goes on in the next one, never cut off. Amounts are fen.
+package receipt
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"huanxin/internal/money"
+)
+
+// Columns is the width of 58 mm paper in half-width characters (12 dots each of 384).
+const Columns = 32
+
+// shanghai is the zone of every time on a slip.
+var shanghai = time.FixedZone("+08:00", 8*3600)
+
+// Kind is what a slip is about.
+type Kind uint8
+
+const (
+	// SubsidisedSale is a charged sale on a hold.
+	SubsidisedSale Kind = iota + 1
+	// OrdinarySale is a charged sale without subsidy.
+	OrdinarySale
+	// Reversal says that a sale was taken back.
+	Reversal
+	// Refusal says why a subsidy or a sale was refused. Nothing was charged.
+	Refusal
+)
+
+// Slip is what a receipt says. Empty fields leave their line out.
+type Slip struct {
+	Kind     Kind
+	Merchant string // name
+	DE42     string // merchant number
+	Terminal string // DE41
+	Operator string
+	Batch    uint32 // DE60.2
+	STAN     uint32 // DE11
+	RRN      string // DE37
+	Approval string // DE38
+	Card     string // number in clear or masked; printed 6+4
+	QR       bool   // Card is a payment code
+	At       time.Time
+
+	Product string
+	Serial  string // in clear or masked; printed masked
+	Hold    uint64
+
+	Price   money.Amount // 商品成交价: after all discounts, before the subsidy
+	Subsidy money.Amount // 国家补贴
+	Paid    money.Amount // 实付金额: what the payer is charged, or given back by a reversal
+
+	Response string   // DE39
+	Reasons  []string // Chinese texts of a refusal
+}
+
+// AppendText appends the slip to dst.
+func (s *Slip) AppendText(dst []byte) []byte {
+	l := layout{dst: dst}
+	l.rule('=')
+	l.centre("焕新补贴 签购单")
+	l.centre(s.title())
+	l.rule('-')
+	s.party(&l)
+	s.transaction(&l)
+	s.goods(&l)
+	s.amounts(&l)
+	s.remarks(&l)
+	l.rule('=')
+	return l.dst
+}
+
+func (s *Slip) title() string {
+	switch s.Kind {
+	case SubsidisedSale:
+		return "消费（国家补贴）"
+	case OrdinarySale:
+		return "消费"
+	case Reversal:
+		return "冲正"
+	}
+	return "交易未成功"
+}
+
+func (s *Slip) party(l *layout) {
+	l.pair("商户名称", s.Merchant)
+	l.pair("商户编号", s.DE42)
+	l.pair("终端编号", s.Terminal)
+	l.pair("操作员", s.Operator)
+}
+
+func (s *Slip) transaction(l *layout) {
+	label := "卡号"
+	if s.QR {
+		label = "付款码"
+	}
+	l.pair(label, MaskCard(s.Card))
+	if s.Batch != 0 {
+		l.pair("批次号", fmt.Sprintf("%06d", s.Batch))
+	}
+	if s.STAN != 0 {
+		l.pair("凭证号", fmt.Sprintf("%06d", s.STAN))
+	}
+	l.pair("授权码", s.Approval)
+	l.pair("参考号", s.RRN)
+	if !s.At.IsZero() {
+		l.pair("日期时间", s.At.In(shanghai).Format("2006/01/02 15:04:05"))
+	}
+}
+
+func (s *Slip) goods(l *layout) {
+	if s.Product == "" && s.Serial == "" && s.Hold == 0 {
+		return
+	}
+	l.rule('-')
+	l.pair("商品", s.Product)
+	l.pair("序列号", MaskSerial(s.Serial))
+	if s.Hold != 0 {
+		l.pair("补贴预占号", fmt.Sprintf("%012d", s.Hold))
+	}
+}
+
+func (s *Slip) amounts(l *layout) {
+	switch s.Kind {
+	case SubsidisedSale:
+		l.rule('-')
+		l.pair("商品成交价", Yuan(s.Price))
+		l.pair("国家补贴", Yuan(-s.Subsidy))
+		l.pair("实付金额", Yuan(s.Paid))
+	case OrdinarySale:
+		l.rule('-')
+		l.pair("实付金额", Yuan(s.Paid))
+	case Reversal:
+		l.rule('-')
+		l.pair("退回金额", Yuan(s.Paid))
+		if s.Subsidy != 0 {
+			l.pair("补贴已撤销", Yuan(s.Subsidy))
+		}
+	case Refusal:
+		if s.Price != 0 {
+			l.rule('-')
+			l.pair("商品成交价", Yuan(s.Price))
+		}
+	}
+}
+
+func (s *Slip) remarks(l *layout) {
+	switch s.Kind {
+	case Refusal:
+		l.rule('-')
+		l.pair("应答码", s.Response)
+		for _, reason := range s.Reasons {
+			l.text(reason)
+		}
+		l.text("未扣款")
+	case Reversal:
+		l.rule('-')
+		l.text("原交易已撤销，款项原路退回")
+	case SubsidisedSale:
+		l.rule('-')
+		l.text("国家补贴由商户先行垫付，退货时补贴不退现金")
+	}
+}
+
+// Yuan prints an amount as ￥1234.56, a negative one as -￥1234.56.
+func Yuan(a money.Amount) string {
+	sign := ""
+	magnitude := uint64(a)
+	if a < 0 {
+		sign, magnitude = "-", -magnitude
+	}
+	return fmt.Sprintf("%s￥%d.%02d", sign, magnitude/100, magnitude%100)
+}
+
+// MaskCard keeps the first 6 and last 4 characters of a card number or payment code; one that is too short to hide
+// anything between them is hidden as a whole. A number that is masked already stays as it is.
+func MaskCard(number string) string { return mask(number, 6, 4) }
+
+// MaskSerial keeps the first 4 and last 4 characters of a serial number or IMEI.
+func MaskSerial(serial string) string { return mask(serial, 4, 4) }
+
+// mask hides everything but the ends, at least four characters of it.
+func mask(text string, first, last int) string {
+	if text == "" {
+		return ""
+	}
+	runes := []rune(text)
+	if len(runes) < first+last+4 {
+		return strings.Repeat("*", len(runes))
+	}
+	for i := first; i < len(runes)-last; i++ {
+		runes[i] = '*'
+	}
+	return string(runes)
+}
