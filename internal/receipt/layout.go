@@ -54,7 +54,7 @@ func (l *layout) text(text string) {
 }
 
 // pair prints a label at the left and its value at the right edge; a value that does not fit beside its label follows
-// on lines of its own, right-aligned. An empty value prints nothing.
+// on a line of its own, still at the right, and one that needs several lines reads from the left. An empty value prints nothing.
 func (l *layout) pair(label, value string) {
 	value = clean(value)
 	if value == "" {
@@ -65,8 +65,12 @@ func (l *layout) pair(label, value string) {
 		return
 	}
 	l.line(label)
-	for _, part := range wrap(value, Columns) {
-		l.line(strings.Repeat(" ", Columns-Width(part)) + part)
+	parts := wrap(value, Columns)
+	if len(parts) == 1 {
+		parts[0] = strings.Repeat(" ", Columns-Width(value)) + value
+	}
+	for _, part := range parts {
+		l.line(part)
 	}
 }
 
