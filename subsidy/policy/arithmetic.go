@@ -101,7 +101,7 @@ func (r *Rule) component(kind string) *ComponentRule {
 }
 
 // apply computes the subsidy: rate on base, one rounding, then the caps of item, order and person in this order.
-func (r *Rule) apply(q *Request, d *Decision, payments money.Amount) {
+func (r *Rule) apply(q *Request, d *Decision, person *standing, payments money.Amount) {
 	d.Raw = d.Rate.band(d.Base).Of(d.Base, r.Rounding)
 	subsidy := d.Raw
 	if r.ItemCap > 0 && subsidy > r.ItemCap {
@@ -117,12 +117,12 @@ func (r *Rule) apply(q *Request, d *Decision, payments money.Amount) {
 			subsidy, d.Limited = left, LimitOrder
 		}
 	}
-	if left, capped := r.personLeft(q.Usage); capped {
-		if left <= 0 {
+	if len(r.PersonCaps) > 0 {
+		if person.left <= 0 {
 			return // judgePerson has named it
 		}
-		if subsidy > left {
-			subsidy, d.Limited = left, LimitPerson
+		if subsidy > person.left {
+			subsidy, d.Limited = person.left, LimitPerson
 		}
 	}
 	if subsidy < r.Minimum {

@@ -65,7 +65,8 @@ func (p *Programme) DecideClaim(r *ClaimRequest, d *ClaimDecision) {
 	}
 	d.Rule = rule
 	d.Refused = rule.judgeOpen(r.At, d.Refused)
-	d.Refused = rule.judgePerson(r.Usage, d.Refused)
+	person := p.stand(rule, r.Usage)
+	d.Refused = rule.judgePerson(&person, d.Refused)
 	c := &rule.Claim
 	if !c.Hours.hold(r.At) {
 		d.Refused = append(d.Refused, reason.ClaimClosed)
@@ -80,8 +81,10 @@ func (p *Programme) DecideClaim(r *ClaimRequest, d *ClaimDecision) {
 		d.Refused = append(d.Refused, reason.PersonNotEligible)
 	}
 	if p.Budget.ClaimReserves == ReserveCap {
-		left, _ := rule.personLeft(r.Usage)
-		d.Reserve = money.Min(rule.ItemCap, left)
+		d.Reserve = rule.ItemCap
+		if len(rule.PersonCaps) > 0 {
+			d.Reserve = money.Min(d.Reserve, person.left)
+		}
 	}
 	if len(d.Refused) > 0 {
 		d.Reserve = 0

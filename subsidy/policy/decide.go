@@ -33,7 +33,7 @@ type Request struct {
 
 // CategoryUse is what a person has used or holds of one category.
 type CategoryUse struct {
-	Category int // index in Programme.Categories
+	Category string // a category that the programme does not know counts for nothing
 	Items    int
 	Subsidy  money.Amount
 }
@@ -109,7 +109,8 @@ func (p *Programme) Decide(r *Request, d *Decision) {
 	if rule.OldItem.missing(r.OldItem) {
 		d.Refused = append(d.Refused, reason.OldItemMissing)
 	}
-	d.Refused = rule.judgePerson(r.Usage, d.Refused)
+	person := p.stand(rule, r.Usage)
+	d.Refused = rule.judgePerson(&person, d.Refused)
 	for i := range rule.Rates {
 		if rule.Rates[i].fits(r.Grade, r.Label, r.Attributes, r.OldItem) {
 			d.Rate = &rule.Rates[i]
@@ -121,7 +122,7 @@ func (p *Programme) Decide(r *Request, d *Decision) {
 	}
 	sums, ok := rule.addUp(r, d)
 	if ok && d.Rate != nil {
-		rule.apply(r, d, sums.payments)
+		rule.apply(r, d, &person, sums.payments)
 	}
 	if len(d.Refused) > 0 {
 		d.Subsidy, d.Payable = 0, r.Price
@@ -199,53 +200,68 @@ func (r *Rule) judgeOpen(at int64, refused []reason.Code) []reason.Code {
 	return refused
 }
 
-// judgePerson appends what the person's use so far rules out.
-func (r *Rule) judgePerson(usage []CategoryUse, refused []reason.Code) []reason.Code {
-	items := 0
-	var used Set
+// standing is what a person's use so far means for one rule.
+type standing struct {
+	items int          // counted by the quota
+	used  Set          // categories used at all
+	left  money.Amount // what the tightest cap per person leaves; meaningless without a cap
+}
+
+// stand adds up the person's use.
+func (p *Programme) stand(r *Rule, usage []CategoryUse) standing {
+	var s standing
 	for i := range usage {
 		u := &usage[i]
-		if u.Items <= 0 || u.Category < 0 || u.Category >= MaxCategories {
+		at, ok := p.categoryIndex[u.Category]
+		if !ok || u.Items <= 0 {
 			continue
 		}
-		used |= 1 << uint(u.Category)
-		if r.Quota.Over.Has(u.Category) {
-			items += u.Items
+		s.used |= 1 << uint(at)
+		if r.Quota.Over.Has(at) {
+			s.items += u.Items
 		}
 	}
-	if items >= r.Quota.Items {
+	if len(r.PersonCaps) == 0 {
+		return s
+	}
+	s.left = math.MaxInt64
+	for i := range r.PersonCaps {
+		s.left = min(s.left, p.leftOf(&r.PersonCaps[i], usage))
+	}
+	return s
+}
+
+// leftOf returns what one cap leaves, 0 at least.
+func (p *Programme) leftOf(c *PersonCap, usage []CategoryUse) money.Amount {
+	left := c.Amount
+	for i := range usage {
+		u := &usage[i]
+		if at, ok := p.categoryIndex[u.Category]; !ok || u.Subsidy <= 0 || !c.Over.Has(at) {
+			continue
+		}
+		if u.Subsidy >= left {
+			return 0
+		}
+		left -= u.Subsidy
+	}
+	return left
+}
+
+// judgePerson appends what the person's use so far rules out.
+func (r *Rule) judgePerson(s *standing, refused []reason.Code) []reason.Code {
+	if s.items >= r.Quota.Items {
 		refused = append(refused, reason.QuotaUsed)
 	}
 	for i := range r.Exclusions {
-		if used&r.Exclusions[i].Against != 0 {
+		if s.used&r.Exclusions[i].Against != 0 {
 			refused = append(refused, reason.ExclusionGroup)
 			break
 		}
 	}
-	if left, _ := r.personLeft(usage); left <= 0 {
+	if len(r.PersonCaps) > 0 && s.left <= 0 {
 		refused = append(refused, reason.PersonCapReached)
 	}
 	return refused
-}
-
-// personLeft returns what the tightest cap per person leaves.
-func (r *Rule) personLeft(usage []CategoryUse) (left money.Amount, capped bool) {
-	left = math.MaxInt64
-	for i := range r.PersonCaps {
-		c := &r.PersonCaps[i]
-		rest := c.Amount
-		for j := range usage {
-			if u := &usage[j]; u.Subsidy > 0 && u.Category >= 0 && u.Category < MaxCategories && c.Over.Has(u.Category) {
-				if u.Subsidy >= rest {
-					rest = 0
-					break
-				}
-				rest -= u.Subsidy
-			}
-		}
-		left, capped = min(left, rest), true
-	}
-	return left, capped
 }
 
 func (o *OldItemRule) missing(kind string) bool {
