@@ -1,0 +1,219 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// load writes text to a file and loads it with the given environment.
+func load(t *testing.T, text string, environ ...string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "huanxin.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	cfg, origin, err := Load(path, environ)
+	if err == nil {
+		require.Equal(t, path, origin)
+	}
+	return cfg, err
+}
+
+func TestManualStatesEveryDefault(t *testing.T) {
+	want := Defaults()
+	fromManual, err := load(t, string(Manual))
+	require.NoError(t, err)
+	require.Equal(t, want, *fromManual)
+
+	fromNothing, err := load(t, "")
+	require.NoError(t, err)
+	require.Equal(t, want, *fromNothing)
+}
+
+func TestManualHasEveryKeyOnce(t *testing.T) {
+	for _, key := range []string{"security", "frame-limit", "reversal-retry-max", "exchange-keep", "batch-events", "drain"} {
+		require.Contains(t, string(Manual), key+":")
+	}
+}
+
+func TestFileIsSearchedByFlagThenWorkingDirectoryThenBuiltIn(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, origin, err := Load("", nil)
+	require.NoError(t, err)
+	require.Equal(t, "built-in config/huanxin.yaml", origin)
+
+	require.NoError(t, os.Mkdir("config", 0o700))
+	require.NoError(t, os.WriteFile(DefaultFile, []byte("state: elsewhere\n"), 0o600))
+	cfg, origin, err := Load("", nil)
+	require.NoError(t, err)
+	require.Equal(t, DefaultFile, origin)
+	require.Equal(t, "elsewhere", cfg.State)
+
+	_, _, err = Load("missing.yaml", nil)
+	require.ErrorIs(t, err, ErrInvalid)
+	require.ErrorContains(t, err, "--config")
+}
+
+func TestNamedEntriesReplaceTheDefaultOnesAndKeepEntryDefaults(t *testing.T) {
+	cfg, err := load(t, "listeners:\n  street:\n    address: 127.0.0.1:9000\n    framing: raw2\n")
+	require.NoError(t, err)
+	want := DefaultListener()
+	want.Address, want.Framing = "127.0.0.1:9000", "raw2"
+	require.Equal(t, map[string]Listener{"street": want}, cfg.Listeners)
+	require.Contains(t, cfg.Hosts, "unionpay")
+}
+
+func TestEnvironmentOverridesTheFile(t *testing.T) {
+	cfg, err := load(t, "http:\n  address: 127.0.0.1:9999\n",
+		"HUANXIN_HTTP_ADDRESS=127.0.0.1:8181",
+		"HUANXIN_LISTENERS_CUP_ADDRESS=127.0.0.1:0",
+		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=3s",
+		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_DONE=00,25",
+		"HUANXIN_HOSTS_UNIONPAY_ACQUIRER=00048022",
+		"HUANXIN_JOURNAL_HIGH_WATER=75",
+		"HUANXIN_JOURNAL_LIMIT=1GiB",
+		"PATH=/bin")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:8181", cfg.HTTP.Address)
+	require.Equal(t, "127.0.0.1:0", cfg.Listeners["cup"].Address)
+	require.Equal(t, 3*time.Second, cfg.Hosts["unionpay"].Timeout)
+	require.Equal(t, []string{"00", "25"}, cfg.Hosts["unionpay"].Done)
+	require.Equal(t, "00048022", cfg.Hosts["unionpay"].Acquirer)
+	require.Equal(t, 75, cfg.Journal.HighWater)
+	require.Equal(t, Size(1<<30), cfg.Journal.Limit)
+}
+
+func TestRefusalNamesTheKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		text    string
+		environ []string
+		want    []string
+	}{
+		"unknown key":              {text: "http:\n  adress: 127.0.0.1:1\n", want: []string{"http.adress: unknown key"}},
+		"unknown section":          {text: "htpp:\n  address: 127.0.0.1:1\n", want: []string{"htpp.address: unknown key"}},
+		"unknown scalar":           {text: "speed: 1\n", want: []string{"speed: unknown key"}},
+		"unknown empty key":        {text: "http:\n  adress:\n", want: []string{"http.adress: unknown key"}},
+		"unknown key of an entry":  {text: "hosts:\n  unionpay:\n    address: 127.0.0.1:1\n    timeot: 3s\n", want: []string{"hosts.unionpay.timeot: unknown key"}},
+		"two unknown keys":         {text: "a: 1\nb: 2\n", want: []string{"a: unknown key", "b: unknown key"}},
+		"duplicate key":            {text: "state: a\nstate: b\n", want: []string{"state"}},
+		"not YAML":                 {text: "state: [\n", want: []string{"yaml"}},
+		"section is a value":       {text: "http: 8080\n", want: []string{"http"}},
+		"entries are a list":       {text: "listeners: [cup]\n", want: []string{"listeners"}},
+		"entry without settings":   {text: "listeners:\n  cup: 7001\n", want: []string{"listeners.cup"}},
+		"entry name":               {text: "listeners:\n  \"c p\":\n    address: 127.0.0.1:1\n", want: []string{"listeners.c p"}},
+		"number as duration":       {text: "snapshot:\n  every: 30\n", want: []string{"snapshot.every", "not a duration"}},
+		"text as duration":         {text: "snapshot:\n  every: soon\n", want: []string{"snapshot.every"}},
+		"number as size":           {text: "journal:\n  limit: 1000\n", want: []string{"journal.limit", "not a size"}},
+		"text as number":           {text: "engine:\n  queue: many\n", want: []string{"engine.queue"}},
+		"number as text":           {text: "state: 5\n", want: []string{"state"}},
+		"number as response code":  {text: "hosts:\n  unionpay:\n    address: 127.0.0.1:1\n    reversal-done: [00]\n", want: []string{"hosts.unionpay.reversal-done"}},
+		"unknown variable":         {environ: []string{"HUANXIN_HTTP_ADRESS=x"}, want: []string{"HUANXIN_HTTP_ADRESS: names no setting"}},
+		"variable with bad number": {environ: []string{"HUANXIN_ENGINE_QUEUE=12x"}, want: []string{"HUANXIN_ENGINE_QUEUE", "engine.queue"}},
+		"variable with bad size":   {environ: []string{"HUANXIN_JOURNAL_LIMIT=7"}, want: []string{"journal.limit"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, c.text, c.environ...)
+			require.ErrorIs(t, err, ErrInvalid)
+			for _, want := range c.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+}
+
+func TestCrossChecksNameTheKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		environ string
+		want    string
+	}{
+		"host time-out too near the terminal's": {"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=25001ms", "hosts.unionpay.timeout: "},
+		"listener beyond loopback":              {"HUANXIN_LISTENERS_NAC_ADDRESS=0.0.0.0:7002", "listeners.nac.address: "},
+		"HTTP beyond loopback":                  {"HUANXIN_HTTP_ADDRESS=:8080", "http.address: "},
+		"host beyond loopback":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESS=192.0.2.1:7101", "hosts.unionpay.address: "},
+		"same port twice":                       {"HUANXIN_HTTP_ADDRESS=127.0.0.1:7001", "http.address: port 7001 is taken by listeners.cup.address"},
+		"host is this process":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESS=127.0.0.1:7002", "hosts.unionpay.address: port 7002 is taken by listeners.nac.address"},
+		"port out of range":                     {"HUANXIN_HTTP_ADDRESS=127.0.0.1:70000", "http.address: "},
+		"no port":                               {"HUANXIN_HTTP_ADDRESS=127.0.0.1", "http.address: "},
+		"security":                              {"HUANXIN_SECURITY=none", "security: "},
+		"log level":                             {"HUANXIN_LOG_LEVEL=loud", "log.level: "},
+		"framing":                               {"HUANXIN_LISTENERS_CUP_FRAMING=cpu", "listeners.cup.framing: "},
+		"tpdu":                                  {"HUANXIN_LISTENERS_CUP_TPDU=turn", "listeners.cup.tpdu: "},
+		"certificate without key":               {"HUANXIN_LISTENERS_CUP_TLS_CERTIFICATE=a.pem", "listeners.cup.tls.certificate: "},
+		"zero queue":                            {"HUANXIN_ENGINE_QUEUE=0", "engine.queue: "},
+		"negative limit":                        {"HUANXIN_LISTENERS_CUP_CONNECTIONS=-1", "listeners.cup.connections: "},
+		"frame beyond its length":               {"HUANXIN_LISTENERS_CUP_FRAME_LIMIT=64KiB", "listeners.cup.frame-limit: "},
+		"route to nowhere":                      {"HUANXIN_ROUTES_QR=wallet", "routes.qr: "},
+		"code both done and retry":              {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY=00,91", "hosts.unionpay.reversal-retry: "},
+		"empty list":                            {"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=", "hosts.unionpay.match-key: "},
+		"header":                                {"HUANXIN_HOSTS_UNIONPAY_HEADER=60", "hosts.unionpay.header: "},
+		"back-off upside down":                  {"HUANXIN_DATABASE_RETRY_MAX=10ms", "database.retry-max: "},
+		"database URL":                          {"HUANXIN_DATABASE_URL=mysql://x", "database.url: "},
+		"binaries missing":                      {"HUANXIN_DATABASE_BINARIES=/nonexistent", "database.binaries: "},
+		"exchange memory too short":             {"HUANXIN_ENGINE_EXCHANGE_KEEP=47h", "engine.exchange-keep: "},
+		"high water":                            {"HUANXIN_JOURNAL_HIGH_WATER=100", "journal.high-water: "},
+		"no programme":                          {"HUANXIN_PROGRAMME=", "programme: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, "", c.environ)
+			require.ErrorIs(t, err, ErrInvalid)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestMissingCertificateIsRefusedWithItsKey(t *testing.T) {
+	_, err := load(t, "", "HUANXIN_LISTENERS_CUP_TLS_CERTIFICATE=a.pem", "HUANXIN_LISTENERS_CUP_TLS_KEY=b.pem")
+	require.ErrorContains(t, err, "listeners.cup.tls.certificate: ")
+	require.ErrorContains(t, err, "listeners.cup.tls.key: ")
+}
+
+func TestDatabasePasswordIsNotRepeated(t *testing.T) {
+	_, err := load(t, "", "HUANXIN_DATABASE_URL=mysql://user:hunter2@x/y")
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestHostTimeoutMayTouchTheMargin(t *testing.T) {
+	_, err := load(t, "", "HUANXIN_HOSTS_UNIONPAY_TIMEOUT=25s")
+	require.NoError(t, err)
+}
+
+func TestPathsLieBelowState(t *testing.T) {
+	cfg := Config{State: "var"}
+	require.Equal(t, filepath.Join("var", "token"), cfg.Path("token"))
+	require.Equal(t, "/etc/token", cfg.Path("/etc/token"))
+	require.Empty(t, cfg.Path(""))
+}
+
+func TestSizeReadsWhatItWrites(t *testing.T) {
+	for text, want := range map[string]Size{"0B": 0, "1B": 1, "64KiB": 65536, "1 MiB": 1 << 20, "3GiB": 3 << 30} {
+		got, err := ParseSize(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		again, err := ParseSize(got.String())
+		require.NoError(t, err)
+		require.Equal(t, want, again)
+	}
+	for _, text := range []string{"", "7", "KiB", "-1B", "1.5MiB", "9999999999GiB", "1KB"} {
+		_, err := ParseSize(text)
+		require.Error(t, err, text)
+	}
+}
+
+func FuzzParseSize(f *testing.F) {
+	f.Add("64KiB")
+	f.Add("8GiB")
+	f.Add("-1 B")
+	f.Fuzz(func(t *testing.T, text string) {
+		size, err := ParseSize(text)
+		if err != nil {
+			return
+		}
+		require.GreaterOrEqual(t, size, Size(0))
+		again, err := ParseSize(size.String())
+		require.NoError(t, err)
+		require.Equal(t, size, again)
+	})
+}
