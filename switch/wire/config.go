@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is how the connections of one listening port, or one host link, behave.
+type Config struct {
+	// Name labels metrics: the port's or link's configured name.
+	Name string
+	// Split finds frame boundaries; one of this package's framings.
+	Split Splitter
+	// MaxFrame is the largest frame in bytes, length header included. Default 4096, at most 65 537.
+	MaxFrame int
+	// MaxConns bounds open connections of a listener; the next one is closed at once and counted. Default 4096.
+	MaxConns int
+	// IdleTimeout closes a connection that has sent no frame for so long and is owed nothing. Default 5 min.
+	IdleTimeout time.Duration
+	// FrameTimeout is how long a frame may take from its first byte to its last, and a TLS handshake in all. Trickling
+	// bytes does not extend it. Default 10 s.
+	FrameTimeout time.Duration
+	// WriteTimeout is how long one write may take. Default 10 s.
+	WriteTimeout time.Duration
+	// LingerTimeout is how long a connection whose peer has half-closed, or that is being drained, waits for the
+	// answers it is owed. It must exceed the time in which every request is answered. Default 70 s.
+	LingerTimeout time.Duration
+	// MaxQueue bounds the bytes waiting to be written; a peer that lets more pile up is closed. As many again may be in
+	// the write under way. Default 256 KiB.
+	MaxQueue int
+	// TLS, when set, is spoken on every connection. See ServerTLS.
+	TLS *tls.Config
+	// Metrics counts what happens; one per process.
+	Metrics *Metrics
+}
+
+// ErrConfig is returned when a Config cannot work; the error wrapping it names the field.
+var ErrConfig = errors.New("wire configuration")
+
+// largestFrame is what a two-byte length header can announce.
+const largestFrame = 2 + 0xFFFF
+
+// withDefaults fills what is zero and checks the rest.
+func (c Config) withDefaults() (Config, error) {
+	setInt(&c.MaxFrame, 4096)
+	setInt(&c.MaxConns, 4096)
+	setInt(&c.MaxQueue, 256<<10)
+	setDuration(&c.IdleTimeout, 5*time.Minute)
+	setDuration(&c.FrameTimeout, 10*time.Second)
+	setDuration(&c.WriteTimeout, 10*time.Second)
+	setDuration(&c.LingerTimeout, 70*time.Second)
+	switch {
+	case c.Name == "":
+		return c, fmt.Errorf("%w: no Name", ErrConfig)
+	case c.Split == nil:
+		return c, fmt.Errorf("%w %s: no Split", ErrConfig, c.Name)
+	case c.Metrics == nil:
+		return c, fmt.Errorf("%w %s: no Metrics", ErrConfig, c.Name)
+	case c.MaxFrame < 32 || c.MaxFrame > largestFrame:
+		return c, fmt.Errorf("%w %s: MaxFrame %d, want 32 to %d", ErrConfig, c.Name, c.MaxFrame, largestFrame)
+	case c.MaxConns < 1:
+		return c, fmt.Errorf("%w %s: MaxConns %d, want 1 or more", ErrConfig, c.Name, c.MaxConns)
+	case c.MaxQueue < c.MaxFrame:
+		return c, fmt.Errorf("%w %s: MaxQueue %d is below MaxFrame %d", ErrConfig, c.Name, c.MaxQueue, c.MaxFrame)
+	case c.IdleTimeout < 0, c.FrameTimeout < 0, c.WriteTimeout < 0, c.LingerTimeout < 0:
+		return c, fmt.Errorf("%w %s: a time-out is negative", ErrConfig, c.Name)
+	}
+	return c, nil
+}
+
+func setInt(v *int, def int) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func setDuration(v *time.Duration, def time.Duration) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+// ServerTLS loads a certificate chain and its key (PEM) for a listening port: TLS 1.2 or later, Go's default suites.
+func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load TLS certificate %s: %w", certFile, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}

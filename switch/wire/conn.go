@@ -1,0 +1,424 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// ErrClosed is returned by Send and Answer when the connection has ended: the peer will not get the frame.
+var ErrClosed = errors.New("connection is closed")
+
+// ErrOverflow is returned by Send and Answer when the peer does not take its answers; the connection is closed.
+var ErrOverflow = errors.New("write queue is full")
+
+// ErrOversized is returned by a Splitter when a length header announces more than the maximum. Every other error of a
+// Splitter means garbage.
+var ErrOversized = errors.New("frame is larger than the maximum")
+
+// Splitter finds frame boundaries in a byte stream.
+type Splitter interface {
+	// Split returns the size of the frame that buf begins with, length header included, or 0 when buf is too short to
+	// tell. A frame larger than max is ErrOversized, told as soon as the header is complete; bytes that can begin no
+	// frame are any other error. The frame itself need not be in buf yet. It never keeps buf.
+	Split(buf []byte, max int) (size int, err error)
+}
+
+// Handler is what a connection serves. Calls for one connection come from one goroutine, in order.
+type Handler interface {
+	// Frame takes one whole frame, length header included. It is called in place by the read loop, so it must not
+	// block: while it runs this connection reads nothing. frame is wiped when it returns. false gives the connection
+	// up (CauseRefused): for frames that cannot be answered.
+	Frame(c *Conn, frame []byte) (keep bool)
+	// Closed is called once, last, whatever the cause.
+	Closed(c *Conn, cause Cause)
+}
+
+// Read buffers start small, for tens of thousands of quiet terminals, and grow under load up to bigBuffer or what
+// MaxFrame needs. A write buffer that once grew beyond bigBuffer is not kept.
+const (
+	smallBuffer = 1 << 10
+	bigBuffer   = 16 << 10
+)
+
+// Conn is one connection: a read loop that hands whole frames to its Handler, and a queue of frames to write. The
+// goroutine that calls Serve reads; a writer runs only while there is something to write, takes everything that has
+// queued up, and writes it at once, so that many small answers cost one system call.
+type Conn struct {
+	cfg *Config
+	m   *portMetrics
+	h   Handler
+	nc  net.Conn
+
+	// Data is the Handler's own, untouched here.
+	Data any
+
+	// Owned by the goroutine of Serve: in[start:end] is received and not yet handled.
+	in         []byte
+	start, end int
+	inFrame    bool      // in[start:end] is the beginning of a frame
+	frameEnds  time.Time // by when that frame must be complete
+
+	flush func() // c.write, bound once so that starting a writer allocates nothing
+
+	// mu guards what follows: frames come from any goroutine, the end of the connection from either side.
+	mu        sync.Mutex
+	out       []byte // queued
+	spare     []byte // the other write buffer, empty, or nil while it is being written
+	writing   bool   // a writer is running
+	owed      int    // answers expected
+	stopping  bool   // no frame is read any more; close when nothing is owed and all is written
+	closed    bool
+	cause     Cause
+	completed chan struct{} // closed when stopping is complete, or the connection closed
+	complete  bool
+}
+
+// New makes a connection over nc; cfg is checked. The caller runs Serve. It is how a host link, which dials by itself,
+// gets the same life cycle as an accepted terminal connection.
+func New(nc net.Conn, cfg Config, h Handler) (*Conn, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return newConn(nc, &cfg, cfg.Metrics.port(cfg.Name), h), nil
+}
+
+func newConn(nc net.Conn, cfg *Config, m *portMetrics, h Handler) *Conn {
+	c := &Conn{cfg: cfg, m: m, h: h, nc: nc, completed: make(chan struct{})}
+	c.flush = c.write
+	return c
+}
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Serve reads until the connection ends, waits for the answers still owed where the peer can still take them, closes,
+// and calls Handler.Closed. It returns the cause. Call it once.
+func (c *Conn) Serve() Cause {
+	c.m.opened.Inc()
+	c.m.open.Inc()
+	cause := c.handshake()
+	if cause == causeNone {
+		c.in = make([]byte, min(smallBuffer, c.bufferLimit()))
+		cause = c.read()
+	}
+	switch cause {
+	case CauseReset, CauseHandshake:
+		// Nobody is there to answer.
+	default:
+		cause = c.linger(cause)
+	}
+	c.finish(cause)
+	clear(c.in)
+	c.mu.Lock()
+	cause = c.cause
+	c.mu.Unlock()
+	c.m.open.Dec()
+	c.m.closes[cause].Inc()
+	c.h.Closed(c, cause)
+	return cause
+}
+
+func (c *Conn) handshake() Cause {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return causeNone
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.FrameTimeout)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return CauseHandshake
+	}
+	return causeNone
+}
+
+// read is the read loop: deadline, read, hand over every whole frame.
+func (c *Conn) read() Cause {
+	for {
+		c.makeRoom()
+		if stop := c.arm(); stop {
+			return CauseDrained
+		}
+		n, err := c.nc.Read(c.in[c.end:])
+		c.end += n
+		c.m.bytesIn.Add(float64(n))
+		if n > 0 {
+			if cause := c.handle(); cause != causeNone {
+				return cause
+			}
+		}
+		if err != nil {
+			if cause := c.readEnded(err); cause != causeNone {
+				return cause
+			}
+		}
+	}
+}
+
+// arm sets the deadline of the next read: the end of the frame under way, or of idleness. It reports that the
+// connection is being drained.
+func (c *Conn) arm() (stop bool) {
+	deadline := c.frameEnds
+	if !c.inFrame {
+		deadline = time.Now().Add(c.cfg.IdleTimeout)
+	}
+	// Under mu, so that the past deadline that Drain sets is never overwritten.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
+		return true
+	}
+	// A connection that cannot take a deadline fails its read or write too.
+	_ = c.nc.SetReadDeadline(deadline)
+	return false
+}
+
+// handle hands over the whole frames in the buffer and wipes them: they may have held a card number or a track.
+func (c *Conn) handle() Cause {
+	handled := 0
+	for c.start < c.end {
+		size, err := c.cfg.Split.Split(c.in[c.start:c.end], c.cfg.MaxFrame)
+		if errors.Is(err, ErrOversized) || err == nil && size > c.cfg.MaxFrame {
+			return CauseOversized
+		}
+		if err != nil || size < 0 {
+			return CauseGarbage
+		}
+		if size == 0 || size > c.end-c.start {
+			break
+		}
+		frame := c.in[c.start : c.start+size : c.start+size]
+		c.start += size
+		handled++
+		keep := c.h.Frame(c, frame)
+		clear(frame)
+		if !keep {
+			return CauseRefused
+		}
+	}
+	c.m.framesIn.Add(float64(handled))
+	if c.start == c.end {
+		c.start, c.end, c.inFrame = 0, 0, false
+		return causeNone
+	}
+	if handled > 0 || !c.inFrame {
+		c.inFrame, c.frameEnds = true, time.Now().Add(c.cfg.FrameTimeout)
+	}
+	return causeNone
+}
+
+// readEnded turns the error of a read into a cause, or into none when reading goes on.
+func (c *Conn) readEnded(err error) Cause {
+	switch {
+	case errors.Is(err, io.EOF) && c.start == c.end:
+		return CausePeer
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return CauseTruncated
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case c.stopping:
+			return CauseDrained
+		case c.inFrame:
+			return CauseSlow
+		case c.owed > 0:
+			return causeNone // the engine answers every request in bounded time
+		}
+		return CauseIdle
+	}
+	return CauseReset
+}
+
+func (c *Conn) bufferLimit() int { return max(bigBuffer, c.cfg.MaxFrame) }
+
+// makeRoom leaves at least one free byte behind end. There always is room: a frame above MaxFrame is refused at its
+// header, and a header is shorter than any buffer.
+func (c *Conn) makeRoom() {
+	if c.start > 0 && c.end == len(c.in) {
+		n := copy(c.in, c.in[c.start:c.end])
+		clear(c.in[n:c.end])
+		c.start, c.end = 0, n
+	}
+	if c.end < len(c.in) {
+		return
+	}
+	bigger := make([]byte, min(2*len(c.in), c.bufferLimit()))
+	copy(bigger, c.in[:c.end])
+	clear(c.in)
+	c.in = bigger
+}
+
+// Expect notes that an answer will come for the frame being handled, so that the connection is kept for it when the
+// peer half-closes or the process drains. Every Expect is followed by exactly one Answer or Forget.
+func (c *Conn) Expect() {
+	c.mu.Lock()
+	c.owed++
+	c.mu.Unlock()
+}
+
+// Answer sends the answer to an expected frame, or ErrClosed, ErrOverflow. It does not block and does not keep frame.
+func (c *Conn) Answer(frame []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed--
+	return c.enqueue(frame)
+}
+
+// Forget is Answer without one.
+func (c *Conn) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed--
+	c.checkComplete()
+}
+
+// Send queues a frame that answers nothing, or returns ErrClosed, ErrOverflow. It does not block and does not keep
+// frame. Frames leave in the order of the calls.
+func (c *Conn) Send(frame []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.enqueue(frame)
+}
+
+// enqueue is called with mu held.
+func (c *Conn) enqueue(frame []byte) error {
+	if c.closed {
+		return ErrClosed
+	}
+	if len(c.out)+len(frame) > c.cfg.MaxQueue {
+		c.close(CauseOverflow)
+		return ErrOverflow
+	}
+	c.out = append(c.out, frame...)
+	c.m.framesOut.Inc()
+	if !c.writing {
+		c.writing = true
+		go c.flush()
+	}
+	return nil
+}
+
+// write empties the queue, as much as there is with each write, and ends. At most one runs per connection.
+func (c *Conn) write() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.out) > 0 && !c.closed {
+		buf := c.out
+		c.out = c.spare[:0]
+		c.spare = nil
+		c.mu.Unlock()
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout))
+		n, err := c.nc.Write(buf)
+		c.m.bytesOut.Add(float64(n))
+		clear(buf) // towards a host it held a card number
+		c.mu.Lock()
+		if cap(buf) <= bigBuffer {
+			c.spare = buf[:0]
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.close(CauseStalled)
+		} else if err != nil {
+			c.close(CauseWrite)
+		}
+	}
+	c.writing = false
+	c.checkComplete()
+}
+
+// checkComplete is called with mu held when an answer was given or the writer ended.
+func (c *Conn) checkComplete() {
+	if c.stopping && !c.complete && c.owed <= 0 && !c.writing && len(c.out) == 0 {
+		c.complete = true
+		close(c.completed)
+	}
+}
+
+// linger waits until everything owed is answered and written, LingerTimeout has passed, or the connection is closed.
+// Nothing is read any more. It returns the cause to close with.
+func (c *Conn) linger(cause Cause) Cause {
+	c.mu.Lock()
+	c.stopping = true
+	c.checkComplete()
+	c.mu.Unlock()
+	timer := time.NewTimer(c.cfg.LingerTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.completed:
+	case <-timer.C:
+		return CauseUnanswered
+	}
+	c.farewell(cause)
+	return cause
+}
+
+// farewell ends a connection in order. TLS says goodbye, so that the peer can tell the end from a cut. And closing a
+// socket that still has unread requests would reset it, which may overtake the last answers: so a drained connection is
+// half-closed and what still comes is discarded until the peer closes too, for at most WriteTimeout. What is discarded
+// was never accepted: the terminal gets no answer and reverses.
+func (c *Conn) farewell(cause Cause) {
+	_, secure := c.nc.(*tls.Conn)
+	if !secure && cause != CauseDrained {
+		return
+	}
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	_ = c.nc.SetDeadline(time.Now().Add(c.cfg.WriteTimeout))
+	if !ok || half.CloseWrite() != nil || cause != CauseDrained {
+		return
+	}
+	for {
+		if _, err := c.nc.Read(c.in); err != nil {
+			return
+		}
+	}
+}
+
+func (c *Conn) finish(cause Cause) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.close(cause)
+}
+
+// close is called with mu held; the first cause stays.
+func (c *Conn) close(cause Cause) {
+	if c.closed {
+		return
+	}
+	clear(c.out)
+	c.closed, c.cause, c.out = true, cause, nil
+	// Below TLS: its own Close may wait for the peer, and whoever is here must not.
+	if t, ok := c.nc.(*tls.Conn); ok {
+		_ = t.NetConn().Close()
+	} else {
+		_ = c.nc.Close()
+	}
+	if !c.complete {
+		c.complete = true
+		close(c.completed)
+	}
+}
+
+// Close ends the connection at once; answers still queued are lost. Serve then returns.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.close(CauseClosed)
+}
+
+// Drain makes the connection stop reading, answer what it owes, and close. It does not wait: Serve returns when done.
+func (c *Conn) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.stopping {
+		return
+	}
+	c.stopping = true
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.checkComplete()
+}

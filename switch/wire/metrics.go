@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts what the connections of a process do. Make one per process and give it to every port and link.
+type Metrics struct {
+	open   *prometheus.GaugeVec
+	opened *prometheus.CounterVec
+	over   *prometheus.CounterVec
+	frames *prometheus.CounterVec
+	bytes  *prometheus.CounterVec
+	closes *prometheus.CounterVec
+}
+
+// NewMetrics registers the connection metrics. The one label besides direction and cause is the port's or link's name.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
+	port := []string{"port"}
+	m := &Metrics{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "huanxin_wire_connections", Help: "Connections open now."}, port),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_connections_total", Help: "Connections opened."}, port),
+		over: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_connections_refused_total",
+			Help: "Connections closed at once because the port had its maximum open."}, port),
+		frames: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_frames_total", Help: "Whole frames received and queued to send."},
+			[]string{"port", "direction"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_bytes_total", Help: "Bytes received and sent, TLS overhead excluded."},
+			[]string{"port", "direction"}),
+		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_closes_total", Help: "Connections ended, by cause."}, []string{"port", "cause"}),
+	}
+	for _, c := range []prometheus.Collector{m.open, m.opened, m.over, m.frames, m.bytes, m.closes} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("register wire metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// portMetrics are the counters of one port, resolved once: nothing on the hot path looks a label up.
+type portMetrics struct {
+	open              prometheus.Gauge
+	opened, over      prometheus.Counter
+	framesIn, bytesIn prometheus.Counter
+	framesOut         prometheus.Counter
+	bytesOut          prometheus.Counter
+	closes            [causeCount]prometheus.Counter
+}
+
+func (m *Metrics) port(name string) *portMetrics {
+	p := &portMetrics{
+		open:      m.open.WithLabelValues(name),
+		opened:    m.opened.WithLabelValues(name),
+		over:      m.over.WithLabelValues(name),
+		framesIn:  m.frames.WithLabelValues(name, "in"),
+		framesOut: m.frames.WithLabelValues(name, "out"),
+		bytesIn:   m.bytes.WithLabelValues(name, "in"),
+		bytesOut:  m.bytes.WithLabelValues(name, "out"),
+	}
+	for c := CausePeer; c < causeCount; c++ {
+		p.closes[c] = m.closes.WithLabelValues(name, c.String())
+	}
+	return p
+}
