@@ -1,0 +1,244 @@
+package issuer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"huanxin/internal/money"
+)
+
+// Act is one way in which the network treats a request.
+type Act string
+
+// The acts, as they are written in a rules file. A decline is "decline" and its DE39, such as "decline 51"; "approve A2"
+// approves under another code.
+const (
+	Approve       Act = "approve"
+	Partial       Act = "partial"        // charges half and answers 10
+	LoseRequest   Act = "lose-request"   // never arrives: no charge, no answer
+	LoseAnswer    Act = "lose-answer"    // charged, no answer
+	Late          Act = "late"           // charged, answered after LateBy
+	Slow          Act = "slow"           // charged, answered after SlowBy
+	Twice         Act = "twice"          // charged, answered twice
+	Disconnect    Act = "disconnect"     // charged, then the connection closes without an answer
+	HalfAnswer    Act = "half-answer"    // charged, half of the answer, then the connection closes
+	ReverseBusy   Act = "reverse-busy"   // sale: charged, no answer; its first reversal is answered 96
+	ReverseSilent Act = "reverse-silent" // sale: charged, no answer; the first reversal never arrives
+	ReverseLost   Act = "reverse-lost"   // sale: charged, no answer; the answer of the first reversal is lost
+)
+
+// Rules decide what the network does with a request. They are pure: the same rules, seed and request give the same plan,
+// whatever else is going on.
+type Rules struct {
+	// Endings maps the last two digits of DE4 to an act, so that a script can order what it needs.
+	Endings map[string]Act `yaml:"endings"`
+	// Unfriendly is the probability, 0 … 1, that a request whose ending orders nothing is treated badly.
+	Unfriendly float64 `yaml:"unfriendly"`
+	// Acts are the ways of treating a sale badly, all equally likely.
+	Acts []Act `yaml:"acts"`
+	// LateBy is how long a late answer takes: longer than the host time-out of the switch.
+	LateBy time.Duration `yaml:"late-by"`
+	// SlowBy bounds a slow answer: shorter than the host time-out of the switch.
+	SlowBy time.Duration `yaml:"slow-by"`
+	// Seed makes the unfriendly choices repeatable.
+	Seed uint64 `yaml:"seed"`
+}
+
+// DefaultRules has the documented endings and is friendly otherwise. No ending is a multiple of five: prices in whole
+// yuan less 15 or 20 per cent never order anything by accident.
+func DefaultRules() Rules {
+	return Rules{
+		Endings: map[string]Act{
+			"01": "decline 01", "04": "decline 04", "14": "decline 14", "41": "decline 41", "43": "decline 43",
+			"51": "decline 51", "54": "decline 54", "57": "decline 57", "61": "decline 61", "62": "decline 62",
+			"91": "decline 91", "96": "decline 96",
+			"11": Partial, "12": "approve 11", "13": "approve A2",
+			"21": LoseRequest, "22": LoseAnswer, "23": Late, "24": Twice, "26": Disconnect, "27": HalfAnswer, "28": Slow,
+			"31": ReverseBusy, "32": ReverseSilent, "33": ReverseLost,
+		},
+		Acts: []Act{
+			"decline 51", "decline 14", "decline 91", Partial, LoseRequest, LoseAnswer, Late, Slow, Twice, Disconnect, HalfAnswer,
+		},
+		LateBy: 20 * time.Second,
+		SlowBy: 500 * time.Millisecond,
+		Seed:   1,
+	}
+}
+
+// ErrRules is returned for rules that cannot be followed.
+var ErrRules = errors.New("rules")
+
+// ParseRules reads a rules file: YAML with the keys of Rules. A key that is left out keeps its default; endings, when
+// given, replace the table as a whole.
+func ParseRules(text []byte) (Rules, error) {
+	rules := DefaultRules()
+	var given struct {
+		Endings *map[string]Act `yaml:"endings"`
+	}
+	if err := yaml.Unmarshal(text, &given); err == nil && given.Endings != nil {
+		rules.Endings = nil
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&rules); err != nil && !errors.Is(err, io.EOF) {
+		return Rules{}, fmt.Errorf("%w: %w", ErrRules, err)
+	}
+	return rules, rules.Check()
+}
+
+// Check reports the first value that cannot be followed.
+func (r *Rules) Check() error {
+	for _, ending := range slices.Sorted(maps.Keys(r.Endings)) {
+		if len(ending) != 2 || strings.Trim(ending, "0123456789") != "" {
+			return fmt.Errorf("%w: ending %q: want two digits", ErrRules, ending)
+		}
+		if _, err := r.Endings[ending].plan(); err != nil {
+			return fmt.Errorf("%w: ending %s: %w", ErrRules, ending, err)
+		}
+	}
+	for i, act := range r.Acts {
+		if _, err := act.plan(); err != nil {
+			return fmt.Errorf("%w: act %d: %w", ErrRules, i+1, err)
+		}
+	}
+	switch {
+	case !(r.Unfriendly >= 0 && r.Unfriendly <= 1):
+		return fmt.Errorf("%w: unfriendly %v: want 0 … 1", ErrRules, r.Unfriendly)
+	case r.Unfriendly > 0 && len(r.Acts) == 0:
+		return fmt.Errorf("%w: unfriendly without acts", ErrRules)
+	case r.LateBy < 0 || r.SlowBy < 0:
+		return fmt.Errorf("%w: a delay is negative", ErrRules)
+	}
+	return nil
+}
+
+// Plan is what will happen to one request, in this order: arrive or not, be booked, wait, be answered.
+type Plan struct {
+	Unseen   bool          // the request never arrives
+	Response string        // DE39
+	Half     bool          // grant half of the amount
+	Delay    time.Duration // before the answer
+	Answers  int           // 0, 1 or 2
+	Cut      int           // close the connection: 0 no, 1 instead of the answer, 2 in the middle of it
+}
+
+// plan translates an act, without its delays.
+func (a Act) plan() (Plan, error) {
+	word, code, _ := strings.Cut(string(a), " ")
+	p := Plan{Response: "00", Answers: 1}
+	switch Act(word) {
+	case Approve:
+		if code != "" {
+			p.Response = code
+		}
+		if !Approved(p.Response) {
+			return p, fmt.Errorf("act %q: %q is not an approval", a, p.Response)
+		}
+	case "decline":
+		if len(code) != 2 || Approved(code) || code == "10" {
+			return p, fmt.Errorf("act %q: want a DE39 that declines", a)
+		}
+		p.Response = code
+	case Partial:
+		p.Response, p.Half = "10", true
+	case LoseRequest:
+		p.Unseen = true
+	case LoseAnswer, ReverseBusy, ReverseSilent, ReverseLost:
+		p.Answers = 0
+	case Late, Slow:
+	case Twice:
+		p.Answers = 2
+	case Disconnect:
+		p.Answers, p.Cut = 0, 1
+	case HalfAnswer:
+		p.Answers, p.Cut = 0, 2
+	default:
+		return p, fmt.Errorf("unknown act %q", a)
+	}
+	if code != "" && Act(word) != Approve && word != "decline" {
+		return p, fmt.Errorf("act %q takes no code", a)
+	}
+	return p, nil
+}
+
+// Approved reports whether DE39 charges the whole amount (pos-dialect §4).
+func Approved(response string) bool {
+	switch response {
+	case "00", "11", "A2", "A4", "A5", "A6":
+		return true
+	}
+	return false
+}
+
+// Sale plans the answer to a sale.
+func (r *Rules) Sale(rrn string, amount money.Amount) Plan {
+	act, draw := r.ordered(amount), r.draw("sale", rrn, 0)
+	if act == "" {
+		act = Approve
+		if draw.Float64() < r.Unfriendly {
+			act = r.Acts[draw.IntN(len(r.Acts))]
+		}
+	}
+	p, err := act.plan()
+	if err != nil {
+		panic("rules were not checked: " + err.Error())
+	}
+	switch act {
+	case Late:
+		p.Delay = r.LateBy
+	case Slow:
+		p.Delay = time.Duration(draw.Float64() * float64(r.SlowBy))
+	}
+	return p
+}
+
+// Reversal plans the answer to the n-th reversal (from 1) of an RRN. Only the first two may be treated badly, so that
+// every reversal ends.
+func (r *Rules) Reversal(rrn string, amount money.Amount, n int) Plan {
+	act, draw := r.ordered(amount), r.draw("reversal", rrn, n)
+	if act == "" && n <= 2 && draw.Float64() < r.Unfriendly {
+		act = []Act{ReverseBusy, ReverseSilent, ReverseLost}[draw.IntN(3)]
+	} else if n > 1 {
+		act = ""
+	}
+	p := Plan{Response: "00", Answers: 1}
+	switch act {
+	case ReverseBusy:
+		p.Response = "96"
+	case ReverseSilent:
+		p.Unseen = true
+	case ReverseLost:
+		p.Answers = 0
+	}
+	return p
+}
+
+// ordered returns the act that the amount asks for, "" when it asks for none.
+func (r *Rules) ordered(amount money.Amount) Act {
+	if amount < 0 {
+		return ""
+	}
+	return r.Endings[fmt.Sprintf("%02d", amount%100)]
+}
+
+// draw is the dice for one request: its own sequence, so that the order of arrival does not matter.
+func (r *Rules) draw(what, rrn string, n int) *rand.Rand {
+	h := fnv.New64a()
+	var number [16]byte
+	binary.BigEndian.PutUint64(number[:8], r.Seed)
+	binary.BigEndian.PutUint64(number[8:], uint64(n))
+	_, _ = h.Write(number[:])
+	_, _ = io.WriteString(h, what+"\x00"+rrn)
+	return rand.New(rand.NewPCG(r.Seed, h.Sum64()))
+}
