@@ -1,0 +1,388 @@
+// Package journal makes the facts of a programme durable and gives them back in order: packed batches in a NATS
+// JetStream stream, chained by hash, with one writer, and snapshots beside it.
+//
+// It does not know what an event means, does not decide when a batch is full, and does not retry: an append that fails,
+// or whose outcome is unknown, is the end of the process.
+//
+// # Contract
+//
+// The owner of a programme
+//
+//  1. opens the journal (Open): the folder is locked, the whole chain walked and compared with every mark that says how
+//     far it must reach; anything that does not fit is an error naming the position;
+//  2. loads the newest good snapshot (Snapshots().Load) and applies what follows it (Replay);
+//  3. packs the events of each Step into a Draft (Add) and appends it (Append), one at a time, in order;
+//  4. lets nothing that depends on those events leave the process before Append has returned nil;
+//  5. stops when Append returns an error, whichever it is. The batch may or may not be in the stream; the next Open
+//     finds out.
+//
+// Readers in the same process (the snapshot follower, the projection) use Follow. README.md holds the layout of the
+// bytes, the guarantees, and what remains undetectable.
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+var (
+	// ErrFenced is returned by Append when another writer has appended to the stream: this process is no longer the
+	// owner and can only stop.
+	ErrFenced = errors.New("fenced off by another writer")
+	// ErrAppend is returned by Append when the outcome is unknown or the stream refused the batch, and by every Append
+	// after a failed one.
+	ErrAppend = errors.New("append failed")
+	// ErrLocked is returned when another process of this machine has the journal's folder open.
+	ErrLocked = errors.New("journal is in use by another process")
+	// ErrMissing is returned when a message that must be in the stream is not there.
+	ErrMissing = errors.New("batch missing")
+	// ErrShort is returned when the stream ends before a position that somebody has already seen durable.
+	ErrShort = errors.New("stream ends too early")
+	// ErrDiverged is returned when the stream has another batch at a position than the one somebody has seen there.
+	ErrDiverged = errors.New("stream has another history")
+	// ErrClosed is returned by operations on a closed journal.
+	ErrClosed = errors.New("journal is closed")
+	// ErrReadOnly is returned by Append on a journal opened for reading.
+	ErrReadOnly = errors.New("journal is open for reading only")
+)
+
+// Mark is a place in the chain that somebody relies on: a snapshot, a follower, the position in Postgres.
+type Mark struct {
+	Name     string // who relies on it, for the error text
+	Position uint64
+	Hash     Hash // zero when only the position is known
+}
+
+// Config is what a journal needs. Programme and Dir are required.
+type Config struct {
+	// Programme names the stream and is bound into the chain: letters, digits, '-' and '_'.
+	Programme string
+	// Dir is the journal's folder: lock, mark, snapshots and – unless URL is set – the stream's files. Created 0700.
+	Dir string
+	// URL of an external NATS cluster with JetStream; empty means the embedded server. The cluster must run with
+	// sync_interval: always, or a power loss takes acknowledged batches with it.
+	URL string
+	// Replicas of the stream on an external cluster: 1, 3 or 5. Default 1; the embedded server has one.
+	Replicas int
+	// HighWater is the size of the stream in bytes at which Full reports true. Default 64 GiB.
+	HighWater int64
+	// MinFree is the free space of the file system in bytes below which Full reports true. Default 256 MiB, negative
+	// for no check. Embedded server only.
+	MinFree int64
+	// AppendTimeout is how long an append may take before its outcome counts as unknown. Default 10 s.
+	AppendTimeout time.Duration
+	// MustReach are places that the stream must still contain, with the hash they had. The newest good snapshot and
+	// the journal's own high-water mark are checked without being named here.
+	MustReach []Mark
+	// ReadOnly opens without lock, mark and snapshots, and never creates a stream. It needs a URL.
+	ReadOnly bool
+	// Logger takes the warnings of the journal and of the embedded server. Default: none.
+	Logger *zap.Logger
+}
+
+const (
+	defaultHighWater     = 64 << 30
+	defaultMinFree       = 256 << 20
+	defaultAppendTimeout = 10 * time.Second
+
+	// markSyncEvery is the number of appends between two syncs of the mark file: 0.2 ms in a thousand batches.
+	markSyncEvery = 1024
+)
+
+var programmeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// checked fills in the defaults and refuses what cannot work.
+func (c Config) checked() (Config, error) {
+	if !programmeName.MatchString(c.Programme) {
+		return c, fmt.Errorf("journal: programme %q: letters, digits, '-' and '_' only, at most 64", c.Programme)
+	}
+	if c.Dir == "" && !c.ReadOnly {
+		return c, errors.New("journal: no folder given")
+	}
+	if c.ReadOnly && c.URL == "" {
+		return c, errors.New("journal: reading beside the owner needs the URL of an external cluster; use OpenCopy on a folder")
+	}
+	switch c.Replicas {
+	case 0:
+		c.Replicas = 1
+	case 1, 3, 5:
+	default:
+		return c, fmt.Errorf("journal: %d replicas: 1, 3 or 5", c.Replicas)
+	}
+	if c.Replicas > 1 && c.URL == "" {
+		return c, fmt.Errorf("journal: %d replicas need the URL of an external cluster", c.Replicas)
+	}
+	if c.HighWater < 0 || c.AppendTimeout < 0 {
+		return c, errors.New("journal: negative high-water mark or time-out")
+	}
+	if c.HighWater == 0 {
+		c.HighWater = defaultHighWater
+	}
+	if c.MinFree == 0 {
+		c.MinFree = defaultMinFree
+	}
+	if c.AppendTimeout == 0 {
+		c.AppendTimeout = defaultAppendTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	return c, nil
+}
+
+// Journal is an open journal. Append and Close belong to one goroutine; everything else may be called from any.
+type Journal struct {
+	cfg   Config
+	lock  *os.File
+	node  *node
+	mark  *markFile
+	snaps *SnapshotStore
+
+	// Owned by the appender.
+	end     link
+	failed  error
+	request appendRequest
+	unsync  int // appends since the mark file was last synced
+
+	// position is the last acknowledged batch; size the stream's bytes as far as we know them.
+	position atomic.Uint64
+	size     atomic.Int64
+	free     freeSpace
+
+	// wakeMu guards the channel that waiting readers share; nil when none waits. It is closed after each append.
+	wakeMu sync.Mutex
+	wake   chan struct{}
+	closed bool
+}
+
+// Open takes the journal's folder, starts or reaches the server, creates the stream of a new programme, and walks the
+// whole chain. It returns ErrLocked, ErrDamaged, ErrChain, ErrMissing, ErrShort, ErrDiverged or ErrVersion, wrapped with
+// the positions, when the journal cannot be trusted; nothing has then been changed by this package.
+func Open(ctx context.Context, cfg Config) (*Journal, error) {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{cfg: cfg}
+	if err := j.open(ctx); err != nil {
+		j.release()
+		return nil, fmt.Errorf("open journal of %s: %w", cfg.Programme, err)
+	}
+	return j, nil
+}
+
+func (j *Journal) open(ctx context.Context) (err error) {
+	marks := append([]Mark(nil), j.cfg.MustReach...)
+	isNew := false
+	if !j.cfg.ReadOnly {
+		if err := os.MkdirAll(j.cfg.Dir, 0o700); err != nil {
+			return err
+		}
+		if j.lock, err = lockFolder(j.cfg.Dir); err != nil {
+			return err
+		}
+		if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cfg.Logger); err != nil {
+			return err
+		}
+		if snap, ok := j.snaps.newest(); ok {
+			marks = append(marks, Mark{Name: "newest snapshot", Position: snap.Position, Hash: snap.Hash})
+		}
+		var own Mark
+		if j.mark, own, isNew, err = openMark(filepath.Join(j.cfg.Dir, "mark")); err != nil {
+			return err
+		}
+		marks = append(marks, own)
+	}
+	if j.node, err = startNode(ctx, j.cfg); err != nil {
+		return err
+	}
+	// The stream is made only where there has never been one: an existing journal whose stream has vanished must not
+	// be continued from nothing.
+	mayCreate := isNew && !j.cfg.ReadOnly
+	for _, m := range marks {
+		mayCreate = mayCreate && m.Position == 0
+	}
+	if err := j.node.openStream(ctx, mayCreate); err != nil {
+		return err
+	}
+	report, err := j.node.walk(ctx, marks)
+	if err != nil {
+		return err
+	}
+	j.end = report.end
+	j.position.Store(report.end.position)
+	j.size.Store(report.Bytes)
+	if j.mark != nil {
+		return j.mark.set(report.end, true)
+	}
+	return nil
+}
+
+// Position is the last acknowledged batch; 0 when the journal is empty.
+func (j *Journal) Position() uint64 { return j.position.Load() }
+
+// Snapshots is the store of the journal's snapshots; nil when the journal is open for reading only.
+func (j *Journal) Snapshots() *SnapshotStore { return j.snaps }
+
+// Append makes the draft durable as the next batch and returns its mark. One append at a time; the draft is free for
+// reuse when Append returns. Any error is fatal: the owner must stop, and every later Append returns the same error.
+func (j *Journal) Append(ctx context.Context, d *Draft) (Mark, error) {
+	if j.failed == nil {
+		j.failed = j.append(ctx, d)
+	}
+	if j.failed != nil {
+		return Mark{}, j.failed
+	}
+	return Mark{Name: "appended", Position: j.end.position, Hash: j.end.hash}, nil
+}
+
+func (j *Journal) append(ctx context.Context, d *Draft) error {
+	position := j.end.position + 1
+	switch {
+	case j.cfg.ReadOnly:
+		return ErrReadOnly
+	case d.Empty():
+		return fmt.Errorf("%w: batch %d is empty", ErrAppend, position)
+	case d.first != j.end.nextSeq:
+		return fmt.Errorf("append batch %d: %w: first event %d, expected %d", position, ErrChain, d.first, j.end.nextSeq)
+	case d.Size() > j.node.maxBatch:
+		return fmt.Errorf("append batch %d: %w: %d bytes, the stream takes %d", position, ErrTooLarge, d.Size(), j.node.maxBatch)
+	}
+	raw, hash := d.seal(position, j.end.hash)
+	if err := j.node.append(ctx, &j.request, raw, position); err != nil {
+		return fmt.Errorf("append batch %d: %w", position, err)
+	}
+	j.end = link{position: position, hash: hash, nextSeq: d.first + uint64(d.count)}
+
+	// The mark is written before the caller may release anything, but synced only now and then: it survives the death
+	// of the process, not of the machine. See README.md.
+	j.unsync++
+	sync := j.unsync >= markSyncEvery
+	if sync {
+		j.unsync = 0
+	}
+	if err := j.mark.set(j.end, sync); err != nil {
+		return fmt.Errorf("%w: mark batch %d: %w", ErrAppend, position, err)
+	}
+	j.position.Store(position)
+	j.size.Add(int64(len(raw)))
+	j.wakeReaders()
+	return nil
+}
+
+// Full says that the journal is at its high-water mark: no new holds and claims should be taken on, but what finishes
+// business already begun must go on. It becomes false again by itself when there is room.
+func (j *Journal) Full() bool {
+	return j.size.Load() >= j.cfg.HighWater || j.cfg.URL == "" && j.cfg.MinFree > 0 && j.free.below(j.cfg.Dir, j.cfg.MinFree)
+}
+
+// Size is the size of the stream in bytes.
+func (j *Journal) Size() int64 { return j.size.Load() }
+
+// Close syncs the mark and stops the server. Readers get ErrClosed.
+func (j *Journal) Close() error {
+	j.wakeMu.Lock()
+	already := j.closed
+	j.closed = true
+	j.wakeMu.Unlock()
+	if already {
+		return nil
+	}
+	if j.failed == nil {
+		j.failed = ErrClosed
+	}
+	j.wakeReaders()
+	return j.release()
+}
+
+func (j *Journal) release() error {
+	var err error
+	if j.mark != nil {
+		err = j.mark.close()
+	}
+	if j.node != nil {
+		j.node.stop()
+	}
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Close())
+	}
+	return err
+}
+
+func (j *Journal) wakeReaders() {
+	j.wakeMu.Lock()
+	if j.wake != nil {
+		close(j.wake)
+		j.wake = nil
+	}
+	j.wakeMu.Unlock()
+}
+
+// waitChannel returns a channel that is closed at the next append or when the journal closes.
+func (j *Journal) waitChannel() (<-chan struct{}, error) {
+	j.wakeMu.Lock()
+	defer j.wakeMu.Unlock()
+	if j.closed {
+		return nil, ErrClosed
+	}
+	if j.wake == nil {
+		j.wake = make(chan struct{})
+	}
+	return j.wake, nil
+}
+
+// lockFolder takes the folder for this process. The lock goes with the process, however it ends.
+func lockFolder(dir string) (*os.File, error) {
+	name := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := f.Read(holder)
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s is held by process %s", ErrLocked, name, holder[:n])
+		}
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	// The number is a courtesy to the operator; the lock itself is what counts.
+	if err := f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d", os.Getpid())
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return f, nil
+}
+
+// freeSpace remembers for a second what the file system said.
+type freeSpace struct {
+	mu    sync.Mutex
+	asked time.Time
+	low   bool
+}
+
+func (s *freeSpace) below(dir string, limit int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.asked) >= time.Second {
+		s.asked = now
+		var st syscall.Statfs_t
+		// A file system that does not answer is not taken for a full one: the append itself will tell.
+		s.low = syscall.Statfs(dir, &st) == nil && uint64(st.Bavail)*uint64(st.Bsize) < uint64(limit)
+	}
+	return s.low
+}

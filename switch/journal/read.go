@@ -1,0 +1,330 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A read asks the stream for a window of messages at a time (JetStream's batched direct get): no consumer state, no
+// waiting for something that may never come – the server answers what it has and says when that was all.
+const (
+	windowMessages = 1024
+	windowBytes    = 8 << 20
+)
+
+// pollInterval is how often a follower of an external cluster looks for batches appended by another process. Within
+// the owner's process it is woken by the append itself.
+const pollInterval = 20 * time.Millisecond
+
+// Report says what a walk over the whole chain found.
+type Report struct {
+	Programme string
+	Batches   uint64
+	Events    uint64
+	Bytes     int64 // of the packed batches
+	Last      Mark  // position and hash of the last batch; zero position for an empty journal
+	LastSeq   uint64
+
+	end link
+}
+
+// window reads messages of the stream from a sequence on.
+type window struct {
+	nc      *nats.Conn
+	n       *node
+	inbox   string
+	sub     *nats.Subscription
+	request []byte
+}
+
+func (n *node) openWindow(role string) (*window, error) {
+	nc, err := n.connect(role)
+	if err != nil {
+		return nil, err
+	}
+	w := &window{nc: nc, n: n, inbox: nc.NewInbox()}
+	if w.sub, err = nc.SubscribeSync(w.inbox); err == nil {
+		// Bounded by the window that was asked for.
+		err = w.sub.SetPendingLimits(-1, -1)
+	}
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("subscribe %s: %w", role, err)
+	}
+	return w, nil
+}
+
+func (w *window) close() { w.nc.Close() }
+
+// ask requests the messages from sequence from on; next gives them.
+func (w *window) ask(from uint64) error {
+	w.request = fmt.Appendf(w.request[:0], `{"seq":%d,"batch":%d,"max_bytes":%d}`, from, windowMessages, windowBytes)
+	return w.nc.PublishRequest("$JS.API.DIRECT.GET."+w.n.stream, w.inbox, w.request)
+}
+
+// next returns the next message of the window, or nil at its end.
+func (w *window) next(ctx context.Context) (*nats.Msg, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	msg, err := w.sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+	case "204", "404":
+		return nil, 0, nil
+	default:
+		return nil, 0, fmt.Errorf("stream answered %s %s", status, msg.Header.Get("Description"))
+	}
+	seq, err := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return nil, 0, fmt.Errorf("message without sequence: %w", err)
+	}
+	return msg, seq, nil
+}
+
+// scan hands every message from `from` to `to` to fn, in order and without a gap, or says which position is missing.
+func (n *node) scan(ctx context.Context, from, to uint64, fn func(raw []byte) error) error {
+	if from > to {
+		return nil
+	}
+	w, err := n.openWindow("reader")
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for from <= to {
+		if err := w.ask(from); err != nil {
+			return err
+		}
+		start := from
+		for {
+			msg, seq, err := w.next(ctx)
+			if err != nil {
+				return fmt.Errorf("read batch %d: %w", from, err)
+			}
+			if msg == nil {
+				break
+			}
+			if from > to {
+				continue // the rest of the window
+			}
+			if seq != from {
+				return fmt.Errorf("position %d: %w: the stream continues at %d", from, ErrMissing, seq)
+			}
+			if err := fn(msg.Data); err != nil {
+				return err
+			}
+			from++
+		}
+		if from == start {
+			return fmt.Errorf("position %d: %w: the stream has nothing from there to %d", from, ErrMissing, to)
+		}
+	}
+	return nil
+}
+
+// walk verifies the whole chain and that it reaches and contains every mark.
+func (n *node) walk(ctx context.Context, marks []Mark) (Report, error) {
+	report := Report{Programme: n.cfg.Programme, end: genesisLink(n.cfg.Programme)}
+	stream, err := n.js.Stream(ctx, n.stream)
+	if err != nil {
+		return report, fmt.Errorf("look up stream %s: %w", n.stream, err)
+	}
+	state := stream.CachedInfo().State
+	if state.Msgs > 0 && state.FirstSeq != 1 {
+		return report, fmt.Errorf("position 1: %w: the stream begins at %d", ErrMissing, state.FirstSeq)
+	}
+	err = n.scan(ctx, 1, state.LastSeq, func(raw []byte) error {
+		position := report.end.position + 1
+		next, h, err := report.end.follow(raw)
+		if err != nil {
+			return fmt.Errorf("position %d: %w", position, err)
+		}
+		report.end = next
+		report.Batches++
+		report.Events += uint64(h.count)
+		report.Bytes += int64(len(raw))
+		return checkMarks(marks, next)
+	})
+	report.Last = Mark{Name: "last batch", Position: report.end.position, Hash: report.end.hash}
+	report.LastSeq = report.end.nextSeq - 1
+	if err != nil {
+		return report, err
+	}
+	for _, m := range marks {
+		if m.Position > report.end.position {
+			return report, fmt.Errorf("position %d: %w: %s is at position %d", report.end.position, ErrShort, m.Name, m.Position)
+		}
+	}
+	return report, nil
+}
+
+func checkMarks(marks []Mark, at link) error {
+	for _, m := range marks {
+		if m.Position == at.position && m.Hash != (Hash{}) && m.Hash != at.hash {
+			return fmt.Errorf("position %d: %w: %s has seen %x there, the stream holds %x", at.position, ErrDiverged, m.Name, m.Hash[:8], at.hash[:8])
+		}
+	}
+	return nil
+}
+
+// Verify walks the whole chain again and compares it with marks.
+func (j *Journal) Verify(ctx context.Context, marks ...Mark) (Report, error) {
+	return j.node.walk(ctx, marks)
+}
+
+// linkBefore reads the end of the chain just before position from.
+func (n *node) linkBefore(ctx context.Context, from uint64) (link, error) {
+	if from == 0 {
+		return link{}, errors.New("positions are numbered from 1")
+	}
+	if from == 1 {
+		return genesisLink(n.cfg.Programme), nil
+	}
+	var l link
+	err := n.scan(ctx, from-1, from-1, func(raw []byte) error {
+		h, err := parseHeader(raw)
+		if err != nil {
+			return fmt.Errorf("position %d: %w", from-1, err)
+		}
+		// It stands for itself: whoever starts here has its hash as a mark, or takes it on trust from Open's walk.
+		l = link{position: h.position - 1, hash: h.previous, nextSeq: h.first}
+		l, _, err = l.follow(raw)
+		if err == nil && l.position != from-1 {
+			err = fmt.Errorf("position %d: %w: the batch says %d", from-1, ErrChain, l.position)
+		}
+		return err
+	})
+	return l, err
+}
+
+// Replay hands fn every batch from position from (1 = the first) to the present end, in order, verified. The batch and
+// its events are fn's to keep. An error of fn ends the replay and is returned as it is.
+func (j *Journal) Replay(ctx context.Context, from uint64, fn func(*Batch) error) error {
+	last := j.position.Load()
+	if from > last {
+		return nil
+	}
+	l, err := j.node.linkBefore(ctx, from)
+	if err != nil {
+		return fmt.Errorf("replay from %d: %w", from, err)
+	}
+	return j.node.scan(ctx, from, last, func(raw []byte) error {
+		next, b, err := l.batch(raw)
+		if err != nil {
+			return fmt.Errorf("replay position %d: %w", l.position+1, err)
+		}
+		l = next
+		return fn(b)
+	})
+}
+
+// Reader follows the journal: it gives every batch from its start on and then waits for the next. It is used by one
+// goroutine.
+type Reader struct {
+	j    *Journal
+	w    *window
+	end  link
+	open bool // a window has been asked for and not read to its end
+	got  bool // the window has given something
+}
+
+// Follow opens a reader at position from. Within the owner's process it gives acknowledged batches only; on an external
+// cluster also the last one of another owner that has not had its acknowledgement yet, which is just as durable.
+func (j *Journal) Follow(ctx context.Context, from uint64) (*Reader, error) {
+	l, err := j.node.linkBefore(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("follow from %d: %w", from, err)
+	}
+	w, err := j.node.openWindow("follower")
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{j: j, w: w, end: l}, nil
+}
+
+// Position is the last batch that Next has given, or the one before the reader's start.
+func (r *Reader) Position() uint64 { return r.end.position }
+
+// Next returns the next batch, waiting for it if need be. It returns the context's error when that ends, ErrClosed when
+// the journal closes, and ErrDamaged, ErrChain, ErrMissing or ErrVersion when what follows cannot be trusted.
+func (r *Reader) Next(ctx context.Context) (*Batch, error) {
+	for {
+		if !r.open {
+			if err := r.await(ctx); err != nil {
+				return nil, err
+			}
+			if err := r.w.ask(r.end.position + 1); err != nil {
+				return nil, r.closedOr(err)
+			}
+			r.open, r.got = true, false
+		}
+		msg, seq, err := r.w.next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, r.closedOr(fmt.Errorf("follow position %d: %w", r.end.position+1, err))
+		}
+		if msg == nil {
+			r.open = false
+			if !r.got && r.end.position < r.j.position.Load() {
+				return nil, fmt.Errorf("follow position %d: %w", r.end.position+1, ErrMissing)
+			}
+			continue
+		}
+		r.got = true
+		if seq != r.end.position+1 {
+			return nil, fmt.Errorf("follow position %d: %w: the stream continues at %d", r.end.position+1, ErrMissing, seq)
+		}
+		next, b, err := r.end.batch(msg.Data)
+		if err != nil {
+			return nil, fmt.Errorf("follow position %d: %w", r.end.position+1, err)
+		}
+		r.end = next
+		return b, nil
+	}
+}
+
+// await returns when there is, or may be, a batch behind the reader's position.
+func (r *Reader) await(ctx context.Context) error {
+	for r.end.position >= r.j.position.Load() {
+		wake, err := r.j.waitChannel()
+		if err != nil {
+			return err
+		}
+		// Appended between the check and the channel?
+		if r.end.position < r.j.position.Load() {
+			return nil
+		}
+		var poll <-chan time.Time
+		if r.j.cfg.ReadOnly {
+			poll = time.After(pollInterval)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wake:
+		case <-poll:
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *Reader) closedOr(err error) error {
+	if _, closed := r.j.waitChannel(); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// Close frees the reader's connection.
+func (r *Reader) Close() { r.w.close() }
