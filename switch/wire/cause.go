@@ -12,7 +12,7 @@ const (
 	CauseIdle
 	// CauseSlow: a frame was begun and not completed within Config.FrameTimeout.
 	CauseSlow
-	// CauseOversized: a length header announced more than Config.MaxFrame.
+	// CauseOversized: a length field announced more than Config.MaxFrame.
 	CauseOversized
 	// CauseGarbage: the bytes are no frame of this port's framing.
 	CauseGarbage

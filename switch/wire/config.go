@@ -11,9 +11,9 @@ import (
 type Config struct {
 	// Name labels metrics: the port's or link's configured name.
 	Name string
-	// Split finds frame boundaries; one of this package's framings.
-	Split Splitter
-	// MaxFrame is the largest frame in bytes, length header included. Default 4096, at most 65 537.
+	// Framing is how frames follow one another.
+	Framing Framing
+	// MaxFrame is the largest frame in bytes, length field included. Default DefaultMaxFrame, at most 65 537.
 	MaxFrame int
 	// MaxConns bounds open connections of a listener; the next one is closed at once and counted. Default 4096.
 	MaxConns int
@@ -39,12 +39,12 @@ type Config struct {
 // ErrConfig is returned when a Config cannot work; the error wrapping it names the field.
 var ErrConfig = errors.New("wire configuration")
 
-// largestFrame is what a two-byte length header can announce.
+// largestFrame is what a two-byte length field can announce.
 const largestFrame = 2 + 0xFFFF
 
 // withDefaults fills what is zero and checks the rest.
 func (c Config) withDefaults() (Config, error) {
-	setInt(&c.MaxFrame, 4096)
+	setInt(&c.MaxFrame, DefaultMaxFrame)
 	setInt(&c.MaxConns, 4096)
 	setInt(&c.MaxQueue, 256<<10)
 	setDuration(&c.IdleTimeout, 5*time.Minute)
@@ -54,8 +54,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Name == "":
 		return c, fmt.Errorf("%w: no Name", ErrConfig)
-	case c.Split == nil:
-		return c, fmt.Errorf("%w %s: no Split", ErrConfig, c.Name)
+	case c.Framing < CUP || c.Framing > Raw4:
+		return c, fmt.Errorf("%w %s: no Framing", ErrConfig, c.Name)
 	case c.Metrics == nil:
 		return c, fmt.Errorf("%w %s: no Metrics", ErrConfig, c.Name)
 	case c.MaxFrame < 32 || c.MaxFrame > largestFrame:

@@ -17,24 +17,16 @@ var ErrClosed = errors.New("connection is closed")
 // ErrOverflow is returned by Send and Answer when the peer does not take its answers; the connection is closed.
 var ErrOverflow = errors.New("write queue is full")
 
-// ErrOversized is returned by a Splitter when a length header announces more than the maximum. Every other error of a
-// Splitter means garbage.
-var ErrOversized = errors.New("frame is larger than the maximum")
-
-// Splitter finds frame boundaries in a byte stream.
-type Splitter interface {
-	// Split returns the size of the frame that buf begins with, length header included, or 0 when buf is too short to
-	// tell. A frame larger than max is ErrOversized, told as soon as the header is complete; bytes that can begin no
-	// frame are any other error. The frame itself need not be in buf yet. It never keeps buf.
-	Split(buf []byte, max int) (size int, err error)
-}
+// ErrOversized is returned by a Framing when the length field announces more than the caller's limit, before the body
+// has come. Of the ways a frame can be wrong it is the one counted apart (CauseOversized).
+var ErrOversized = errors.New("frame larger than the limit")
 
 // Handler is what a connection serves. Calls for one connection come from one goroutine, in order.
 type Handler interface {
-	// Frame takes one whole frame, length header included. It is called in place by the read loop, so it must not
-	// block: while it runs this connection reads nothing. frame is wiped when it returns. false gives the connection
-	// up (CauseRefused): for frames that cannot be answered.
-	Frame(c *Conn, frame []byte) (keep bool)
+	// Frame takes one whole frame, keep-alives included. It is called in place by the read loop, so it must not block:
+	// while it runs this connection reads nothing. The frame's bytes are wiped when it returns. false gives the
+	// connection up (CauseRefused): for frames that cannot be answered.
+	Frame(c *Conn, frame Frame) (keep bool)
 	// Closed is called once, last, whatever the cause.
 	Closed(c *Conn, cause Cause)
 }
@@ -183,21 +175,20 @@ func (c *Conn) arm() (stop bool) {
 func (c *Conn) handle() Cause {
 	handled := 0
 	for c.start < c.end {
-		size, err := c.cfg.Split.Split(c.in[c.start:c.end], c.cfg.MaxFrame)
-		if errors.Is(err, ErrOversized) || err == nil && size > c.cfg.MaxFrame {
+		frame, n, err := c.cfg.Framing.Next(c.in[c.start:c.end], c.cfg.MaxFrame)
+		if errors.Is(err, ErrOversized) {
 			return CauseOversized
 		}
-		if err != nil || size < 0 {
+		if err != nil {
 			return CauseGarbage
 		}
-		if size == 0 || size > c.end-c.start {
+		if n == 0 {
 			break
 		}
-		frame := c.in[c.start : c.start+size : c.start+size]
-		c.start += size
 		handled++
 		keep := c.h.Frame(c, frame)
-		clear(frame)
+		clear(c.in[c.start : c.start+n])
+		c.start += n
 		if !keep {
 			return CauseRefused
 		}
@@ -238,8 +229,8 @@ func (c *Conn) readEnded(err error) Cause {
 
 func (c *Conn) bufferLimit() int { return max(bigBuffer, c.cfg.MaxFrame) }
 
-// makeRoom leaves at least one free byte behind end. There always is room: a frame above MaxFrame is refused at its
-// header, and a header is shorter than any buffer.
+// makeRoom leaves at least one free byte behind end. There always is room to make: a frame above MaxFrame is refused at
+// its length field, which is shorter than any buffer.
 func (c *Conn) makeRoom() {
 	if c.start > 0 && c.end == len(c.in) {
 		n := copy(c.in, c.in[c.start:c.end])
