@@ -15,6 +15,9 @@ type Config struct {
 	Framing Framing
 	// MaxFrame is the largest frame in bytes, length field included. Default DefaultMaxFrame, at most 65 537.
 	MaxFrame int
+	// MaxInFlight bounds the answers that one connection may be owed. When it is reached, reading pauses until half of
+	// them are given: the peer feels it as back-pressure, nothing is refused. Default 64.
+	MaxInFlight int
 	// MaxConns bounds open connections of a listener; the next one is closed at once and counted. Default 4096.
 	MaxConns int
 	// IdleTimeout closes a connection that has sent no frame for so long and is owed nothing. Default 5 min.
@@ -45,6 +48,7 @@ const largestFrame = 2 + 0xFFFF
 // withDefaults fills what is zero and checks the rest.
 func (c Config) withDefaults() (Config, error) {
 	setInt(&c.MaxFrame, DefaultMaxFrame)
+	setInt(&c.MaxInFlight, 64)
 	setInt(&c.MaxConns, 4096)
 	setInt(&c.MaxQueue, 256<<10)
 	setDuration(&c.IdleTimeout, 5*time.Minute)
@@ -60,6 +64,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w %s: no Metrics", ErrConfig, c.Name)
 	case c.MaxFrame < 32 || c.MaxFrame > largestFrame:
 		return c, fmt.Errorf("%w %s: MaxFrame %d, want 32 to %d", ErrConfig, c.Name, c.MaxFrame, largestFrame)
+	case c.MaxInFlight < 1:
+		return c, fmt.Errorf("%w %s: MaxInFlight %d, want 1 or more", ErrConfig, c.Name, c.MaxInFlight)
 	case c.MaxConns < 1:
 		return c, fmt.Errorf("%w %s: MaxConns %d, want 1 or more", ErrConfig, c.Name, c.MaxConns)
 	case c.MaxQueue < c.MaxFrame:

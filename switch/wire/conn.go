@@ -64,9 +64,11 @@ type Conn struct {
 	spare     []byte // the other write buffer, empty, or nil while it is being written
 	writing   bool   // a writer is running
 	owed      int    // answers expected
+	paused    bool   // the read loop waits on resume
 	stopping  bool   // no frame is read any more; close when nothing is owed and all is written
 	closed    bool
 	cause     Cause
+	resume    chan struct{} // one token: half of the answers owed are given, or reading stops
 	completed chan struct{} // closed when stopping is complete, or the connection closed
 	complete  bool
 }
@@ -82,7 +84,7 @@ func New(nc net.Conn, cfg Config, h Handler) (*Conn, error) {
 }
 
 func newConn(nc net.Conn, cfg *Config, m *portMetrics, h Handler) *Conn {
-	c := &Conn{cfg: cfg, m: m, h: h, nc: nc, completed: make(chan struct{})}
+	c := &Conn{cfg: cfg, m: m, h: h, nc: nc, resume: make(chan struct{}, 1), completed: make(chan struct{})}
 	c.flush = c.write
 	return c
 }
@@ -185,6 +187,9 @@ func (c *Conn) handle() Cause {
 		if n == 0 {
 			break
 		}
+		if stop := c.pause(); stop {
+			return CauseDrained
+		}
 		handled++
 		keep := c.h.Frame(c, frame)
 		clear(c.in[c.start : c.start+n])
@@ -202,6 +207,39 @@ func (c *Conn) handle() Cause {
 		c.inFrame, c.frameEnds = true, time.Now().Add(c.cfg.FrameTimeout)
 	}
 	return causeNone
+}
+
+// pause waits while the connection is owed as many answers as it may be. It reports that no frame is to be handed over
+// any more. Only the read loop adds to what is owed, so the limit holds when it returns.
+func (c *Conn) pause() (stop bool) {
+	c.mu.Lock()
+	c.paused = c.owed >= c.cfg.MaxInFlight && !c.stopping && !c.closed
+	wait := c.paused
+	stop = c.stopping || c.closed
+	c.mu.Unlock()
+	if !wait {
+		return stop
+	}
+	<-c.resume
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping || c.closed
+}
+
+// unpause is called with mu held.
+func (c *Conn) unpause() {
+	if c.paused {
+		c.paused = false
+		c.resume <- struct{}{}
+	}
+}
+
+// settle takes one answer off what is owed. It is called with mu held.
+func (c *Conn) settle() {
+	c.owed--
+	if c.owed <= c.cfg.MaxInFlight/2 {
+		c.unpause()
+	}
 }
 
 // readEnded turns the error of a read into a cause, or into none when reading goes on.
@@ -258,7 +296,7 @@ func (c *Conn) Expect() {
 func (c *Conn) Answer(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owed--
+	c.settle()
 	return c.enqueue(frame)
 }
 
@@ -266,7 +304,7 @@ func (c *Conn) Answer(frame []byte) error {
 func (c *Conn) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owed--
+	c.settle()
 	c.checkComplete()
 }
 
@@ -393,6 +431,7 @@ func (c *Conn) close(cause Cause) {
 		c.complete = true
 		close(c.completed)
 	}
+	c.unpause()
 }
 
 // Close ends the connection at once; answers still queued are lost. Serve then returns.
@@ -411,5 +450,6 @@ func (c *Conn) Drain() {
 	}
 	c.stopping = true
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.unpause()
 	c.checkComplete()
 }

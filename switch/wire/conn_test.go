@@ -353,7 +353,7 @@ func TestHalfClosedPeerIsNotKeptForEver(t *testing.T) {
 func TestQueuedAnswersLeaveInOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &later{}
-		p := open(t, h, nil)
+		p := open(t, h, func(c *Config) { c.MaxInFlight = 200 })
 		client, server := newDuplex()
 		p.pipes.next <- server
 		const n = 200
@@ -372,6 +372,43 @@ func TestQueuedAnswersLeaveInOneWrite(t *testing.T) {
 		require.Equal(t, float64(3*n), p.count("huanxin_wire_bytes_total", "out"))
 		require.Equal(t, float64(n), p.count("huanxin_wire_frames_total", "in"))
 		require.Equal(t, float64(3*n), p.count("huanxin_wire_bytes_total", "in"))
+	})
+}
+
+func TestReadingPausesWhileTooManyAnswersAreOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &later{}
+		p := open(t, h, func(c *Config) { c.MaxInFlight = 4 })
+		client, other := p.pipes.dial(), p.pipes.dial()
+		var sent []byte
+		for range 10 {
+			sent = append(sent, raw2([]byte("x"))...)
+		}
+		_, err := client.Write(sent)
+		require.NoError(t, err)
+		for _, handed := range []int{4, 4, 2} {
+			synctest.Wait()
+			require.Len(t, h.frames, handed)
+			h.answerAll()
+			for range handed {
+				hear(t, client, "x")
+			}
+		}
+		_, err = other.Write(sent)
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Len(t, h.frames, 4)
+		drained := make(chan error, 1)
+		go func() { drained <- p.Drain(context.Background()) }()
+		synctest.Wait()
+		require.Len(t, h.frames, 4, "draining hands over nothing more")
+		h.answerAll()
+		for range 4 {
+			hear(t, other, "x")
+		}
+		require.NoError(t, client.Close())
+		require.NoError(t, other.Close())
+		require.NoError(t, <-drained)
 	})
 }
 
@@ -551,13 +588,14 @@ func TestConfigNamesTheFieldThatIsWrong(t *testing.T) {
 	_, err = good.withDefaults()
 	require.NoError(t, err)
 	for want, change := range map[string]func(*Config){
-		"Name":     func(c *Config) { c.Name = "" },
-		"Framing":  func(c *Config) { c.Framing = 0 },
-		"Metrics":  func(c *Config) { c.Metrics = nil },
-		"MaxFrame": func(c *Config) { c.MaxFrame = 1 << 20 },
-		"MaxConns": func(c *Config) { c.MaxConns = -1 },
-		"MaxQueue": func(c *Config) { c.MaxQueue = 100 },
-		"time-out": func(c *Config) { c.IdleTimeout = -1 },
+		"Name":        func(c *Config) { c.Name = "" },
+		"Framing":     func(c *Config) { c.Framing = 0 },
+		"Metrics":     func(c *Config) { c.Metrics = nil },
+		"MaxFrame":    func(c *Config) { c.MaxFrame = 1 << 20 },
+		"MaxInFlight": func(c *Config) { c.MaxInFlight = -1 },
+		"MaxConns":    func(c *Config) { c.MaxConns = -1 },
+		"MaxQueue":    func(c *Config) { c.MaxQueue = 100 },
+		"time-out":    func(c *Config) { c.IdleTimeout = -1 },
 	} {
 		bad := good
 		change(&bad)
