@@ -3,6 +3,7 @@ package engine
 import (
 	"huanxin/internal/money"
 	"huanxin/risk/geo"
+	"huanxin/subsidy"
 	"huanxin/subsidy/policy"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/event"
@@ -14,7 +15,7 @@ type Token uint64
 
 // Hash is a keyed hash made by the shell (HMAC-SHA-256 cut to 16 bytes): of a person, a card, a serial number, a
 // one-time code, or the content of a request. The engine compares hashes and never sees what is behind them.
-type Hash [16]byte
+type Hash = subsidy.Hash
 
 // Input is everything that can happen to the engine. At is the only clock it sees: Unix nanoseconds, never decreasing
 // from one Step to the next (the server clamps a clock that steps back). Body says what happened.
@@ -34,10 +35,10 @@ type Output struct {
 
 // Send is one thing to deliver; exactly one pointer is set.
 type Send struct {
-	Reply *Reply        // to a terminal
-	Host  *HostRequest  // to a host link
-	API   *APIReply     // to an HTTP caller
-	Admin *AdminReply   // to the operator or the server's own start sequence
+	Reply *Reply       // to a terminal
+	Host  *HostRequest // to a host link
+	API   *APIReply    // to an HTTP caller
+	Admin *AdminReply  // to the operator or the server's own start sequence
 }
 
 // ---- From terminals -------------------------------------------------------------------------------------------------
@@ -77,7 +78,8 @@ type ReserveRequest struct {
 	Barcode    string
 	Serial     Hash   // zero when the request has none
 	SerialMask string // what receipts show
-	SerialOK   bool   // the shell checked the form (IMEI check digit, length)
+	SerialOK   bool   // the shell checked the form (length, characters)
+	SerialIMEI bool   // it is an IMEI: 15 digits with a right check digit, not all zero
 	Order      string
 	Components []policy.Component
 	OldItem    string // kind of the old item handed in, "" = none
@@ -283,7 +285,7 @@ const (
 // EntitlementView is what an API caller may see of an entitlement.
 type EntitlementView struct {
 	ID        uint64
-	State     EntitlementState
+	State     subsidy.State
 	Category  string
 	City      string
 	Channel   string
@@ -328,7 +330,8 @@ type SetRows struct {
 	Products  [][]string
 }
 
-// AdminReply answers ApplyProgramme and SetRows. Problems is empty on success.
+// AdminReply answers TakeOwnership (with Token 0), ApplyProgramme and SetRows. Problems is empty on success; a process
+// whose TakeOwnership has problems must stop.
 type AdminReply struct {
 	Token    Token
 	Changed  int

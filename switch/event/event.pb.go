@@ -135,11 +135,12 @@ func (DeclineCause) EnumDescriptor() ([]byte, []int) {
 type ReversalCause int32
 
 const (
-	ReversalCause_REVERSAL_CAUSE_UNSPECIFIED ReversalCause = 0
-	ReversalCause_REVERSAL_CAUSE_TIMEOUT     ReversalCause = 1
-	ReversalCause_REVERSAL_CAUSE_RESTART     ReversalCause = 2
-	ReversalCause_REVERSAL_CAUSE_PARTIAL     ReversalCause = 3
-	ReversalCause_REVERSAL_CAUSE_TERMINAL    ReversalCause = 4
+	ReversalCause_REVERSAL_CAUSE_UNSPECIFIED   ReversalCause = 0
+	ReversalCause_REVERSAL_CAUSE_TIMEOUT       ReversalCause = 1
+	ReversalCause_REVERSAL_CAUSE_RESTART       ReversalCause = 2
+	ReversalCause_REVERSAL_CAUSE_PARTIAL       ReversalCause = 3
+	ReversalCause_REVERSAL_CAUSE_TERMINAL      ReversalCause = 4
+	ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL ReversalCause = 5 // approved after the first reversal had been answered: reversed once more
 )
 
 // Enum value maps for ReversalCause.
@@ -150,13 +151,15 @@ var (
 		2: "REVERSAL_CAUSE_RESTART",
 		3: "REVERSAL_CAUSE_PARTIAL",
 		4: "REVERSAL_CAUSE_TERMINAL",
+		5: "REVERSAL_CAUSE_LATE_APPROVAL",
 	}
 	ReversalCause_value = map[string]int32{
-		"REVERSAL_CAUSE_UNSPECIFIED": 0,
-		"REVERSAL_CAUSE_TIMEOUT":     1,
-		"REVERSAL_CAUSE_RESTART":     2,
-		"REVERSAL_CAUSE_PARTIAL":     3,
-		"REVERSAL_CAUSE_TERMINAL":    4,
+		"REVERSAL_CAUSE_UNSPECIFIED":   0,
+		"REVERSAL_CAUSE_TIMEOUT":       1,
+		"REVERSAL_CAUSE_RESTART":       2,
+		"REVERSAL_CAUSE_PARTIAL":       3,
+		"REVERSAL_CAUSE_TERMINAL":      4,
+		"REVERSAL_CAUSE_LATE_APPROVAL": 5,
 	}
 )
 
@@ -1441,6 +1444,7 @@ type EntitlementClaimed struct {
 	PolicyVersion string                 `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"` // the version a grandfathered claim keeps
 	Request       []byte                 `protobuf:"bytes,10,opt,name=request,proto3" json:"request,omitempty"`                                 // 16, hash of the idempotency key
 	IdKind        string                 `protobuf:"bytes,11,opt,name=id_kind,json=idKind,proto3" json:"id_kind,omitempty"`                     // identity document kind
+	Content       []byte                 `protobuf:"bytes,12,opt,name=content,proto3" json:"content,omitempty"`                                 // 16, hash of the request: the same key with other content is a conflict
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1550,6 +1554,13 @@ func (x *EntitlementClaimed) GetIdKind() string {
 		return x.IdKind
 	}
 	return ""
+}
+
+func (x *EntitlementClaimed) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
 }
 
 type CodeShown struct {
@@ -3492,7 +3503,7 @@ const file_event_proto_rawDesc = "" +
 	"\x03lon\x18\x01 \x01(\x11R\x03lon\x12\x10\n" +
 	"\x03lat\x18\x02 \x01(\x11R\x03lat\x12\x19\n" +
 	"\btaken_at\x18\x03 \x01(\x03R\atakenAt\x12\x10\n" +
-	"\x03crs\x18\x04 \x01(\rR\x03crs\"\xc1\x02\n" +
+	"\x03crs\x18\x04 \x01(\rR\x03crs\"\xdb\x02\n" +
 	"\x12EntitlementClaimed\x12 \n" +
 	"\ventitlement\x18\x01 \x01(\x04R\ventitlement\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\fR\x06person\x12\x1a\n" +
@@ -3506,7 +3517,8 @@ const file_event_proto_rawDesc = "" +
 	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\x12\x18\n" +
 	"\arequest\x18\n" +
 	" \x01(\fR\arequest\x12\x17\n" +
-	"\aid_kind\x18\v \x01(\tR\x06idKind\"\x98\x01\n" +
+	"\aid_kind\x18\v \x01(\tR\x06idKind\x12\x18\n" +
+	"\acontent\x18\f \x01(\fR\acontent\"\x98\x01\n" +
 	"\tCodeShown\x12 \n" +
 	"\ventitlement\x18\x01 \x01(\x04R\ventitlement\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\fR\x04code\x12\x1d\n" +
@@ -3684,13 +3696,14 @@ const file_event_proto_rawDesc = "" +
 	"\x19DECLINE_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DECLINE_CAUSE_HOST\x10\x01\x12\x1a\n" +
 	"\x16DECLINE_CAUSE_NOT_SENT\x10\x02\x12\x19\n" +
-	"\x15DECLINE_CAUSE_PARTIAL\x10\x03*\xa0\x01\n" +
+	"\x15DECLINE_CAUSE_PARTIAL\x10\x03*\xc2\x01\n" +
 	"\rReversalCause\x12\x1e\n" +
 	"\x1aREVERSAL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_TIMEOUT\x10\x01\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_RESTART\x10\x02\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_PARTIAL\x10\x03\x12\x1b\n" +
-	"\x17REVERSAL_CAUSE_TERMINAL\x10\x04B\x1cZ\x1ahuanxin/switch/event;eventb\x06proto3"
+	"\x17REVERSAL_CAUSE_TERMINAL\x10\x04\x12 \n" +
+	"\x1cREVERSAL_CAUSE_LATE_APPROVAL\x10\x05B\x1cZ\x1ahuanxin/switch/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"fmt"
+
+	"huanxin/switch/event"
+)
+
+// Apply replays one recorded event. Step itself ends by applying its own events, so that a replayed engine and a live
+// one are the same by construction. It panics when the event does not fit the state: the journal is then not this
+// engine's, or damaged in a way that its hashes do not show, and no decision may be built on it.
+//
+// Apply keeps what it needs of ev; the caller must not change it afterwards.
+func (e *Engine) Apply(ev *event.Event) {
+	if ev.Seq != e.seq+1 {
+		panic(fmt.Sprintf("event %d follows event %d", ev.Seq, e.seq))
+	}
+	e.seq = ev.Seq
+	e.now = max(e.now, ev.At)
+	e.change(ev)
+	e.book.ForgetCodes(e.now)
+	e.forget()
+	e.forgetClaims()
+}
+
+func (e *Engine) change(ev *event.Event) {
+	switch b := ev.Body.(type) {
+	case *event.Event_Reserved:
+		e.applyReserved(b.Reserved)
+	case *event.Event_SaleSent:
+		e.applySaleSent(b.SaleSent)
+	case *event.Event_SaleApproved:
+		e.applySaleApproved(b.SaleApproved)
+	case *event.Event_CodeShown:
+		e.applyCodeShown(b.CodeShown)
+	case *event.Event_EntitlementClaimed:
+		e.applyClaimed(b.EntitlementClaimed)
+	case *event.Event_ReserveRefused:
+		e.applyReserveRefused(b.ReserveRefused, ev.Seq)
+	case *event.Event_SaleRefused:
+		e.applySaleRefused(b.SaleRefused, ev.Seq)
+	case *event.Event_SaleDeclined:
+		e.applySaleDeclined(b.SaleDeclined)
+	case *event.Event_LateAnswer:
+		e.applyLateAnswer(b.LateAnswer)
+	case *event.Event_HoldCancelled:
+		e.applyHoldCancelled(b.HoldCancelled)
+	case *event.Event_HoldExpired:
+		e.applyHoldExpired(b.HoldExpired)
+	case *event.Event_ReversalAnswered:
+		e.applyReversalAnswered(b.ReversalAnswered)
+	case *event.Event_ReversalQueued:
+		e.applyReversalQueued(b.ReversalQueued)
+	case *event.Event_ReversalAttempted:
+		e.applyReversalAttempted(b.ReversalAttempted)
+	case *event.Event_ReversalDone:
+		e.applyReversalDone(b.ReversalDone)
+	case *event.Event_WorkItemOpened:
+		e.applyWorkItem(b.WorkItemOpened)
+	case *event.Event_EntitlementExpired:
+		e.mustRelease(b.EntitlementExpired.Released, int64(e.book.Expire(b.EntitlementExpired.Entitlement)))
+	case *event.Event_EntitlementReturned:
+		e.mustRelease(b.EntitlementReturned.Released, int64(e.book.Return(b.EntitlementReturned.Entitlement)))
+	case *event.Event_TerminalSignedOn:
+		e.applySignedOn(b.TerminalSignedOn)
+	case *event.Event_TerminalSignedOff:
+		e.applySignedOff(b.TerminalSignedOff)
+	case *event.Event_BudgetNodeSet:
+		e.applyBudgetNodeSet(b.BudgetNodeSet)
+	case *event.Event_BudgetRoundClosed:
+		e.applyRoundClosed(b.BudgetRoundClosed)
+	case *event.Event_BudgetReleased:
+		e.applyBudgetReleased(b.BudgetReleased)
+	case *event.Event_MerchantSet:
+		e.applyMerchantSet(b.MerchantSet)
+	case *event.Event_TerminalSet:
+		e.applyTerminalSet(b.TerminalSet)
+	case *event.Event_ProductSet:
+		e.applyProductSet(b.ProductSet)
+	case *event.Event_PolicyApplied:
+		e.applyPolicy(b.PolicyApplied)
+	case *event.Event_OwnershipTaken:
+		e.applyOwnershipTaken(b.OwnershipTaken)
+	case *event.Event_ProgrammePinned:
+		e.applyPinned(b.ProgrammePinned)
+	default:
+		panic(fmt.Sprintf("event %d has a body that this version does not know: %T", ev.Seq, ev.Body))
+	}
+}
+
+// mustRelease holds what an event says was given back against what the book gave back.
+func (e *Engine) mustRelease(said, done int64) {
+	if said != done {
+		panic(fmt.Sprintf("event %d releases %d, the book released %d", e.seq, said, done))
+	}
+}

@@ -1,0 +1,105 @@
+package engine
+
+import "math"
+
+// deadlineKind says what a deadline is about.
+type deadlineKind uint8
+
+const (
+	holdDeadline        deadlineKind = iota + 1 // id = purchase
+	hostDeadline                                // id = purchase
+	reversalDeadline                            // id = reversal
+	entitlementDeadline                         // id = entitlement
+	budgetDeadline                              // the next instant of the budget plan
+)
+
+// deadline is one thing to look at when its time has come. Whether it still applies is asked then: a captured purchase
+// leaves its deadlines behind, and they fire without effect.
+type deadline struct {
+	at   int64
+	id   uint64
+	kind deadlineKind
+}
+
+// deadlines is a binary heap, earliest first; equal instants fire by kind and id, so that every replay agrees.
+type deadlines []deadline
+
+func (d deadline) before(o deadline) bool {
+	if d.at != o.at {
+		return d.at < o.at
+	}
+	if d.kind != o.kind {
+		return d.kind < o.kind
+	}
+	return d.id < o.id
+}
+
+func (h *deadlines) push(d deadline) {
+	*h = append(*h, d)
+	s := *h
+	for i := len(s) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !s[i].before(s[parent]) {
+			break
+		}
+		s[i], s[parent] = s[parent], s[i]
+		i = parent
+	}
+}
+
+func (h *deadlines) pop() deadline {
+	s := *h
+	first := s[0]
+	last := len(s) - 1
+	s[0] = s[last]
+	s = s[:last]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if right := child + 1; right < last && s[right].before(s[child]) {
+			child = right
+		}
+		if !s[child].before(s[i]) {
+			break
+		}
+		s[i], s[child] = s[child], s[i]
+		i = child
+	}
+	*h = s
+	return first
+}
+
+// NextDeadline is the instant at which the server should send the next Tick; math.MaxInt64 when nothing is due ever.
+func (e *Engine) NextDeadline() int64 {
+	if len(e.deadlines) == 0 {
+		return math.MaxInt64
+	}
+	return e.deadlines[0].at
+}
+
+// maxFired bounds the deadlines of one Step, so that the expiry of a million entitlements at midnight cannot hold up a
+// sale. What is left over keeps NextDeadline in the past and is fired by the Ticks that follow.
+const maxFired = 256
+
+func (e *Engine) tick() {
+	for range maxFired {
+		if e.NextDeadline() > e.now {
+			return
+		}
+		d := e.deadlines.pop()
+		switch d.kind {
+		case holdDeadline:
+			e.holdDue(d.id, d.at)
+		case hostDeadline:
+			e.hostDue(d.id, d.at)
+		case reversalDeadline:
+			e.reversalDue(d.id, d.at)
+		case entitlementDeadline:
+			e.expireIfDue(d.id)
+		case budgetDeadline:
+			e.budgetDue()
+		}
+	}
+}

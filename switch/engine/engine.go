@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"huanxin/risk"
+	"huanxin/risk/geo"
+	"huanxin/subsidy"
+	"huanxin/subsidy/catalogue"
+	"huanxin/subsidy/policy"
+	"huanxin/subsidy/registry"
+	"huanxin/switch/event"
+)
+
+// Config is what an engine needs beside its journal. It is not state: two runs of one journal may differ in it.
+type Config struct {
+	// Hosts are the host profiles by name. A sale routed to a name that is not here is refused with 92.
+	Hosts map[string]HostProfile
+	// Map is the province and its cities, for the place rule (D6).
+	Map *geo.Map
+	// MaxWaiting bounds how many callers may wait for one answer (resends of a request in flight). More get 96.
+	// Default 8.
+	MaxWaiting int
+	// Memory is how long the key of a finished exchange is kept after its last event. Default 48 hours; a resend after
+	// that is a new purchase.
+	Memory time.Duration
+}
+
+// HostProfile is how the engine deals with one host.
+type HostProfile struct {
+	// Timeout is how long a sale waits for its answer. Without one it becomes unknown and is reversed. Default 25 s.
+	Timeout time.Duration
+	// Done are the answers to a reversal that end it; default 00, 12, 25.
+	Done []string
+	// Retry are the answers that mean "later"; default 91, 92, 96, 98. Any other answer opens a work item.
+	Retry []string
+	// FirstRetry and MaxRetry bound the exponential back-off between attempts; defaults 5 s and 5 min.
+	FirstRetry, MaxRetry time.Duration
+}
+
+func (p *HostProfile) setDefaults() {
+	if p.Timeout == 0 {
+		p.Timeout = 25 * time.Second
+	}
+	if p.Done == nil {
+		p.Done = []string{"00", "12", "25"}
+	}
+	if p.Retry == nil {
+		p.Retry = []string{"91", "92", "96", "98"}
+	}
+	if p.FirstRetry == 0 {
+		p.FirstRetry = 5 * time.Second
+	}
+	if p.MaxRetry == 0 {
+		p.MaxRetry = 5 * time.Minute
+	}
+}
+
+func (c *Config) setDefaultsAndCheck() error {
+	if c.Map == nil {
+		return errors.New("engine: no map of the province")
+	}
+	if c.MaxWaiting == 0 {
+		c.MaxWaiting = 8
+	}
+	if c.Memory == 0 {
+		c.Memory = 48 * time.Hour
+	}
+	hosts := make(map[string]HostProfile, len(c.Hosts))
+	for name, p := range c.Hosts {
+		p.setDefaults()
+		if p.Timeout < 0 || p.FirstRetry <= 0 || p.MaxRetry < p.FirstRetry {
+			return fmt.Errorf("engine: host %s: time-out %s, back-off %s to %s", name, p.Timeout, p.FirstRetry, p.MaxRetry)
+		}
+		hosts[name] = p
+	}
+	c.Hosts = hosts
+	return nil
+}
+
+// Engine is the state machine of one programme. It has one owner: the goroutine that calls Step.
+type Engine struct {
+	cfg Config
+
+	// Position in the history.
+	seq   uint64
+	now   int64 // At of the last event or input; never decreases
+	epoch uint64
+
+	// The programme.
+	programmeID    string
+	personKeyCheck []byte
+	files          map[string][]byte // of the rules in force
+	digest         []byte
+	policy         *policy.Programme
+	registry       registry.Registry
+	catalogue      catalogue.Catalogue
+	places         map[*policy.PlaceRule]*risk.PlaceRule
+
+	// Money and people.
+	book *subsidy.Book
+
+	// Exchanges with terminals.
+	terminals map[[8]byte]*terminalState
+	exchanges map[Key]exchange
+	refusals  map[uint64]refusal // by the seq of their event
+	aging     fifo[aged]
+
+	// Purchases and what is on its way to hosts.
+	purchases      map[uint64]*purchase
+	lastPurchase   uint64
+	byRRN          map[uint64]uint64
+	byTransmission map[transmission]uint64
+	hostCounter    uint64            // gives DE11 and DE37 towards hosts
+	clearing       map[string]string // by host: the DE15 it last answered
+	reversals      map[uint64]*reversal
+	lastReversal   uint64
+	lastItem       uint64
+	claims         map[Hash]claimRequest
+	claimAging     fifo[agedClaim]
+
+	deadlines deadlines
+
+	// Not state: callers of this process that wait for a host's answer, and buffers of the current Step.
+	waiting map[uint64][]Token
+	out     Output
+	scratch scratch
+}
+
+// New returns an engine with an empty history.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.setDefaultsAndCheck(); err != nil {
+		return nil, err
+	}
+	return &Engine{
+		cfg:       cfg,
+		book:      subsidy.NewBook(),
+		terminals: map[[8]byte]*terminalState{},
+		exchanges: map[Key]exchange{},
+		refusals:  map[uint64]refusal{},
+		purchases: map[uint64]*purchase{},
+		byRRN:     map[uint64]uint64{},
+
+		byTransmission: map[transmission]uint64{},
+		clearing:       map[string]string{},
+		reversals:      map[uint64]*reversal{},
+		claims:         map[Hash]claimRequest{},
+		waiting:        map[uint64][]Token{},
+	}, nil
+}
+
+// Seq is the number of the last applied event.
+func (e *Engine) Seq() uint64 { return e.seq }
+
+// Book gives read access to entitlements and budget, for reports and tests. Callers must not change it.
+func (e *Engine) Book() *subsidy.Book { return e.book }
+
+// Step decides one input and applies the decision. in.At is the only clock it sees. The caller makes out.Events
+// durable, in order, before any of out.Sends leaves.
+func (e *Engine) Step(in Input) Output {
+	e.out.Events = e.out.Events[:0]
+	e.out.Sends = e.out.Sends[:0]
+	e.now = max(e.now, in.At)
+	switch b := in.Body.(type) {
+	case *ReserveRequest:
+		e.reserve(b)
+	case *SaleRequest:
+		e.sale(b)
+	case *HostAnswered:
+		e.hostAnswered(b)
+	case *ReversalRequest:
+		e.reversal(b)
+	case *CancelRequest:
+		e.cancel(b)
+	case *HostUnsent:
+		e.hostUnsent(b)
+	case *HostUp:
+		e.hostUp(b)
+	case *Tick:
+		e.tick()
+	case *SignOnRequest:
+		e.signOn(b)
+	case *SignOffRequest:
+		e.signOff(b)
+	case *EchoRequest:
+		e.echo(b)
+	case *ClaimRequest:
+		e.claim(b)
+	case *ShowCodeRequest:
+		e.showCode(b)
+	case *EntitlementRequest:
+		e.entitlement(b)
+	case *ReturnRequest:
+		e.giveBack(b)
+	case *QuoteRequest:
+		e.quote(b)
+	case *TakeOwnership:
+		e.takeOwnership(b)
+	case *ApplyProgramme:
+		e.applyProgramme(b)
+	case *SetRows:
+		e.setRows(b)
+	default:
+		panic(fmt.Sprintf("engine: no input of type %T", in.Body))
+	}
+	return e.out
+}
+
+// emit numbers a fact, applies it and puts it out. From here on it has happened.
+func (e *Engine) emit(ev *event.Event) {
+	ev.Seq, ev.At = e.seq+1, e.now
+	e.Apply(ev)
+	e.out.Events = append(e.out.Events, ev)
+}
+
+func (e *Engine) reply(r Reply) {
+	if r.Token == 0 {
+		return
+	}
+	r.At = e.now
+	e.out.Sends = append(e.out.Sends, Send{Reply: &r})
+}
+
+func (e *Engine) replyAPI(r APIReply) {
+	if r.Token == 0 {
+		return
+	}
+	e.out.Sends = append(e.out.Sends, Send{API: &r})
+}
+
+// scratch are buffers reused from Step to Step.
+type scratch struct {
+	usage    []policy.CategoryUse
+	request  policy.Request
+	decision policy.Decision
+}
+
+// fifo is a first-in-first-out list over one slice. Its memory follows its length.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) push(v T) { q.items = append(q.items, v) }
+
+func (q *fifo[T]) front() (v T, ok bool) {
+	if q.head == len(q.items) {
+		return v, false
+	}
+	return q.items[q.head], true
+}
+
+func (q *fifo[T]) pop() {
+	q.head++
+	if q.head > 1024 && q.head*2 > len(q.items) {
+		q.items = append(q.items[:0], q.items[q.head:]...)
+		q.head = 0
+	}
+}
