@@ -21,8 +21,7 @@ const hostMargin = 5 * time.Second
 
 var (
 	responseCode = regexp.MustCompile(`^[0-9A-Z]{2}$`)
-	dataElement  = regexp.MustCompile(`^[0-9]{1,3}$`)
-	acquirerID   = regexp.MustCompile(`^[0-9]{1,11}$`)
+	institution  = regexp.MustCompile(`^[0-9]{0,11}$`)
 )
 
 // checker collects problems, each beginning with the key it is about.
@@ -80,12 +79,13 @@ func (c *Config) checkListeners(k *checker) {
 		atLeast(k, key+"connections", l.Connections, 1)
 		atLeast(k, key+"in-flight", l.InFlight, 1)
 		atLeast(k, key+"frame-limit", l.FrameLimit, 256)
-		atLeast(k, key+"read-timeout", l.ReadTimeout, time.Millisecond)
+		atLeast(k, key+"frame-timeout", l.FrameTimeout, time.Millisecond)
 		atLeast(k, key+"idle-timeout", l.IdleTimeout, time.Second)
 		atLeast(k, key+"write-timeout", l.WriteTimeout, time.Millisecond)
-		if l.FrameLimit > 65535 {
-			k.refuse(key+"frame-limit", "%v: a two-byte length cannot say more than 65535B", l.FrameLimit)
+		if l.FrameLimit > 65537 {
+			k.refuse(key+"frame-limit", "%v: a two-byte length cannot say more than 65537B", l.FrameLimit)
 		}
+		atLeast(k, key+"write-queue", l.WriteQueue, l.FrameLimit)
 	}
 	atLeast(k, "terminal.pending", c.Terminal.Pending, 1)
 	atLeast(k, "terminal.answer-timeout", c.Terminal.AnswerTimeout, hostMargin)
@@ -108,9 +108,7 @@ func (c *Config) checkTLS(k *checker, key string, tls TLS) {
 
 func (c *Config) checkHTTP(k *checker) {
 	k.given("http.token-file", c.HTTP.TokenFile)
-	atLeast(k, "http.read-timeout", c.HTTP.ReadTimeout, time.Millisecond)
-	atLeast(k, "http.idle-timeout", c.HTTP.IdleTimeout, time.Second)
-	atLeast(k, "http.answer-timeout", c.HTTP.Answer, time.Millisecond)
+	atLeast(k, "http.answer-timeout", c.HTTP.AnswerTimeout, time.Millisecond)
 	atLeast(k, "http.body-limit", c.HTTP.BodyLimit, 1024)
 	atLeast(k, "http.pending", c.HTTP.Pending, 1)
 }
@@ -132,11 +130,16 @@ func (c *Config) checkHosts(k *checker) {
 func checkHost(k *checker, key string, h Host, terminal time.Duration) {
 	k.oneOf(key+"framing", h.Framing, "cup", "nac", "ncc", "ascii4", "raw2", "raw4")
 	k.given(key+"dialect", h.Dialect)
-	if !acquirerID.MatchString(h.Acquirer) {
-		k.refuse(key+"acquirer", "%q: want 1 to 11 digits", h.Acquirer)
-	}
-	checkHex(k, key+"header", h.Header, 6)
 	checkHex(k, key+"tpdu", h.TPDU, 5)
+	checkHex(k, key+"header", h.Header, 6)
+	k.oneOf(key+"management", h.Management, "", "de60", "de70")
+	k.oneOf(key+"original", h.Original, "", "de61", "de90")
+	checkMatchKey(k, key+"match-key", h.MatchKey)
+	for name, number := range map[string]string{"acquirer": h.Acquirer, "forwarder": h.Forwarder} {
+		if !institution.MatchString(number) {
+			k.refuse(key+name, "%q: want at most 11 digits", number)
+		}
+	}
 	atLeast(k, key+"connections", h.Connections, 1)
 	atLeast(k, key+"timeout", h.Timeout, 100*time.Millisecond)
 	if h.Timeout+hostMargin > terminal {
@@ -144,15 +147,17 @@ func checkHost(k *checker, key string, h Host, terminal time.Duration) {
 			h.Timeout, hostMargin, terminal)
 	}
 	atLeast(k, key+"echo", h.Echo, time.Second)
-	atLeast(k, key+"echo-timeout", h.EchoTimeout, 100*time.Millisecond)
-	atLeast(k, key+"dial-timeout", h.Dial, 100*time.Millisecond)
+	for name, d := range map[string]time.Duration{"echo": h.EchoTimeout, "dial": h.DialTimeout, "write": h.WriteTimeout} {
+		atLeast(k, key+name+"-timeout", d, 100*time.Millisecond)
+	}
 	checkBackOff(k, key+"reconnect-", h.ReconnectMin, h.ReconnectMax)
 	atLeast(k, key+"queue", h.Queue, 1)
 	atLeast(k, key+"in-flight", h.InFlight, 1)
+	atLeast(k, key+"remember", h.Remember, 1)
+	atLeast(k, key+"frame-limit", h.FrameLimit, 256)
 	checkBackOff(k, key+"reversal-retry-", h.RetryMin, h.RetryMax)
-	checkList(k, key+"match-key", h.MatchKey, dataElement, "a field number")
-	checkList(k, key+"reversal-done", h.Done, responseCode, "a response code of two characters, in quotes")
-	checkList(k, key+"reversal-retry", h.Retry, responseCode, "a response code of two characters, in quotes")
+	checkCodes(k, key+"reversal-done", h.Done)
+	checkCodes(k, key+"reversal-retry", h.Retry)
 	for _, code := range h.Retry {
 		if slices.Contains(h.Done, code) {
 			k.refuse(key+"reversal-retry", "%q is in reversal-done too", code)
@@ -171,13 +176,25 @@ func checkHex(k *checker, key, text string, size int) {
 	}
 }
 
-func checkList(k *checker, key string, list []string, form *regexp.Regexp, want string) {
-	if len(list) == 0 {
-		k.refuse(key, "want at least one entry")
+// checkMatchKey: the switch assigns DE7, DE11 and DE37; DE7 alone is shared by all requests of a second.
+func checkMatchKey(k *checker, key string, fields []int) {
+	for _, field := range fields {
+		if field != 7 && field != 11 && field != 37 {
+			k.refuse(key, "%d: want fields 7, 11 and 37 only", field)
+		}
 	}
-	for _, entry := range list {
-		if !form.MatchString(entry) {
-			k.refuse(key, "%q: want %s", entry, want)
+	if !slices.Contains(fields, 11) && !slices.Contains(fields, 37) {
+		k.refuse(key, "want field 11 or 37 in it")
+	}
+}
+
+func checkCodes(k *checker, key string, codes []string) {
+	if len(codes) == 0 {
+		k.refuse(key, "want at least one response code")
+	}
+	for _, code := range codes {
+		if !responseCode.MatchString(code) {
+			k.refuse(key, "%q: want a response code of two characters, in quotes", code)
 		}
 	}
 }
@@ -212,7 +229,12 @@ func (c *Config) checkAddresses(k *checker) {
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		// Two profiles may share a host's port; none may lead back into this process.
 		owner = maps.Clone(listening)
-		see("hosts."+name+".address", c.Hosts[name].Address)
+		if len(c.Hosts[name].Addresses) == 0 {
+			k.refuse("hosts."+name+".addresses", "want at least one")
+		}
+		for _, address := range c.Hosts[name].Addresses {
+			see("hosts."+name+".addresses", address)
+		}
 	}
 }
 
@@ -228,15 +250,18 @@ func isLoopback(host string) bool {
 func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "engine.queue", c.Engine.Queue, 1)
 	atLeast(k, "engine.batch", c.Engine.Batch, 1)
-	atLeast(k, "engine.exchange-keep", c.Engine.ExchangeKeep, 48*time.Hour)
+	atLeast(k, "engine.waiting", c.Engine.Waiting, 1)
+	atLeast(k, "engine.memory", c.Engine.Memory, 48*time.Hour)
 	k.given("journal.folder", c.Journal.Folder)
-	atLeast(k, "journal.limit", c.Journal.Limit, 64<<20)
-	if c.Journal.HighWater < 1 || c.Journal.HighWater > 99 {
-		k.refuse("journal.high-water", "%d: want 1 to 99 (per cent)", c.Journal.HighWater)
+	if !slices.Contains([]int{1, 3, 5}, c.Journal.Replicas) {
+		k.refuse("journal.replicas", "%d: want 1, 3 or 5", c.Journal.Replicas)
 	}
-	atLeast(k, "journal.batch-size", c.Journal.BatchSize, 64<<10)
-	atLeast(k, "journal.append-timeout", c.Journal.Append, time.Second)
-	k.given("snapshot.folder", c.Snapshot.Folder)
+	if c.Journal.Replicas > 1 && c.Journal.URL == "" {
+		k.refuse("journal.replicas", "%d need an external cluster (journal.url)", c.Journal.Replicas)
+	}
+	atLeast(k, "journal.high-water", c.Journal.HighWater, 64<<20)
+	atLeast(k, "journal.min-free", c.Journal.MinFree, 1<<20)
+	atLeast(k, "journal.append-timeout", c.Journal.AppendTimeout, time.Second)
 	atLeast(k, "snapshot.every", c.Snapshot.Every, time.Second)
 	atLeast(k, "snapshot.events", c.Snapshot.Events, 1000)
 	c.checkDatabase(k)

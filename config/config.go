@@ -59,11 +59,12 @@ type Listener struct {
 	TPDU         string        `mapstructure:"tpdu"`    // swap, unchanged
 	TLS          TLS           `mapstructure:"tls"`
 	Connections  int           `mapstructure:"connections"`   // at once; one more is closed at once
-	InFlight     int           `mapstructure:"in-flight"`     // requests of one connection; more stop its reading
-	FrameLimit   Size          `mapstructure:"frame-limit"`   // longest message, bytes
-	ReadTimeout  time.Duration `mapstructure:"read-timeout"`  // from the first byte of a frame to its last
+	InFlight     int           `mapstructure:"in-flight"`     // requests of one connection; more pause its reading
+	FrameLimit   Size          `mapstructure:"frame-limit"`   // longest frame
+	FrameTimeout time.Duration `mapstructure:"frame-timeout"` // from the first byte of a frame to its last
 	IdleTimeout  time.Duration `mapstructure:"idle-timeout"`  // without any frame
-	WriteTimeout time.Duration `mapstructure:"write-timeout"` // for one answer
+	WriteTimeout time.Duration `mapstructure:"write-timeout"` // for one write
+	WriteQueue   Size          `mapstructure:"write-queue"`   // answers not yet written; more closes the connection
 }
 
 // TLS is a certificate and its key, both PEM files. Empty: plain TCP.
@@ -82,33 +83,38 @@ type Terminal struct {
 
 // HTTP is the interface for acquirers, shops and claiming apps, with /metrics, /healthz and /readyz.
 type HTTP struct {
-	Address     string        `mapstructure:"address"`
-	TokenFile   string        `mapstructure:"token-file"`
-	ReadTimeout time.Duration `mapstructure:"read-timeout"`
-	IdleTimeout time.Duration `mapstructure:"idle-timeout"`
-	Answer      time.Duration `mapstructure:"answer-timeout"` // for the engine's answer; then 503
-	BodyLimit   Size          `mapstructure:"body-limit"`
-	Pending     int           `mapstructure:"pending"`
+	Address       string        `mapstructure:"address"`
+	TokenFile     string        `mapstructure:"token-file"`
+	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer; then 504
+	BodyLimit     Size          `mapstructure:"body-limit"`
+	Pending       int           `mapstructure:"pending"`
 }
 
 // Host is one profile of a card network or wallet.
 type Host struct {
-	Address      string        `mapstructure:"address"`
+	Addresses    []string      `mapstructure:"addresses"` // tried in turn
 	Framing      string        `mapstructure:"framing"`
 	Dialect      string        `mapstructure:"dialect"`
-	Acquirer     string        `mapstructure:"acquirer"`    // DE32 towards this host
-	Header       string        `mapstructure:"header"`      // 6-byte header of the cup framing, hex
-	TPDU         string        `mapstructure:"tpdu"`        // 5-byte TPDU, hex
-	MatchKey     []string      `mapstructure:"match-key"`   // fields by which an answer finds its request
-	Connections  int           `mapstructure:"connections"` // long-lived links
-	Timeout      time.Duration `mapstructure:"timeout"`     // of a request, counted from before it is queued
-	Echo         time.Duration `mapstructure:"echo"`        // idle time before an echo
+	TPDU         string        `mapstructure:"tpdu"`       // 5 bytes, hex
+	Header       string        `mapstructure:"header"`     // 6-byte header of the cup framing, hex
+	SignOn       bool          `mapstructure:"sign-on"`    // 0800 before the first request
+	Management   string        `mapstructure:"management"` // de60, de70, "" = by the dialect
+	Original     string        `mapstructure:"original"`   // de61, de90, "" = by the dialect
+	MatchKey     []int         `mapstructure:"match-key"`  // fields by which an answer finds its request
+	Acquirer     string        `mapstructure:"acquirer"`   // DE32 towards this host
+	Forwarder    string        `mapstructure:"forwarder"`  // DE33
+	Connections  int           `mapstructure:"connections"`
+	Timeout      time.Duration `mapstructure:"timeout"` // of a sale, counted from the decision
+	Echo         time.Duration `mapstructure:"echo"`    // idle time before an echo
 	EchoTimeout  time.Duration `mapstructure:"echo-timeout"`
-	Dial         time.Duration `mapstructure:"dial-timeout"`
+	DialTimeout  time.Duration `mapstructure:"dial-timeout"`
+	WriteTimeout time.Duration `mapstructure:"write-timeout"`
 	ReconnectMin time.Duration `mapstructure:"reconnect-min"`
 	ReconnectMax time.Duration `mapstructure:"reconnect-max"`
-	Queue        int           `mapstructure:"queue"`     // requests that wait for a link; one more is unsent at once
-	InFlight     int           `mapstructure:"in-flight"` // requests on the wire
+	Queue        int           `mapstructure:"queue"`     // requests that wait for a connection; one more is unsent at once
+	InFlight     int           `mapstructure:"in-flight"` // requests on the wire, all connections together
+	Remember     int           `mapstructure:"remember"`  // requests whose late answers are still recognised
+	FrameLimit   Size          `mapstructure:"frame-limit"`
 	Done         []string      `mapstructure:"reversal-done"`
 	Retry        []string      `mapstructure:"reversal-retry"`
 	RetryMin     time.Duration `mapstructure:"reversal-retry-min"` // first wait before a reversal is repeated
@@ -123,24 +129,25 @@ type Routes struct {
 
 // Engine is what the deciding engine may hold and how the loop feeds it.
 type Engine struct {
-	Owner        string        `mapstructure:"owner"`         // written into OwnershipTaken; empty: host name and process id
-	Queue        int           `mapstructure:"queue"`         // inputs that wait for the engine
-	Batch        int           `mapstructure:"batch"`         // inputs decided into one journal append
-	ExchangeKeep time.Duration `mapstructure:"exchange-keep"` // how long an answered exchange is remembered, P5 duplicates
+	Owner   string        `mapstructure:"owner"`   // written into OwnershipTaken; empty: host name and process id
+	Queue   int           `mapstructure:"queue"`   // inputs that wait for the engine
+	Batch   int           `mapstructure:"batch"`   // inputs decided into one journal append
+	Waiting int           `mapstructure:"waiting"` // resends that may wait for the answer of one request
+	Memory  time.Duration `mapstructure:"memory"`  // how long an answered exchange is remembered, for duplicates
 }
 
 // Journal is where and how the facts are kept.
 type Journal struct {
-	Folder    string        `mapstructure:"folder"`
-	Limit     Size          `mapstructure:"limit"`      // hard size of the stream
-	HighWater int           `mapstructure:"high-water"` // per cent of Limit above which new reserves get 96 and claims 503
-	BatchSize Size          `mapstructure:"batch-size"` // longest packed append
-	Append    time.Duration `mapstructure:"append-timeout"`
+	Folder        string        `mapstructure:"folder"`
+	URL           string        `mapstructure:"url"` // of an external NATS cluster; empty: embedded
+	Replicas      int           `mapstructure:"replicas"`
+	HighWater     Size          `mapstructure:"high-water"` // above it new reserves get 96 and claims 503
+	MinFree       Size          `mapstructure:"min-free"`   // the same below this free space
+	AppendTimeout time.Duration `mapstructure:"append-timeout"`
 }
 
 // Snapshot is how often the follower writes one. The last two are kept.
 type Snapshot struct {
-	Folder string        `mapstructure:"folder"`
 	Every  time.Duration `mapstructure:"every"`
 	Events int           `mapstructure:"events"` // or after so many events, whichever comes first
 }

@@ -33,7 +33,7 @@ func TestManualStatesEveryDefault(t *testing.T) {
 }
 
 func TestManualHasEveryKeyOnce(t *testing.T) {
-	for _, key := range []string{"security", "frame-limit", "reversal-retry-max", "exchange-keep", "batch-events", "drain"} {
+	for _, key := range []string{"security", "frame-limit", "reversal-retry-max", "remember", "batch-events", "drain"} {
 		require.Contains(t, string(Manual), key+":")
 	}
 }
@@ -72,8 +72,10 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=3s",
 		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_DONE=00,25",
 		"HUANXIN_HOSTS_UNIONPAY_ACQUIRER=00048022",
-		"HUANXIN_JOURNAL_HIGH_WATER=75",
-		"HUANXIN_JOURNAL_LIMIT=1GiB",
+		"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=7,11",
+		"HUANXIN_HOSTS_UNIONPAY_SIGN_ON=false",
+		"HUANXIN_SNAPSHOT_EVENTS=7500",
+		"HUANXIN_JOURNAL_HIGH_WATER=1GiB",
 		"PATH=/bin")
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8181", cfg.HTTP.Address)
@@ -81,8 +83,10 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 	require.Equal(t, 3*time.Second, cfg.Hosts["unionpay"].Timeout)
 	require.Equal(t, []string{"00", "25"}, cfg.Hosts["unionpay"].Done)
 	require.Equal(t, "00048022", cfg.Hosts["unionpay"].Acquirer)
-	require.Equal(t, 75, cfg.Journal.HighWater)
-	require.Equal(t, Size(1<<30), cfg.Journal.Limit)
+	require.Equal(t, []int{7, 11}, cfg.Hosts["unionpay"].MatchKey)
+	require.False(t, cfg.Hosts["unionpay"].SignOn)
+	require.Equal(t, 7500, cfg.Snapshot.Events)
+	require.Equal(t, Size(1<<30), cfg.Journal.HighWater)
 }
 
 func TestRefusalNamesTheKey(t *testing.T) {
@@ -95,7 +99,7 @@ func TestRefusalNamesTheKey(t *testing.T) {
 		"unknown section":          {text: "htpp:\n  address: 127.0.0.1:1\n", want: []string{"htpp.address: unknown key"}},
 		"unknown scalar":           {text: "speed: 1\n", want: []string{"speed: unknown key"}},
 		"unknown empty key":        {text: "http:\n  adress:\n", want: []string{"http.adress: unknown key"}},
-		"unknown key of an entry":  {text: "hosts:\n  unionpay:\n    address: 127.0.0.1:1\n    timeot: 3s\n", want: []string{"hosts.unionpay.timeot: unknown key"}},
+		"unknown key of an entry":  {text: "hosts:\n  unionpay:\n    addresses: [127.0.0.1:1]\n    timeot: 3s\n", want: []string{"hosts.unionpay.timeot: unknown key"}},
 		"two unknown keys":         {text: "a: 1\nb: 2\n", want: []string{"a: unknown key", "b: unknown key"}},
 		"duplicate key":            {text: "state: a\nstate: b\n", want: []string{"state"}},
 		"not YAML":                 {text: "state: [\n", want: []string{"yaml"}},
@@ -105,13 +109,13 @@ func TestRefusalNamesTheKey(t *testing.T) {
 		"entry name":               {text: "listeners:\n  \"c p\":\n    address: 127.0.0.1:1\n", want: []string{"listeners.c p"}},
 		"number as duration":       {text: "snapshot:\n  every: 30\n", want: []string{"snapshot.every", "not a duration"}},
 		"text as duration":         {text: "snapshot:\n  every: soon\n", want: []string{"snapshot.every"}},
-		"number as size":           {text: "journal:\n  limit: 1000\n", want: []string{"journal.limit", "not a size"}},
+		"number as size":           {text: "journal:\n  high-water: 1000\n", want: []string{"journal.high-water", "not a size"}},
 		"text as number":           {text: "engine:\n  queue: many\n", want: []string{"engine.queue"}},
 		"number as text":           {text: "state: 5\n", want: []string{"state"}},
-		"number as response code":  {text: "hosts:\n  unionpay:\n    address: 127.0.0.1:1\n    reversal-done: [00]\n", want: []string{"hosts.unionpay.reversal-done"}},
+		"number as response code":  {text: "hosts:\n  unionpay:\n    addresses: [127.0.0.1:1]\n    reversal-done: [00]\n", want: []string{"hosts.unionpay.reversal-done"}},
 		"unknown variable":         {environ: []string{"HUANXIN_HTTP_ADRESS=x"}, want: []string{"HUANXIN_HTTP_ADRESS: names no setting"}},
 		"variable with bad number": {environ: []string{"HUANXIN_ENGINE_QUEUE=12x"}, want: []string{"HUANXIN_ENGINE_QUEUE", "engine.queue"}},
-		"variable with bad size":   {environ: []string{"HUANXIN_JOURNAL_LIMIT=7"}, want: []string{"journal.limit"}},
+		"variable with bad size":   {environ: []string{"HUANXIN_JOURNAL_HIGH_WATER=7"}, want: []string{"journal.high-water"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.text, c.environ...)
@@ -131,9 +135,9 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 		"host time-out too near the terminal's": {"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=25001ms", "hosts.unionpay.timeout: "},
 		"listener beyond loopback":              {"HUANXIN_LISTENERS_NAC_ADDRESS=0.0.0.0:7002", "listeners.nac.address: "},
 		"HTTP beyond loopback":                  {"HUANXIN_HTTP_ADDRESS=:8080", "http.address: "},
-		"host beyond loopback":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESS=192.0.2.1:7101", "hosts.unionpay.address: "},
+		"host beyond loopback":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=192.0.2.1:7101", "hosts.unionpay.addresses: "},
 		"same port twice":                       {"HUANXIN_HTTP_ADDRESS=127.0.0.1:7001", "http.address: port 7001 is taken by listeners.cup.address"},
-		"host is this process":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESS=127.0.0.1:7002", "hosts.unionpay.address: port 7002 is taken by listeners.nac.address"},
+		"host is this process":                  {"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=127.0.0.1:7002", "hosts.unionpay.addresses: port 7002 is taken by listeners.nac.address"},
 		"port out of range":                     {"HUANXIN_HTTP_ADDRESS=127.0.0.1:70000", "http.address: "},
 		"no port":                               {"HUANXIN_HTTP_ADDRESS=127.0.0.1", "http.address: "},
 		"security":                              {"HUANXIN_SECURITY=none", "security: "},
@@ -143,16 +147,20 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 		"certificate without key":               {"HUANXIN_LISTENERS_CUP_TLS_CERTIFICATE=a.pem", "listeners.cup.tls.certificate: "},
 		"zero queue":                            {"HUANXIN_ENGINE_QUEUE=0", "engine.queue: "},
 		"negative limit":                        {"HUANXIN_LISTENERS_CUP_CONNECTIONS=-1", "listeners.cup.connections: "},
-		"frame beyond its length":               {"HUANXIN_LISTENERS_CUP_FRAME_LIMIT=64KiB", "listeners.cup.frame-limit: "},
+		"frame beyond its length":               {"HUANXIN_LISTENERS_CUP_FRAME_LIMIT=65KiB", "listeners.cup.frame-limit: "},
 		"route to nowhere":                      {"HUANXIN_ROUTES_QR=wallet", "routes.qr: "},
 		"code both done and retry":              {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY=00,91", "hosts.unionpay.reversal-retry: "},
-		"empty list":                            {"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=", "hosts.unionpay.match-key: "},
+		"empty list":                            {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_DONE=", "hosts.unionpay.reversal-done: "},
+		"match key by the second alone":         {"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=7", "hosts.unionpay.match-key: "},
+		"sign-on neither yes nor no":            {"HUANXIN_HOSTS_UNIONPAY_SIGN_ON=perhaps", "HUANXIN_HOSTS_UNIONPAY_SIGN_ON"},
+		"replicas without a cluster":            {"HUANXIN_JOURNAL_REPLICAS=3", "journal.replicas: "},
+		"number of replicas":                    {"HUANXIN_JOURNAL_REPLICAS=2", "journal.replicas: "},
 		"header":                                {"HUANXIN_HOSTS_UNIONPAY_HEADER=60", "hosts.unionpay.header: "},
 		"back-off upside down":                  {"HUANXIN_DATABASE_RETRY_MAX=10ms", "database.retry-max: "},
 		"database URL":                          {"HUANXIN_DATABASE_URL=mysql://x", "database.url: "},
 		"binaries missing":                      {"HUANXIN_DATABASE_BINARIES=/nonexistent", "database.binaries: "},
-		"exchange memory too short":             {"HUANXIN_ENGINE_EXCHANGE_KEEP=47h", "engine.exchange-keep: "},
-		"high water":                            {"HUANXIN_JOURNAL_HIGH_WATER=100", "journal.high-water: "},
+		"exchange memory too short":             {"HUANXIN_ENGINE_MEMORY=47h", "engine.memory: "},
+		"high water":                            {"HUANXIN_JOURNAL_HIGH_WATER=1KiB", "journal.high-water: "},
 		"no programme":                          {"HUANXIN_PROGRAMME=", "programme: "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,7 @@ func Defaults() Config {
 	cup.Address, cup.Framing = "127.0.0.1:7001", "cup"
 	nac.Address, nac.Framing = "127.0.0.1:7002", "nac"
 	unionpay := DefaultHost()
-	unionpay.Address = "127.0.0.1:7101"
+	unionpay.Addresses = []string{"127.0.0.1:7101"}
 
 	return Config{
 		Security:  InsecureDemo,
@@ -19,21 +19,20 @@ func Defaults() Config {
 		Terminal:  Terminal{AnswerTimeout: 30 * time.Second, Pending: 16384},
 		HTTP: HTTP{
 			Address: "127.0.0.1:8080", TokenFile: "token",
-			ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, Answer: 5 * time.Second,
-			BodyLimit: 64 << 10, Pending: 16384,
+			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384,
 		},
 		Hosts:  map[string]Host{"unionpay": unionpay},
 		Routes: Routes{Default: "unionpay", QR: "unionpay"},
-		Engine: Engine{Queue: 16384, Batch: 1024, ExchangeKeep: 48 * time.Hour},
+		Engine: Engine{Queue: 16384, Batch: 1024, Waiting: 8, Memory: 48 * time.Hour},
 		Journal: Journal{
-			Folder: "journal", Limit: 64 << 30, HighWater: 90, BatchSize: 1 << 20, Append: 10 * time.Second,
+			Folder: "journal", Replicas: 1, HighWater: 64 << 30, MinFree: 256 << 20, AppendTimeout: 10 * time.Second,
 		},
-		Snapshot: Snapshot{Folder: "snapshots", Every: 5 * time.Minute, Events: 1_000_000},
+		Snapshot: Snapshot{Every: 5 * time.Minute, Events: 1_000_000},
 		Database: Database{
 			Folder: "postgres", Connections: 4, BatchEvents: 2000,
 			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second,
 		},
-		Keys: Keys{File: "keys.json"},
+		Keys: Keys{File: "keys.yaml"},
 		Stop: Stop{Drain: 20 * time.Second},
 	}
 }
@@ -43,20 +42,22 @@ func DefaultListener() Listener {
 	return Listener{
 		Dialect: "cup", TPDU: "swap",
 		Connections: 4096, InFlight: 64, FrameLimit: 8 << 10,
-		ReadTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, WriteTimeout: 10 * time.Second,
+		FrameTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, WriteTimeout: 10 * time.Second,
+		WriteQueue: 256 << 10,
 	}
 }
 
-// DefaultHost is what an entry of `hosts` starts from. Address has no default.
+// DefaultHost is what an entry of `hosts` starts from. Addresses has no default.
 func DefaultHost() Host {
 	return Host{
-		Framing: "cup", Dialect: "cup", Acquirer: "48022100",
-		Header: "603100310100", TPDU: "6000030000", MatchKey: []string{"7", "11"},
+		Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
+		MatchKey: []int{37}, Acquirer: "48022100",
 		Connections: 2, Timeout: 15 * time.Second,
-		Echo: 30 * time.Second, EchoTimeout: 10 * time.Second, Dial: 5 * time.Second,
+		Echo: 30 * time.Second, EchoTimeout: 10 * time.Second,
+		DialTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
 		ReconnectMin: 200 * time.Millisecond, ReconnectMax: 30 * time.Second,
-		Queue: 4096, InFlight: 4096,
+		Queue: 4096, InFlight: 4096, Remember: 65536, FrameLimit: 8 << 10,
 		Done: []string{"00", "12", "25"}, Retry: []string{"91", "92", "96", "98"},
-		RetryMin: 2 * time.Second, RetryMax: 5 * time.Minute,
+		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute,
 	}
 }

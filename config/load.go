@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -216,14 +217,34 @@ func typed(text string, like any) (any, error) {
 	switch like.(type) {
 	case []string:
 		return strings.Split(text, ","), nil
-	case int:
-		var n int
-		if _, err := fmt.Sscanf(text+"\n", "%d\n", &n); err != nil {
-			return nil, fmt.Errorf("%q is not a whole number", text)
+	case []int:
+		var list []int
+		for part := range strings.SplitSeq(text, ",") {
+			n, err := whole(part)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, n)
 		}
-		return n, nil
+		return list, nil
+	case int:
+		return whole(text)
+	case bool:
+		switch text {
+		case "true", "false":
+			return text == "true", nil
+		}
+		return nil, fmt.Errorf("%q: want true or false", text)
 	}
 	return text, nil
+}
+
+func whole(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a whole number", text)
+	}
+	return n, nil
 }
 
 // refuseNumbers keeps a bare number out of durations and sizes: 30 could be seconds or nanoseconds, bytes or KiB.
