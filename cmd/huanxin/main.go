@@ -55,6 +55,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newDBCommand(),
 		newVersionCommand(),
 	)
 	return root
