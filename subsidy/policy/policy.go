@@ -61,6 +61,9 @@ type Programme struct {
 	Cities     []City
 	Groups     []Group
 	Categories []Category // at most MaxCategories; the index is the position in the file and never changes
+	Documents  []Coded    // what a dossier can hold
+	IDKinds    []Coded    // identity documents
+	OldItems   []Coded    // kinds of old items that can be handed in
 	Decides    Instant
 	Versions   []Version // ascending by From, not overlapping
 	Budget     Budget
@@ -102,6 +105,13 @@ type Category struct {
 	Name   Text
 	Group  string
 	Label  catalogue.Label // the label kind its goods usually carry; a product row may say otherwise
+	Origin Origin
+}
+
+// Coded is a word of the programme's own vocabulary.
+type Coded struct {
+	Code   string
+	Name   Text
 	Origin Origin
 }
 

@@ -48,6 +48,8 @@ type Rule struct {
 	pauses  []Window
 	weights []int64 // of Funding
 	index   int     // own category
+
+	ceilingKind string // with CeilingAfter: the kind whose order Ceiling.After is
 }
 
 // Origin returns where the value of a setting was written.
