@@ -27,6 +27,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,6 +52,8 @@ var (
 	ErrShort = errors.New("stream ends too early")
 	// ErrDiverged is returned when the stream has another batch at a position than the one somebody has seen there.
 	ErrDiverged = errors.New("stream has another history")
+	// ErrProgramme is returned when the folder holds another programme's journal.
+	ErrProgramme = errors.New("another programme's journal")
 	// ErrClosed is returned by operations on a closed journal.
 	ErrClosed = errors.New("journal is closed")
 	// ErrReadOnly is returned by Append on a journal opened for reading.
@@ -110,7 +114,7 @@ func (c Config) checked() (Config, error) {
 		return c, errors.New("journal: no folder given")
 	}
 	if c.ReadOnly && c.URL == "" {
-		return c, errors.New("journal: reading beside the owner needs the URL of an external cluster; use OpenCopy on a folder")
+		return c, errors.New("journal: reading beside the owner needs the URL of an external cluster; use OpenFolder on a folder")
 	}
 	switch c.Replicas {
 	case 0:
@@ -150,6 +154,7 @@ type Journal struct {
 
 	// Owned by the appender.
 	end     link
+	report  Report
 	failed  error
 	request appendRequest
 	unsync  int // appends since the mark file was last synced
@@ -166,8 +171,8 @@ type Journal struct {
 }
 
 // Open takes the journal's folder, starts or reaches the server, creates the stream of a new programme, and walks the
-// whole chain. It returns ErrLocked, ErrDamaged, ErrChain, ErrMissing, ErrShort, ErrDiverged or ErrVersion, wrapped with
-// the positions, when the journal cannot be trusted; nothing has then been changed by this package.
+// whole chain. It returns ErrLocked, ErrDamaged, ErrChain, ErrMissing, ErrShort, ErrDiverged, ErrProgramme or ErrVersion,
+// wrapped with the positions, when the journal cannot be trusted; the stream has then not been touched.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
@@ -181,52 +186,86 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	return j, nil
 }
 
-func (j *Journal) open(ctx context.Context) (err error) {
-	marks := append([]Mark(nil), j.cfg.MustReach...)
-	isNew := false
-	if !j.cfg.ReadOnly {
-		if err := os.MkdirAll(j.cfg.Dir, 0o700); err != nil {
+// open reads first and starts last: until the block files are known to be good the server does not see them.
+func (j *Journal) open(ctx context.Context) error {
+	marks, isNew, err := j.openFolder()
+	if err != nil {
+		return err
+	}
+	w := newWalk(j.cfg.Programme, append(marks, j.cfg.MustReach...))
+	if j.cfg.URL == "" {
+		if err := j.checkBlocks(w); err != nil {
 			return err
 		}
-		if j.lock, err = lockFolder(j.cfg.Dir); err != nil {
-			return err
-		}
-		if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cfg.Logger); err != nil {
-			return err
-		}
-		if snap, ok := j.snaps.newest(); ok {
-			marks = append(marks, Mark{Name: "newest snapshot", Position: snap.Position, Hash: snap.Hash})
-		}
-		var own Mark
-		if j.mark, own, isNew, err = openMark(filepath.Join(j.cfg.Dir, "mark")); err != nil {
-			return err
-		}
-		marks = append(marks, own)
 	}
 	if j.node, err = startNode(ctx, j.cfg); err != nil {
 		return err
 	}
-	// The stream is made only where there has never been one: an existing journal whose stream has vanished must not
-	// be continued from nothing.
-	mayCreate := isNew && !j.cfg.ReadOnly
-	for _, m := range marks {
-		mayCreate = mayCreate && m.Position == 0
-	}
-	if err := j.node.openStream(ctx, mayCreate); err != nil {
+	// The stream is made only where there has never been one: a journal whose stream has vanished must not be continued
+	// from nothing.
+	if err := j.node.openStream(ctx, isNew && w.end.position == 0 && w.reached(nil) == nil); err != nil {
 		return err
 	}
-	report, err := j.node.walk(ctx, marks)
+	if j.cfg.URL == "" {
+		err = j.node.agrees(ctx, w.end)
+	} else {
+		err = j.node.walk(ctx, w)
+	}
 	if err != nil {
 		return err
 	}
-	j.end = report.end
-	j.position.Store(report.end.position)
-	j.size.Store(report.Bytes)
+	j.end, j.report = w.end, w.report
+	j.position.Store(w.end.position)
+	j.size.Store(w.report.Bytes)
 	if j.mark != nil {
-		return j.mark.set(report.end, true)
+		return j.mark.set(j.end, true)
 	}
 	return nil
 }
+
+// openFolder locks the folder and collects the marks in it. isNew says that no journal has been opened here before.
+func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
+	if j.cfg.ReadOnly {
+		return nil, false, nil
+	}
+	if err := os.MkdirAll(j.cfg.Dir, 0o700); err != nil {
+		return nil, false, err
+	}
+	if j.lock, err = lockFolder(j.cfg.Dir); err != nil {
+		return nil, false, err
+	}
+	if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cfg.Logger); err != nil {
+		return nil, false, err
+	}
+	if snap, ok := j.snaps.newest(); ok {
+		marks = append(marks, Mark{Name: "newest snapshot", Position: snap.Position, Hash: snap.Hash})
+	}
+	var own Mark
+	if j.mark, own, isNew, err = openMark(filepath.Join(j.cfg.Dir, "mark")); err != nil {
+		return nil, false, err
+	}
+	return append(marks, own), isNew, nil
+}
+
+// checkBlocks walks the chain in the embedded server's files and cuts off an append that was interrupted.
+func (j *Journal) checkBlocks(w *walk) error {
+	if stored, err := storedProgrammes(j.cfg.Dir); err != nil {
+		return err
+	} else if len(stored) > 0 && !slices.Contains(stored, j.cfg.Programme) {
+		return fmt.Errorf("%w: %s holds the journal of %s", ErrProgramme, j.cfg.Dir, strings.Join(stored, ", "))
+	}
+	files := openBlocks(j.cfg.Dir, j.cfg.Programme)
+	t, err := files.walk(w)
+	if err != nil || t == nil {
+		return err
+	}
+	j.cfg.Logger.Warn("cutting off an append that was interrupted and never acknowledged",
+		zap.String("file", t.file), zap.Int64("offset", t.offset), zap.Uint64("position", w.end.position+1), zap.Error(t.reason))
+	return files.cut(t)
+}
+
+// Report is what the walk at Open found.
+func (j *Journal) Report() Report { return j.report }
 
 // Position is the last acknowledged batch; 0 when the journal is empty.
 func (j *Journal) Position() uint64 { return j.position.Load() }

@@ -171,11 +171,19 @@ func BenchmarkWalk(b *testing.B) {
 		_, err := j.Append(context.Background(), &d)
 		require.NoError(b, err)
 	}
-	b.Run("verify", func(b *testing.B) {
+	b.Run("verify-files", func(b *testing.B) {
 		b.SetBytes(j.Size())
 		for b.Loop() {
-			_, err := j.Verify(context.Background())
+			f, err := OpenFolder(j.cfg.Dir, "")
 			require.NoError(b, err)
+			_, err = f.Verify()
+			require.NoError(b, err)
+		}
+	})
+	b.Run("verify-stream", func(b *testing.B) {
+		b.SetBytes(j.Size())
+		for b.Loop() {
+			require.NoError(b, j.node.walk(context.Background(), newWalk(testProgramme, nil)))
 		}
 	})
 	b.Run("replay", func(b *testing.B) {

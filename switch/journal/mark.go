@@ -25,6 +25,7 @@ import (
 const (
 	markSize = 48
 	slotSize = 4096
+	ownMark  = "the journal's own mark"
 )
 
 var markMagic = []byte("HXJM")
@@ -42,7 +43,7 @@ type markFile struct {
 
 // openMark opens the file. isNew is true when there is none: the journal has never been opened here.
 func openMark(name string) (_ *markFile, own Mark, isNew bool, err error) {
-	own.Name = "journal's own mark"
+	own.Name = ownMark
 	f, err := os.OpenFile(name, os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &markFile{name: name}, own, true, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -29,6 +28,8 @@ const (
 	// readTimeout is how long one message of a read may be on its way.
 	readTimeout = 30 * time.Second
 
+	streamPrefix = "HUANXIN_"
+
 	headerExpectedSequence = "Nats-Expected-Last-Sequence"
 	headerExpectedStream   = "Nats-Expected-Stream"
 	codeWrongLastSequence  = 10071
@@ -51,10 +52,13 @@ type appendRequest struct {
 	expected [1]string
 }
 
+func streamName(programme string) string  { return streamPrefix + programme }
+func subjectName(programme string) string { return "huanxin." + programme }
+
 func storeDir(dir string) string { return filepath.Join(dir, "store") }
 
 func startNode(ctx context.Context, cfg Config) (*node, error) {
-	n := &node{cfg: cfg, stream: "HUANXIN_" + cfg.Programme, subject: "huanxin." + cfg.Programme}
+	n := &node{cfg: cfg, stream: streamName(cfg.Programme), subject: subjectName(cfg.Programme)}
 	var err error
 	if cfg.URL == "" {
 		err = n.startServer(ctx)
@@ -144,18 +148,6 @@ func (n *node) openStream(ctx context.Context, mayCreate bool) error {
 	}
 	if !mayCreate {
 		return fmt.Errorf("%w: stream %s is gone or its description is unreadable, but the journal was in use before", ErrMissing, n.stream)
-	}
-	if n.srv != nil {
-		// No stream, no mark, but blocks: the description was damaged and somebody has removed the mark file.
-		blocks, err := filepath.Glob(filepath.Join(storeDir(n.cfg.Dir), "jetstream", "*", "streams", "*", "msgs", "*.blk"))
-		if err != nil {
-			return err
-		}
-		for _, name := range blocks {
-			if fi, err := os.Stat(name); err == nil && fi.Size() > 0 {
-				return fmt.Errorf("%w: stream %s is unreadable, but %s holds batches", ErrMissing, n.stream, name)
-			}
-		}
 	}
 	_, err = n.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:        n.stream,

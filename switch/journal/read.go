@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A read asks the stream for a window of messages at a time (JetStream's batched direct get): no consumer state, no
@@ -20,18 +21,6 @@ const (
 // pollInterval is how often a follower of an external cluster looks for batches appended by another process. Within
 // the owner's process it is woken by the append itself.
 const pollInterval = 20 * time.Millisecond
-
-// Report says what a walk over the whole chain found.
-type Report struct {
-	Programme string
-	Batches   uint64
-	Events    uint64
-	Bytes     int64 // of the packed batches
-	Last      Mark  // position and hash of the last batch; zero position for an empty journal
-	LastSeq   uint64
-
-	end link
-}
 
 // window reads messages of the stream from a sequence on.
 type window struct {
@@ -130,54 +119,44 @@ func (n *node) scan(ctx context.Context, from, to uint64, fn func(raw []byte) er
 	return nil
 }
 
-// walk verifies the whole chain and that it reaches and contains every mark.
-func (n *node) walk(ctx context.Context, marks []Mark) (Report, error) {
-	report := Report{Programme: n.cfg.Programme, end: genesisLink(n.cfg.Programme)}
+// walk verifies the chain as the server gives it.
+func (n *node) walk(ctx context.Context, w *walk) error {
+	state, err := n.state(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.scan(ctx, 1, state.LastSeq, w.step); err != nil {
+		return err
+	}
+	return w.reached(nil)
+}
+
+// agrees checks that the server, having opened its files, has everything that the walk over them found, and no more.
+func (n *node) agrees(ctx context.Context, end link) error {
+	state, err := n.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state.LastSeq != end.position || state.Msgs != end.position {
+		return fmt.Errorf("position %d: %w: the block files hold %d batches, the server gives %d up to %d", end.position, ErrMissing, end.position, state.Msgs, state.LastSeq)
+	}
+	last, err := n.linkBefore(ctx, end.position+1)
+	if err == nil && last != end {
+		err = fmt.Errorf("position %d: %w: the server gives %x, the block files hold %x", end.position, ErrDiverged, last.hash[:8], end.hash[:8])
+	}
+	return err
+}
+
+func (n *node) state(ctx context.Context) (jetstream.StreamState, error) {
 	stream, err := n.js.Stream(ctx, n.stream)
 	if err != nil {
-		return report, fmt.Errorf("look up stream %s: %w", n.stream, err)
+		return jetstream.StreamState{}, fmt.Errorf("look up stream %s: %w", n.stream, err)
 	}
 	state := stream.CachedInfo().State
 	if state.Msgs > 0 && state.FirstSeq != 1 {
-		return report, fmt.Errorf("position 1: %w: the stream begins at %d", ErrMissing, state.FirstSeq)
+		return state, fmt.Errorf("position 1: %w: the stream begins at %d", ErrMissing, state.FirstSeq)
 	}
-	err = n.scan(ctx, 1, state.LastSeq, func(raw []byte) error {
-		position := report.end.position + 1
-		next, h, err := report.end.follow(raw)
-		if err != nil {
-			return fmt.Errorf("position %d: %w", position, err)
-		}
-		report.end = next
-		report.Batches++
-		report.Events += uint64(h.count)
-		report.Bytes += int64(len(raw))
-		return checkMarks(marks, next)
-	})
-	report.Last = Mark{Name: "last batch", Position: report.end.position, Hash: report.end.hash}
-	report.LastSeq = report.end.nextSeq - 1
-	if err != nil {
-		return report, err
-	}
-	for _, m := range marks {
-		if m.Position > report.end.position {
-			return report, fmt.Errorf("position %d: %w: %s is at position %d", report.end.position, ErrShort, m.Name, m.Position)
-		}
-	}
-	return report, nil
-}
-
-func checkMarks(marks []Mark, at link) error {
-	for _, m := range marks {
-		if m.Position == at.position && m.Hash != (Hash{}) && m.Hash != at.hash {
-			return fmt.Errorf("position %d: %w: %s has seen %x there, the stream holds %x", at.position, ErrDiverged, m.Name, m.Hash[:8], at.hash[:8])
-		}
-	}
-	return nil
-}
-
-// Verify walks the whole chain again and compares it with marks.
-func (j *Journal) Verify(ctx context.Context, marks ...Mark) (Report, error) {
-	return j.node.walk(ctx, marks)
+	return state, nil
 }
 
 // linkBefore reads the end of the chain just before position from.

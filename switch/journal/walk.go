@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"fmt"
+)
+
+// Report says what a walk over the whole chain found.
+type Report struct {
+	Programme string
+	Batches   uint64
+	Events    uint64
+	Bytes     int64  // of the packed batches
+	Last      Mark   // position and hash of the last batch; position 0 for an empty journal
+	LastSeq   uint64 // number of the last event
+	// Torn describes bytes of an append that was interrupted and that nobody has seen acknowledged; "" when there are
+	// none. They are cut off at the next start.
+	Torn string
+}
+
+// walk follows the chain from its first batch and holds it against the marks.
+type walk struct {
+	report Report
+	marks  []Mark
+	end    link
+}
+
+func newWalk(programme string, marks []Mark) *walk {
+	return &walk{report: Report{Programme: programme}, marks: marks, end: genesisLink(programme)}
+}
+
+// step takes the next batch.
+func (w *walk) step(raw []byte) error {
+	next, h, err := w.end.follow(raw)
+	if err != nil {
+		return fmt.Errorf("position %d: %w", w.end.position+1, err)
+	}
+	w.end = next
+	w.report.Batches++
+	w.report.Events += uint64(h.count)
+	w.report.Bytes += int64(len(raw))
+	w.report.Last = Mark{Name: "last batch", Position: next.position, Hash: next.hash}
+	w.report.LastSeq = next.nextSeq - 1
+	for _, m := range w.marks {
+		if m.Position == next.position && m.Hash != (Hash{}) && m.Hash != next.hash {
+			return fmt.Errorf("position %d: %w: %s has seen %x there, the stream holds %x", next.position, ErrDiverged, m.Name, m.Hash[:8], next.hash[:8])
+		}
+	}
+	return nil
+}
+
+// reached checks that the chain has come as far as every mark. t is what follows the last whole batch, if anything.
+func (w *walk) reached(t *torn) error {
+	for _, m := range w.marks {
+		if m.Position <= w.end.position {
+			continue
+		}
+		err := fmt.Errorf("position %d: %w: %s is at position %d", w.end.position, ErrShort, m.Name, m.Position)
+		if t != nil {
+			err = fmt.Errorf("%w; position %d: %w: %s", err, w.end.position+1, ErrDamaged, t)
+		}
+		return err
+	}
+	if t != nil {
+		w.report.Torn = t.String()
+	}
+	return nil
+}
+
+// walk verifies the chain in the block files.
+func (b blocks) walk(w *walk) (*torn, error) {
+	t, err := b.scan(w.step)
+	if err != nil {
+		return t, err
+	}
+	return t, w.reached(t)
+}
