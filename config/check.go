@@ -85,7 +85,7 @@ func (c *Config) checkListeners(k *checker) {
 		if l.FrameLimit > 65537 {
 			k.refuse(key+"frame-limit", "%v: a two-byte length cannot say more than 65537B", l.FrameLimit)
 		}
-		atLeast(k, key+"write-queue", l.WriteQueue, l.FrameLimit)
+		k.oneOf(key+"positions", l.Positions, "WGS-84", "GCJ-02", "BD-09")
 	}
 	atLeast(k, "terminal.pending", c.Terminal.Pending, 1)
 	atLeast(k, "terminal.answer-timeout", c.Terminal.AnswerTimeout, hostMargin)
@@ -238,10 +238,8 @@ func (c *Config) checkAddresses(k *checker) {
 	}
 }
 
+// isLoopback takes addresses only: what a name means may change after the check.
 func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.IsLoopback()
 }

@@ -64,7 +64,7 @@ type Listener struct {
 	FrameTimeout time.Duration `mapstructure:"frame-timeout"` // from the first byte of a frame to its last
 	IdleTimeout  time.Duration `mapstructure:"idle-timeout"`  // without any frame
 	WriteTimeout time.Duration `mapstructure:"write-timeout"` // for one write
-	WriteQueue   Size          `mapstructure:"write-queue"`   // answers not yet written; more closes the connection
+	Positions    string        `mapstructure:"positions"`     // coordinates of DE58: WGS-84, GCJ-02, BD-09
 }
 
 // TLS is a certificate and its key, both PEM files. Empty: plain TCP.

@@ -43,7 +43,7 @@ func DefaultListener() Listener {
 		Dialect: "cup", TPDU: "swap",
 		Connections: 4096, InFlight: 64, FrameLimit: 8 << 10,
 		FrameTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, WriteTimeout: 10 * time.Second,
-		WriteQueue: 256 << 10,
+		Positions: "GCJ-02",
 	}
 }
 
