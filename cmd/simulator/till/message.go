@@ -1,0 +1,255 @@
+package till
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"huanxin/internal/money"
+	"huanxin/switch/iso8583"
+)
+
+// Card is a payment card, or a payment code when Code is set.
+type Card struct {
+	PAN    string `yaml:"pan"`
+	Expiry string `yaml:"expiry"` // YYMM
+	Track2 string `yaml:"track2"` // with separator D
+	Seq    string `yaml:"seq"`    // chip: sequence number, 3 digits
+	Code   string `yaml:"code"`   // QR: payment code
+	Chip   bool   `yaml:"chip"`
+}
+
+// Kinds of request (DE60.1 and, for management, 60.3).
+const (
+	KindManagement = 0
+	KindSale       = 22
+	KindReserve    = 96
+	KindCancel     = 97
+
+	NetSignOn  = 1
+	NetSignOff = 2
+	NetEcho    = 301
+)
+
+// Tag is one subsidy tag of DE59; the value is UTF-8 here and GBK on the wire.
+type Tag struct{ Name, Value string }
+
+// Request is one message of a terminal.
+type Request struct {
+	MTI      iso8583.MTI
+	Kind     int // DE60.1
+	Net      int // DE60.3 of 0800 and 0820
+	Terminal string
+	Merchant string
+	Batch    uint32
+	STAN     uint32
+	Amount   money.Amount // DE4; not in management messages
+	Card     *Card        // sale and its reversal
+	Cause    string       // DE39 of a reversal
+	Approval string       // DE38 of a reversal
+	Tags     []Tag        // DE59
+}
+
+// Answer is what the switch said.
+type Answer struct {
+	MTI      iso8583.MTI
+	STAN     uint32
+	Response string
+	RRN      string
+	Approval string
+	Batch    uint32 // sign-on: the open batch
+	Hold     uint64
+	Price    money.Amount
+	Subsidy  money.Amount
+	Payable  money.Amount
+	Expires  string // YYYYMMDDhhmmss, +08:00
+	Reasons  []string
+	Text     string
+	At       time.Time // DE12 and DE13 in the year of now
+}
+
+// Refused reports whether the answer says no.
+func (a *Answer) Refused() bool { return a.Response != "00" }
+
+// ErrAnswer is returned for an answer that a terminal could not read.
+var ErrAnswer = errors.New("answer is malformed")
+
+// Processing codes.
+const (
+	codeSale    = "000000"
+	codeReserve = "390000"
+)
+
+// build puts the request into b. A reversal repeats its original's F3, F4, F11, card number and 60.
+func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec) error {
+	b.Reset(codec, r.MTI)
+	b.SetDigits(11, uint64(r.STAN), 6)
+	b.SetString(41, r.Terminal)
+	b.SetString(42, r.Merchant)
+	if r.Kind == KindManagement {
+		b.SetString(60, fmt.Sprintf("00%06d%03d", r.Batch, r.Net))
+		if r.Net == NetSignOn {
+			b.SetString(63, "001")
+		}
+		return b.Err()
+	}
+	code := codeSale
+	if r.Kind == KindReserve || r.Kind == KindCancel {
+		code = codeReserve
+	}
+	b.SetString(3, code)
+	b.SetDigits(4, uint64(r.Amount), 12)
+	b.SetString(25, "00")
+	b.SetString(49, "156")
+	b.SetString(60, fmt.Sprintf("%02d%06d000%s", r.Kind, r.Batch, "60"))
+	r.card(b)
+	if r.Cause != "" {
+		b.SetString(39, r.Cause)
+	}
+	if r.Approval != "" {
+		b.SetString(38, r.Approval)
+	}
+	return errors.Join(r.tags(b), b.Err())
+}
+
+// card puts what was read of the card. The reserve has none; a reversal sends no track.
+func (r *Request) card(b *iso8583.Builder) {
+	reversal := r.MTI == 0x0400
+	switch c := r.Card; {
+	case c == nil:
+		b.SetString(22, "012")
+	case c.Code != "":
+		b.SetString(22, "032")
+	default:
+		b.SetString(2, c.PAN)
+		b.SetString(14, c.Expiry)
+		if !c.Chip {
+			b.SetString(22, "022")
+		} else {
+			b.SetString(22, "052")
+			b.SetString(23, c.Seq)
+			b.Set(55, chipData(r.Amount, reversal))
+		}
+		if c.Track2 != "" && !reversal {
+			b.SetString(35, c.Track2)
+		}
+	}
+}
+
+// tags puts DE59: the payment code as A3, then the subsidy tags.
+func (r *Request) tags(b *iso8583.Builder) error {
+	var value []byte
+	if r.Card != nil && r.Card.Code != "" {
+		value = iso8583.AppendTag59(value, "A3", []byte(r.Card.Code))
+	}
+	for _, tag := range r.Tags {
+		text, ok := iso8583.AppendGBK(nil, tag.Value)
+		if !ok || len(tag.Name) != 2 || len(text) > 999 {
+			return fmt.Errorf("tag %s cannot be written", tag.Name)
+		}
+		value = iso8583.AppendTag59(value, tag.Name, text)
+	}
+	if len(value) > 0 {
+		b.Set(59, value)
+	}
+	return nil
+}
+
+// chipData is DE55 of the simulated chip: the amount that its cryptogram would be over is 9F02.
+func chipData(amount money.Amount, reversal bool) []byte {
+	var bcd [6]byte
+	digits := fmt.Sprintf("%012d", amount)
+	for i := range bcd {
+		bcd[i] = digits[2*i]<<4 | digits[2*i+1]&0x0f
+	}
+	if reversal {
+		return []byte("\x95\x05\x00\x00\x00\x00\x00\x9F\x1E\x08SIMTERM1\x9F\x10\x08\x07\x01\x01\x03\xA0\x00\x00\x01\x9F\x36\x02\x00\x01")
+	}
+	out := []byte("\x9F\x26\x08\x12\x34\x56\x78\x9A\xBC\xDE\xF0\x9F\x27\x01\x80\x9F\x10\x08\x07\x01\x01\x03\xA0\x00\x00\x01" +
+		"\x9F\x37\x04\x00\x00\x00\x01\x9F\x36\x02\x00\x01\x95\x05\x00\x00\x00\x00\x00\x9A\x03\x25\x06\x18\x9C\x01\x00\x9F\x02\x06")
+	out = append(out, bcd[:]...)
+	return append(out, "\x5F\x2A\x02\x01\x56\x82\x02\x7C\x00\x9F\x1A\x02\x01\x56\x9F\x33\x03\xE0\xE1\xC8\x9F\x1E\x08SIMTERM1"...)
+}
+
+// answerKey is what an answer is matched by: a terminal has one request of an MTI class and STAN open at a time.
+type answerKey struct {
+	class    iso8583.MTI
+	terminal string
+	merchant string
+	stan     uint32
+}
+
+func (r *Request) key() answerKey {
+	return answerKey{r.MTI & 0x0f00, r.Terminal, r.Merchant, r.STAN}
+}
+
+// readAnswer takes an answer apart.
+func readAnswer(m *iso8583.Message, now time.Time) (answerKey, *Answer, error) {
+	stan, _ := m.Uint(11)
+	a := &Answer{
+		MTI: m.MTI(), STAN: uint32(stan), Response: string(m.AppendField(nil, 39)), RRN: field(m, 37), Approval: field(m, 38),
+	}
+	key := answerKey{m.MTI() & 0x0f00, string(m.AppendField(nil, 41)), string(m.AppendField(nil, 42)), a.STAN}
+	if len(a.Response) != 2 {
+		return key, nil, fmt.Errorf("%w: no DE39", ErrAnswer)
+	}
+	if batch, ok := m.SubUint(60, 2, 6); ok {
+		a.Batch = uint32(batch)
+	}
+	if at, err := time.ParseInLocation("20060102150405", now.In(shanghai).Format("2006")+field(m, 13)+field(m, 12), shanghai); err == nil {
+		a.At = at
+	}
+	return key, a, a.readTags(m.Raw(59))
+}
+
+func field(m *iso8583.Message, n int) string { return strings.TrimSpace(string(m.AppendField(nil, n))) }
+
+// readTags takes DE59 of an answer.
+func (a *Answer) readTags(value []byte) error {
+	walk := iso8583.WalkTags59(value)
+	for {
+		name, v, ok := walk.Next()
+		if !ok {
+			break
+		}
+		if err := a.readTag(name.String(), v); err != nil {
+			return err
+		}
+	}
+	if walk.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, walk.Err())
+	}
+	return nil
+}
+
+func (a *Answer) readTag(name string, value []byte) error {
+	var err error
+	switch name {
+	case "S7":
+		a.Hold, err = strconv.ParseUint(string(value), 10, 64)
+	case "S8":
+		a.Subsidy, err = money.ParseN12(value)
+	case "S9":
+		a.Payable, err = money.ParseN12(value)
+	case "SG":
+		a.Price, err = money.ParseN12(value)
+	case "SA":
+		a.Expires = string(value)
+	case "SB":
+		a.Reasons = append(a.Reasons, string(value))
+	case "SC":
+		text, ok := iso8583.AppendUTF8(nil, value)
+		if !ok {
+			return fmt.Errorf("%w: DE59 tag SC is not GBK", ErrAnswer)
+		}
+		a.Text = string(text)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: DE59 tag %s: %w", ErrAnswer, name, err)
+	}
+	return nil
+}
+
+var shanghai = time.FixedZone("+08:00", 8*3600)

@@ -1,0 +1,316 @@
+// Package host keeps long-lived links to card networks and wallets and carries the switch's sales and reversals over
+// them.
+//
+// It decides nothing: it sends what the engine orders and submits what the network answers. It keeps no state that
+// matters: which request was sent, when it is overdue and what is to be reversed is in the journal; what is here may
+// die with the process.
+//
+// The contract:
+//
+//   - Send never blocks and keeps nothing of the request: the message is encoded before it returns, a sale from the
+//     terminal's own message, a reversal from the sealed card record.
+//   - Exactly one of three things follows a Send: the request is written to a connection (it counts as sent from the
+//     moment it is handed to a write, also when that write fails); or HostUnsent is submitted, only when not a byte of
+//     it can have left; or, when even that report found no room, nothing – the engine's time-out then decides, as after
+//     a write that failed. Nothing is ever written twice.
+//   - Every answer that can be read is submitted as HostAnswered, late and repeated ones and those that nobody asked for
+//     included; none is dropped while the process lives. While the server is overloaded answers wait in a bounded
+//     buffer, and behind it in the network.
+//   - Requests of one terminal leave in the order of Send: a reversal never overtakes its sale. Each terminal belongs to
+//     one connection slot; while that slot is down its requests are unsent, not detoured.
+//   - HostUp is submitted after each sign-on of each connection.
+//
+// F2, F4, F35, F52 and F55 pass unchanged. DE7, DE11, DE37, DE32 and DE33 are the switch's. The subsidy tags of DE59 and
+// the terminal's private fields (46, 57, 58, 62, 63) and MAC do not leave the switch: where the buyer stands and what
+// the state pays is none of the network's business. DE55 of an answer is kept to the tags 71, 72, 8A and 91: nothing of
+// the card reaches the journal that way.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/keys"
+)
+
+// Server takes what the links learn. An error means that it did not take it now.
+type Server interface {
+	Submit(body any) error
+}
+
+// Originals gives the terminal's message of a sale that waits for its answer. It is read before Send returns.
+type Originals interface {
+	Original(engine.Token) (*iso8583.Message, *iso8583.Codec, bool)
+}
+
+// Cards opens the envelope that a reversal is built from.
+type Cards interface {
+	OpenCard(*event.Card) (keys.CardRecord, error)
+}
+
+// Deps is what the links use of the rest of the process.
+type Deps struct {
+	Server    Server
+	Originals Originals
+	Cards     Cards
+	Logger    *zap.Logger
+	Metrics   *Metrics
+	Now       func() time.Time // time.Now
+	Rand      *rand.Rand       // jitter of the waits between connects
+}
+
+// Hosts is all links of the process.
+type Hosts struct {
+	hosts map[string]*host
+	out   *outbox
+	log   *zap.Logger
+}
+
+// errNoOriginal is returned when the terminal front no longer keeps the message that is to be forwarded.
+var errNoOriginal = errors.New("the terminal's message is gone")
+
+// host is one profile with its connection slots.
+type host struct {
+	cfg    Config
+	words  *words
+	deps   *Deps
+	out    *outbox
+	logger *zap.Logger
+	links  []*link
+	match  *matcher
+	count  counters
+	stan   atomic.Uint32 // of management messages
+	free   sync.Pool     // *item
+	dice   *sync.Mutex   // guards deps.Rand, which all hosts share
+}
+
+// New checks the profiles and makes the links; Run connects them.
+func New(profiles []Config, deps Deps) (*Hosts, error) {
+	h := &Hosts{hosts: make(map[string]*host, len(profiles)), log: deps.Logger}
+	bound := 0
+	checked := make([]Config, len(profiles))
+	for i, profile := range profiles {
+		cfg, err := profile.withDefaults()
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := h.hosts[cfg.Name]; twice {
+			return nil, fmt.Errorf("%w %q: named twice", ErrConfig, cfg.Name)
+		}
+		h.hosts[cfg.Name] = nil
+		checked[i] = cfg
+		bound += cfg.Queue * cfg.Connections
+	}
+	h.out = newOutbox(deps.Server, bound, deps.Metrics)
+	var dice sync.Mutex
+	for _, cfg := range checked {
+		words, err := newWords(&cfg)
+		if err != nil {
+			return nil, fmt.Errorf("%w %q: %w", ErrConfig, cfg.Name, err)
+		}
+		one := &host{
+			cfg: cfg, words: words, deps: &deps, out: h.out, logger: deps.Logger.With(zap.String("host", cfg.Name)),
+			match: newMatcher(cfg.Remember), count: newCounters(deps.Metrics, cfg.Name), dice: &dice,
+		}
+		for slot := range cfg.Connections {
+			one.links = append(one.links, &link{host: one, slot: slot, queue: newQueue(cfg.Queue)})
+		}
+		h.hosts[cfg.Name] = one
+	}
+	return h, nil
+}
+
+// Run keeps all links connected until ctx ends, then closes them and returns. What is still queued then stays unsent
+// and unreported: the process is about to end, and its successor reverses every sale without an answer.
+func (h *Hosts) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	workers.Go(func() { h.out.run(ctx) })
+	for _, one := range h.hosts {
+		for _, l := range one.links {
+			workers.Go(func() { l.run(ctx) })
+		}
+	}
+	workers.Wait()
+}
+
+// Down names the hosts of which no connection is signed on, for /readyz.
+func (h *Hosts) Down() []string {
+	var down []string
+	for name, one := range h.hosts {
+		up := false
+		for _, l := range one.links {
+			up = up || l.up.Load()
+		}
+		if !up {
+			down = append(down, name)
+		}
+	}
+	return down
+}
+
+// Send takes one request of the engine. It is the server's sink for hosts.
+func (h *Hosts) Send(req *engine.HostRequest) {
+	one := h.hosts[req.Host]
+	if one == nil {
+		// A profile that was removed while the journal still has business with it.
+		h.log.Error("request for a host that is not configured", zap.String("host", req.Host))
+		h.out.offer(&engine.HostUnsent{Kind: req.Kind, Purchase: req.Purchase, Reversal: req.Reversal, Attempt: req.Attempt})
+		return
+	}
+	one.send(req)
+}
+
+func (h *host) send(req *engine.HostRequest) {
+	it := h.acquire()
+	it.asked = asked{
+		kind: req.Kind, purchase: req.Purchase, reversal: req.Reversal, attempt: req.Attempt, stan: req.STAN, rrn: req.RRN,
+	}
+	it.key = h.words.key(req)
+	it.deadline = time.Unix(0, req.Deadline)
+	slot, err := h.slot(&req.Key), h.encode(it, req)
+	switch {
+	case err != nil:
+		h.logger.Error("request cannot be encoded", zap.Uint64("purchase", req.Purchase), zap.Uint64("reversal", req.Reversal), zap.Error(err))
+		h.unsent(it, "encode")
+	case !h.links[slot].up.Load():
+		h.unsent(it, "down")
+	case !h.links[slot].queue.put(it):
+		h.unsent(it, "full")
+	default:
+		h.count.queued.Inc()
+	}
+}
+
+// encode writes the frame of a request.
+func (h *host) encode(it *item, req *engine.HostRequest) (err error) {
+	if req.Kind == engine.HostReversal {
+		record, err := h.deps.Cards.OpenCard(req.Card)
+		if err != nil {
+			return fmt.Errorf("open card record: %w", err)
+		}
+		it.frame, err = h.words.reversal(it.frame[:0], req, &record)
+		record.Wipe()
+		return err
+	}
+	original, _, ok := h.deps.Originals.Original(req.Token)
+	if !ok {
+		return errNoOriginal
+	}
+	it.frame, err = h.words.sale(it.frame[:0], req, original)
+	return err
+}
+
+// slot is the connection of a terminal: always the same one, so that a reversal goes the way of its sale.
+func (h *host) slot(key *engine.Key) int {
+	if len(h.links) == 1 {
+		return 0
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write(key.Terminal[:])
+	_, _ = hash.Write(key.Merchant[:])
+	return int(hash.Sum32() % uint32(len(h.links)))
+}
+
+// unsent reports a request that certainly never left. When there is no room for the report the engine's time-out takes
+// its place: later, but with the same end.
+func (h *host) unsent(it *item, fate string) {
+	h.count.request(it.asked.kind, fate)
+	body := &engine.HostUnsent{Kind: it.asked.kind, Purchase: it.asked.purchase, Reversal: it.asked.reversal, Attempt: it.asked.attempt}
+	if !h.out.offer(body) {
+		h.count.request(it.asked.kind, "lost")
+	}
+	h.release(it)
+}
+
+// answered submits an answer under the switch's own numbers.
+func (h *host) answered(ctx context.Context, msg *message) {
+	now := h.now()
+	p, v := h.match.answer(msg.key, now)
+	h.count.answer(msg.answer.Kind, v)
+	if p != nil {
+		msg.answer.RRN, msg.answer.STAN = p.asked.rrn, p.asked.stan
+		if v == inTime || v == late {
+			h.count.latency(p.asked.kind, now.Sub(p.sentAt))
+			p.flight.done(p)
+		}
+	}
+	msg.answer.Host = h.cfg.Name
+	h.out.put(ctx, msg.answer)
+}
+
+func (h *host) acquire() *item {
+	if it, ok := h.free.Get().(*item); ok {
+		return it
+	}
+	return &item{}
+}
+
+// release wipes the message: it held a card number.
+func (h *host) release(it *item) {
+	clear(it.frame)
+	*it = item{frame: it.frame[:0]}
+	h.free.Put(it)
+}
+
+func (h *host) now() time.Time { return h.deps.Now() }
+
+// nextSTAN numbers management messages, 1 … 999999.
+func (h *host) nextSTAN() uint32 { return h.stan.Add(1)%999999 + 1 }
+
+// backOff is the wait before the next connect: doubled with each failure, half of it drawn, so that a network that
+// comes back is not met by everybody at once.
+func (h *host) backOff(failures int) time.Duration {
+	wait := h.cfg.ReconnectMax
+	if failures < 20 && h.cfg.ReconnectMin<<failures < wait {
+		wait = h.cfg.ReconnectMin << failures
+	}
+	h.dice.Lock()
+	defer h.dice.Unlock()
+	return wait/2 + time.Duration(h.deps.Rand.Int64N(int64(wait/2)+1))
+}
+
+// counters are the metrics of one host.
+type counters struct {
+	m         *Metrics
+	name      string
+	up        prometheus.Gauge
+	queued    prometheus.Gauge
+	malformed prometheus.Counter
+}
+
+func newCounters(m *Metrics, name string) counters {
+	return counters{
+		m: m, name: name, up: m.up.WithLabelValues(name), queued: m.queued.WithLabelValues(name),
+		malformed: m.malformed.WithLabelValues(name),
+	}
+}
+
+func (c *counters) connect(result string) { c.m.connects.WithLabelValues(c.name, result).Inc() }
+func (c *counters) request(kind engine.HostKind, fate string) {
+	c.m.requests.WithLabelValues(c.name, kindName(kind), fate).Inc()
+}
+func (c *counters) answer(kind engine.HostKind, v verdict) {
+	c.m.answers.WithLabelValues(c.name, kindName(kind), v.String()).Inc()
+}
+func (c *counters) latency(kind engine.HostKind, d time.Duration) {
+	c.m.latency.WithLabelValues(c.name, kindName(kind)).Observe(d.Seconds())
+}
+
+func kindName(kind engine.HostKind) string {
+	if kind == engine.HostReversal {
+		return "reversal"
+	}
+	return "sale"
+}

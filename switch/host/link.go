@@ -1,0 +1,346 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
+)
+
+// link is one connection slot of a host: it dials, signs on, carries requests and answers, and dials again when the
+// connection ends. A slot has at most one connection at a time and writes in the order of its queue, which is what keeps
+// a reversal behind its sale.
+type link struct {
+	host  *host
+	slot  int
+	queue *queue
+	up    atomic.Bool
+}
+
+// Frames written together, at most.
+const writeBatch = 32 << 10
+
+// maxControl bounds the management answers owed to the network; one more is not sent.
+const maxControl = 16
+
+// Reasons for which a connection ends.
+var (
+	errSignOn  = errors.New("sign-on refused")
+	errSilent  = errors.New("echo unanswered")
+	errStopped = errors.New("stopped")
+)
+
+// run keeps the slot connected until ctx ends.
+func (l *link) run(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		signedOn, err := l.session(ctx, failures)
+		if ctx.Err() != nil {
+			return
+		}
+		if signedOn {
+			failures = 0
+		}
+		wait := l.host.backOff(failures)
+		failures++
+		l.host.logger.Warn("host link down", zap.Int("slot", l.slot), zap.Duration("again_in", wait), zap.Error(err))
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// session is the life of one connection. It reports whether the link was signed on, and why it ended.
+func (l *link) session(ctx context.Context, attempt int) (signedOn bool, err error) {
+	cfg := &l.host.cfg
+	address := cfg.Addresses[(attempt+l.slot)%len(cfg.Addresses)]
+	dialer := net.Dialer{Timeout: cfg.DialTimeout}
+	nc, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		l.host.count.connect("dial")
+		return false, fmt.Errorf("dial: %w", err)
+	}
+	s := &session{
+		link: l, nc: nc, control: make(chan *item, maxControl), signOn: make(chan string, 1),
+		flight: newFlight(max(1, cfg.InFlight/cfg.Connections)), ended: make(chan struct{}),
+	}
+	s.heard.Store(l.host.now().UnixNano())
+	return s.run(ctx)
+}
+
+// session is one connection. The reader and the writer are a goroutine each; whichever fails first ends both.
+type session struct {
+	link    *link
+	nc      net.Conn
+	control chan *item  // management messages, written before requests
+	signOn  chan string // DE39 of the answer to our sign-on
+	flight  *flight
+	heard   atomic.Int64    // Unix ns of the last frame received
+	parsed  iso8583.Message // the reader's own
+
+	once  sync.Once // closes ended
+	ended chan struct{}
+	cause error
+}
+
+func (s *session) end(cause error) {
+	s.once.Do(func() {
+		s.cause = cause
+		close(s.ended)
+		s.nc.Close()
+	})
+}
+
+func (s *session) run(ctx context.Context) (signedOn bool, err error) {
+	l := s.link
+	stop := context.AfterFunc(ctx, func() { s.end(errStopped) })
+	defer stop()
+	var workers sync.WaitGroup
+	workers.Go(func() { s.end(s.read(ctx)) })
+	if err := s.logOn(); err != nil {
+		l.host.count.connect("signon")
+		s.end(err)
+		workers.Wait()
+		return false, s.cause
+	}
+	l.host.count.connect("up")
+	l.host.logger.Info("host link up", zap.Int("slot", l.slot))
+	l.queue.start()
+	l.up.Store(true)
+	l.host.count.up.Inc()
+	l.host.out.put(ctx, &engine.HostUp{Host: l.host.cfg.Name})
+	s.end(s.write(ctx))
+	l.up.Store(false)
+	l.host.count.up.Dec()
+	// Nobody will write these any more, and nobody has begun to: they have certainly not left.
+	for _, it := range l.queue.close() {
+		l.host.count.queued.Dec()
+		l.host.unsent(it, "down")
+	}
+	workers.Wait()
+	return true, s.cause
+}
+
+// logOn sends the sign-on and waits for its answer. A profile without sign-on is up at once.
+func (s *session) logOn() error {
+	cfg := &s.link.host.cfg
+	if !cfg.SignOn {
+		return nil
+	}
+	frame, err := s.link.host.words.manage(nil, manageSignOn, s.link.host.nextSTAN(), s.link.host.now())
+	if err != nil {
+		return fmt.Errorf("encode sign-on: %w", err)
+	}
+	if err := s.put(frame); err != nil {
+		return err
+	}
+	timer := time.NewTimer(cfg.EchoTimeout)
+	defer timer.Stop()
+	select {
+	case response := <-s.signOn:
+		if response != "00" {
+			return fmt.Errorf("%w: %q", errSignOn, response)
+		}
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%w: no answer", errSignOn)
+	case <-s.ended:
+		return s.cause
+	}
+}
+
+func (s *session) put(frame []byte) error {
+	if err := s.nc.SetWriteDeadline(time.Now().Add(s.link.host.cfg.WriteTimeout)); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if _, err := s.nc.Write(frame); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// write sends control messages and the queue, in order, until the connection ends.
+func (s *session) write(ctx context.Context) error {
+	h := s.link.host
+	echo := time.NewTimer(h.cfg.Echo)
+	defer echo.Stop()
+	var buffer []byte
+	defer func() { clear(buffer[:cap(buffer)]) }()
+	for {
+		var wait time.Time
+		buffer, wait = s.gather(buffer[:0])
+		if len(buffer) > 0 {
+			err := s.put(buffer)
+			clear(buffer)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.idle(ctx, echo, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits until something may be there to write. A full window waits for an answer or for until; an idle line sends
+// an echo, and one that stays silent after it ends.
+func (s *session) idle(ctx context.Context, echo *time.Timer, until time.Time) error {
+	h := s.link.host
+	wake := s.link.queue.wake
+	var expiry <-chan time.Time
+	if !until.IsZero() {
+		wake = nil
+		timer := time.NewTimer(max(0, until.Sub(h.now())))
+		defer timer.Stop()
+		expiry = timer.C
+	}
+	select {
+	case <-wake:
+	case <-s.flight.freed:
+	case <-expiry:
+	case it := <-s.control:
+		return s.put(it.frame)
+	case <-echo.C:
+		return s.probe(echo)
+	case <-s.ended:
+		return s.cause
+	case <-ctx.Done():
+		return errStopped
+	}
+	return nil
+}
+
+// probe is called when the echo timer fires: it sends an echo after Echo of silence and gives the line up when nothing
+// at all has come for EchoTimeout more.
+func (s *session) probe(echo *time.Timer) error {
+	h := s.link.host
+	silent := h.now().Sub(time.Unix(0, s.heard.Load()))
+	switch {
+	case silent >= h.cfg.Echo+h.cfg.EchoTimeout:
+		return errSilent
+	case silent < h.cfg.Echo:
+		echo.Reset(h.cfg.Echo - silent)
+		return nil
+	}
+	echo.Reset(h.cfg.Echo + h.cfg.EchoTimeout - silent)
+	frame, err := h.words.manage(nil, manageEcho, h.nextSTAN(), h.now())
+	if err != nil {
+		return fmt.Errorf("encode echo: %w", err)
+	}
+	return s.put(frame)
+}
+
+// gather takes from the queue what fits one write and the window. From here on an item counts as sent: when the write
+// fails, nobody knows how much of it the network has, and the engine's time-out decides. wait is set when the window is
+// full. Management answers go first: a busy line must not keep the network waiting for its echo.
+func (s *session) gather(buffer []byte) (_ []byte, wait time.Time) {
+	h := s.link.host
+	now := h.now()
+	for range len(s.control) {
+		buffer = append(buffer, (<-s.control).frame...)
+	}
+	for len(buffer) < writeBatch {
+		ok, until := s.flight.room(now)
+		if !ok {
+			return buffer, until
+		}
+		it := s.link.queue.take()
+		if it == nil {
+			return buffer, time.Time{}
+		}
+		h.count.queued.Dec()
+		if !now.Before(it.deadline) {
+			h.unsent(it, "expired")
+			continue
+		}
+		p := &pending{key: it.key, asked: it.asked, sentAt: now, deadline: it.deadline, flight: s.flight}
+		s.flight.add(p)
+		h.match.remember(p)
+		buffer = append(buffer, it.frame...)
+		h.count.request(it.asked.kind, "sent")
+		h.release(it)
+	}
+	return buffer, time.Time{}
+}
+
+// read takes frames off the connection until it ends.
+func (s *session) read(ctx context.Context) error {
+	h := s.link.host
+	buffer := make([]byte, h.cfg.FrameLimit)
+	used := 0
+	for {
+		n, err := s.nc.Read(buffer[used:])
+		used += n
+		rest := buffer[:used]
+		for len(rest) > 0 {
+			frame, size, err := h.cfg.Framing.Next(rest, h.cfg.FrameLimit)
+			if err != nil {
+				h.count.malformed.Inc()
+				return fmt.Errorf("frame: %w", err)
+			}
+			if size == 0 {
+				break
+			}
+			s.heard.Store(h.now().UnixNano())
+			s.receive(ctx, frame)
+			rest = rest[size:]
+		}
+		used = copy(buffer, rest)
+		clear(buffer[used:])
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+	}
+}
+
+// receive handles one frame: an answer to a request of ours, or a management message.
+func (s *session) receive(ctx context.Context, frame wire.Frame) {
+	h := s.link.host
+	if frame.KeepAlive() {
+		return
+	}
+	msg, err := h.words.read(&s.parsed, frame.Message, h.now())
+	if err != nil {
+		h.count.malformed.Inc()
+		h.logger.Warn("host message not understood", zap.Int("slot", s.link.slot), zap.Error(err))
+		return
+	}
+	switch msg.class {
+	case classSignOnAnswer:
+		select {
+		case s.signOn <- msg.response:
+		default: // the answer to an echo
+		}
+	case classManagement:
+		s.reply()
+	case classAnswer:
+		h.answered(ctx, &msg)
+	}
+}
+
+// reply answers a management message of the network in kind.
+func (s *session) reply() {
+	h := s.link.host
+	answer, err := h.words.manageAnswer(nil, &s.parsed)
+	if err != nil {
+		h.count.malformed.Inc()
+		return
+	}
+	select {
+	case s.control <- &item{frame: answer}:
+	default:
+	}
+}

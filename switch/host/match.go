@@ -1,0 +1,147 @@
+package host
+
+import (
+	"sync"
+	"time"
+
+	"huanxin/switch/engine"
+)
+
+// matchKey finds the request of an answer: the kind of exchange and the values of the profile's match fields, as they
+// stand on the wire.
+type matchKey struct {
+	kind  engine.HostKind
+	field [3]string // DE7, DE11, DE37; "" for those that are not in the profile's key
+}
+
+// asked is what the link remembers of a request.
+type asked struct {
+	kind     engine.HostKind
+	purchase uint64
+	reversal uint64
+	attempt  uint32
+	stan     uint32
+	rrn      string
+}
+
+type pending struct {
+	key      matchKey
+	asked    asked
+	sentAt   time.Time
+	deadline time.Time
+	answered bool
+	flight   *flight // of the connection that carries it
+	live     bool    // still the entry of its key
+}
+
+// matcher remembers what was sent, so that an answer, also a late or a second one, can be told its purchase. It forgets
+// the oldest when it is full; an answer that it cannot match is submitted with what it says about itself, and the
+// engine, which journals every number it gave out, has the last word.
+type matcher struct {
+	mu      sync.Mutex // guards both; the ring holds the entries in the order of sending
+	entries map[matchKey]*pending
+	ring    []*pending
+	next    int
+}
+
+func newMatcher(bound int) *matcher {
+	return &matcher{entries: make(map[matchKey]*pending, bound), ring: make([]*pending, bound)}
+}
+
+// remember notes a request as sent. A repeated reversal takes the place of the former attempt: one answer settles both.
+func (m *matcher) remember(p *pending) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.entries[p.key]; old != nil {
+		old.live = false
+	}
+	if oldest := m.ring[m.next]; oldest != nil && oldest.live {
+		delete(m.entries, oldest.key)
+	}
+	p.live = true
+	m.entries[p.key] = p
+	m.ring[m.next] = p
+	m.next = (m.next + 1) % len(m.ring)
+}
+
+// verdict is what an answer is to its request.
+type verdict uint8
+
+const (
+	inTime verdict = iota
+	late
+	repeated
+	unasked
+)
+
+func (v verdict) String() string {
+	return [...]string{"in_time", "late", "repeated", "unasked"}[v]
+}
+
+// answer finds the request of an answer that came at now.
+func (m *matcher) answer(key matchKey, now time.Time) (p *pending, v verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p = m.entries[key]
+	switch {
+	case p == nil:
+		return nil, unasked
+	case p.answered:
+		return p, repeated
+	}
+	p.answered = true
+	if now.After(p.deadline) {
+		return p, late
+	}
+	return p, inTime
+}
+
+// flight is the window of one connection: requests that were sent and are neither answered nor expired. It bounds what
+// a slow network may have of ours.
+type flight struct {
+	mu    sync.Mutex // guards all
+	open  map[*pending]struct{}
+	order []*pending // by sending; the head is open, the rest may be answered already
+	limit int
+	freed chan struct{} // capacity 1: the window may have room again
+}
+
+func newFlight(limit int) *flight {
+	return &flight{open: make(map[*pending]struct{}, limit), limit: limit, freed: make(chan struct{}, 1)}
+}
+
+// room reports whether one more may be sent at now; if not, until when at most the oldest one blocks.
+func (f *flight) room(now time.Time) (ok bool, until time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.order) > 0 {
+		head := f.order[0]
+		if _, open := f.open[head]; open && now.Before(head.deadline) {
+			break
+		}
+		delete(f.open, head)
+		f.order[0] = nil
+		f.order = f.order[1:]
+	}
+	if len(f.open) < f.limit {
+		return true, time.Time{}
+	}
+	return false, f.order[0].deadline
+}
+
+func (f *flight) add(p *pending) {
+	f.mu.Lock()
+	f.open[p] = struct{}{}
+	f.order = append(f.order, p)
+	f.mu.Unlock()
+}
+
+func (f *flight) done(p *pending) {
+	f.mu.Lock()
+	delete(f.open, p)
+	f.mu.Unlock()
+	select {
+	case f.freed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,313 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/keys"
+)
+
+// Message types of the link.
+const (
+	mtiSale            = iso8583.MTI(0x0200)
+	mtiSaleAnswer      = iso8583.MTI(0x0210)
+	mtiReversal        = iso8583.MTI(0x0400)
+	mtiReversalAnswer  = iso8583.MTI(0x0410)
+	mtiAdviceAnswer    = iso8583.MTI(0x0430) // some networks answer a reversal as the advice it is
+	mtiNetwork         = iso8583.MTI(0x0800)
+	mtiNetworkAnswer   = iso8583.MTI(0x0810)
+	mtiNetworkAdvice   = iso8583.MTI(0x0820)
+	mtiNetworkAdvAnswr = iso8583.MTI(0x0830)
+)
+
+// forwarded are the fields of a terminal's sale that go to the network as they are (pos-dialect §3). DE59 is not among
+// them: only its A-tags go. What is left out belongs to the line between terminal and switch.
+var forwarded = []int{2, 3, 4, 12, 13, 14, 22, 23, 25, 26, 35, 36, 41, 42, 45, 48, 49, 52, 53, 54, 55, 60}
+
+// manageCode is what a management message asks.
+type manageCode uint16
+
+const (
+	manageSignOn manageCode = 1   // 60.3 or DE70 = 001
+	manageEcho   manageCode = 301 // 60.3 or DE70 = 301
+)
+
+// class sorts what a network sends.
+type class uint8
+
+const (
+	classAnswer       class = iota + 1 // to a sale or reversal
+	classSignOnAnswer                  // to a management message of ours
+	classManagement                    // a management message of the network
+)
+
+// message is a frame of the network as far as the link understands it. answer is set for classAnswer.
+type message struct {
+	class    class
+	response string // DE39
+	key      matchKey
+	answer   *engine.HostAnswered
+}
+
+var (
+	errMTI      = errors.New("message type is not expected from a host")
+	errResponse = errors.New("answer without a DE39 of two characters")
+)
+
+// words writes and reads the messages of one profile. Safe for concurrent use.
+type words struct {
+	cfg   *Config
+	codec *iso8583.Codec
+	pens  sync.Pool // *pen
+}
+
+// pen is what writing one message takes.
+type pen struct {
+	builder iso8583.Builder
+	body    []byte
+	value   []byte
+}
+
+func newWords(cfg *Config) (*words, error) {
+	w := &words{cfg: cfg, codec: cfg.Codec}
+	w.pens.New = func() any { return new(pen) }
+	need := []int{3, 4, 11, 37, 39, 41, 42}
+	need = append(need, map[string]int{"de60": 60, "de70": 70}[cfg.Management], map[string]int{"de61": 61, "de90": 90}[cfg.Original])
+	for _, n := range append(need, cfg.MatchKey...) {
+		if !w.codec.Defines(n) {
+			return nil, fmt.Errorf("dialect %s has no field %d", w.codec.Name(), n)
+		}
+	}
+	return w, nil
+}
+
+// frame builds the message, puts the link's framing around it and wipes the pen.
+func (w *words) frame(dst []byte, p *pen) ([]byte, error) {
+	defer w.pens.Put(p)
+	body, err := p.builder.Append(p.body[:0])
+	if err != nil {
+		return dst, fmt.Errorf("build message: %w", err)
+	}
+	p.body = body
+	out, err := w.cfg.Framing.AppendFrame(dst, w.cfg.TPDU, w.cfg.Header, body)
+	clear(p.body)
+	clear(p.value[:cap(p.value)])
+	p.builder.Reset(w.codec, 0)
+	if err != nil {
+		return dst, fmt.Errorf("frame message: %w", err)
+	}
+	return out, nil
+}
+
+// sale writes 0200: the terminal's own fields under the switch's numbers.
+func (w *words) sale(dst []byte, req *engine.HostRequest, original *iso8583.Message) ([]byte, error) {
+	p := w.pens.Get().(*pen)
+	b := &p.builder
+	b.Reset(w.codec, mtiSale)
+	for _, n := range forwarded {
+		if w.codec.Defines(n) {
+			b.Copy(original, n)
+		}
+	}
+	w.privateTags(p, original)
+	w.numbers(p, req)
+	return w.frame(dst, p)
+}
+
+// privateTags copies the A-tags of DE59, such as a payment code, and nothing else of it.
+func (w *words) privateTags(p *pen, original *iso8583.Message) {
+	if !w.codec.Defines(59) {
+		return
+	}
+	whole := original.AppendField(nil, 59)
+	p.value = appendATags(p.value[:0], whole)
+	clear(whole) // it may hold a payment code
+	if len(p.value) > 0 {
+		p.builder.Set(59, p.value)
+	}
+}
+
+// numbers sets what the switch says about itself: DE7, DE11, DE32, DE33 and DE37.
+func (w *words) numbers(p *pen, req *engine.HostRequest) {
+	b := &p.builder
+	w.stamp(p, time.Unix(0, req.TransmittedAt), req.STAN)
+	b.SetString(37, req.RRN)
+}
+
+func (w *words) stamp(p *pen, at time.Time, stan uint32) {
+	b := &p.builder
+	if w.codec.Defines(7) {
+		p.value = at.In(w.cfg.Zone).AppendFormat(p.value[:0], transmission)
+		b.Set(7, p.value)
+	}
+	b.SetDigits(11, uint64(stan), 6)
+	if w.cfg.Acquirer != "" && w.codec.Defines(32) {
+		b.SetString(32, w.cfg.Acquirer)
+	}
+	if w.cfg.Forwarder != "" && w.codec.Defines(33) {
+		b.SetString(33, w.cfg.Forwarder)
+	}
+}
+
+// transmission is the format of DE7.
+const transmission = "0102150405"
+
+// reversal writes 0400 from what the switch keeps of a card (architecture §2): neither track nor PIN block.
+func (w *words) reversal(dst []byte, req *engine.HostRequest, card *keys.CardRecord) ([]byte, error) {
+	p := w.pens.Get().(*pen)
+	b := &p.builder
+	b.Reset(w.codec, mtiReversal)
+	for _, f := range []struct {
+		n     int
+		value []byte
+	}{
+		{2, card.PAN}, {14, card.Expiry}, {22, card.EntryMode}, {23, card.Sequence}, {25, card.Condition},
+		{49, card.Currency}, {55, card.ICC}, {60, card.POSData},
+	} {
+		if len(f.value) > 0 && w.codec.Defines(f.n) {
+			b.Set(f.n, f.value)
+		}
+	}
+	if len(card.QRCode) > 0 && w.codec.Defines(59) {
+		p.value = fmt.Appendf(p.value[:0], "A3%03d%s", len(card.QRCode), card.QRCode)
+		b.Set(59, p.value)
+	}
+	b.SetString(3, "000000")
+	b.SetDigits(4, uint64(req.Amount), 12)
+	if req.Original.Approval != "" && w.codec.Defines(38) {
+		b.SetString(38, req.Original.Approval)
+	}
+	b.SetString(39, req.Reason)
+	b.Set(41, req.Key.Terminal[:])
+	b.Set(42, req.Key.Merchant[:])
+	w.original(p, req)
+	w.numbers(p, req)
+	return w.frame(dst, p)
+}
+
+// original names the sale: DE61 = batch, STAN, date (pos-dialect §2), or DE90 = MTI, STAN, DE7, acquirer, forwarder.
+func (w *words) original(p *pen, req *engine.HostRequest) {
+	at := time.Unix(0, req.Original.TransmittedAt).In(w.cfg.Zone)
+	if w.cfg.Original == "de61" {
+		p.value = fmt.Appendf(p.value[:0], "%06d%06d%s", req.Key.Batch, req.Original.STAN, at.Format("0102"))
+		p.builder.Set(61, p.value)
+		return
+	}
+	p.value = fmt.Appendf(p.value[:0], "0200%06d%s%011s%011s", req.Original.STAN, at.Format(transmission), w.cfg.Acquirer, w.cfg.Forwarder)
+	p.builder.Set(90, p.value)
+}
+
+// manage writes a sign-on or an echo. In POS style the echo is 0820 and the code is 60.3.
+func (w *words) manage(dst []byte, code manageCode, stan uint32, now time.Time) ([]byte, error) {
+	p := w.pens.Get().(*pen)
+	mti := mtiNetwork
+	if w.cfg.Management == "de60" && code == manageEcho {
+		mti = mtiNetworkAdvice
+	}
+	p.builder.Reset(w.codec, mti)
+	w.stamp(p, now, stan)
+	if w.cfg.Management == "de60" {
+		p.value = fmt.Appendf(p.value[:0], "00000000%03d", code)
+		p.builder.Set(60, p.value)
+	} else {
+		p.builder.SetDigits(70, uint64(code), 3)
+	}
+	return w.frame(dst, p)
+}
+
+// manageAnswer answers a management message of the network with 00.
+func (w *words) manageAnswer(dst []byte, asked *iso8583.Message) ([]byte, error) {
+	p := w.pens.Get().(*pen)
+	p.builder.Reset(w.codec, asked.MTI().Response())
+	p.builder.Copy(asked, 7, 11, 12, 13, 32, 33, 37, 41, 42, 60, 70)
+	p.builder.SetString(39, "00")
+	return w.frame(dst, p)
+}
+
+// read understands one message of the network. parsed is the caller's to reuse; nothing of raw is kept.
+func (w *words) read(parsed *iso8583.Message, raw []byte, now time.Time) (message, error) {
+	if err := w.codec.Parse(raw, parsed); err != nil {
+		return message{}, fmt.Errorf("parse: %w", err)
+	}
+	msg := message{response: string(parsed.AppendField(nil, 39))}
+	switch parsed.MTI() {
+	case mtiSaleAnswer:
+		msg.class, msg.key.kind = classAnswer, engine.HostSale
+	case mtiReversalAnswer, mtiAdviceAnswer:
+		msg.class, msg.key.kind = classAnswer, engine.HostReversal
+	case mtiNetworkAnswer, mtiNetworkAdvAnswr:
+		msg.class = classSignOnAnswer
+	case mtiNetwork, mtiNetworkAdvice:
+		msg.class = classManagement
+		return msg, nil
+	default:
+		return message{}, fmt.Errorf("%w: %s", errMTI, parsed.MTI())
+	}
+	if len(msg.response) != 2 {
+		return message{}, errResponse
+	}
+	if msg.class == classAnswer {
+		w.answer(&msg, parsed, now)
+	}
+	return msg, nil
+}
+
+// answer takes what the engine wants of an answer. RRN is the echoed one only where the network echoes ours.
+func (w *words) answer(msg *message, m *iso8583.Message, now time.Time) {
+	stan, _ := m.Uint(11)
+	amount, _ := m.Uint(4)
+	for i, n := range [...]int{7, 11, 37} {
+		if slices.Contains(w.cfg.MatchKey, n) {
+			msg.key.field[i] = string(m.AppendField(nil, n))
+		}
+	}
+	msg.answer = &engine.HostAnswered{
+		Kind: msg.key.kind, RRN: msg.key.field[2], STAN: uint32(stan), TransmittedAt: w.transmittedAt(m, now),
+		Answer: event.HostAnswer{
+			Response: msg.response, Approval: text(m, 38), ClearingDate: text(m, 15), LocalTime: text(m, 12),
+			LocalDate: text(m, 13), Institutions: text(m, 44), Icc: appendIssuerTags(nil, m.AppendField(nil, 55)), Network: text(m, 63),
+			Amount: int64(amount), Acquirer: text(m, 32),
+		},
+	}
+}
+
+// transmittedAt is the echoed DE7 in +08:00, whatever zone this network uses; the engine knows no other.
+func (w *words) transmittedAt(m *iso8583.Message, now time.Time) string {
+	echoed := string(m.AppendField(nil, 7))
+	if w.cfg.Zone == shanghai || echoed == "" {
+		return echoed
+	}
+	at, err := time.ParseInLocation("2006"+transmission, now.In(w.cfg.Zone).Format("2006")+echoed, w.cfg.Zone)
+	if err != nil {
+		return ""
+	}
+	return at.In(shanghai).Format(transmission)
+}
+
+// text is a field for people and for the journal: always valid UTF-8, whatever the network sent.
+func text(m *iso8583.Message, n int) string {
+	out, _ := m.AppendText(nil, n)
+	return string(out)
+}
+
+// key is what the answer to req will be matched by.
+func (w *words) key(req *engine.HostRequest) matchKey {
+	key := matchKey{kind: req.Kind}
+	for _, n := range w.cfg.MatchKey {
+		switch n {
+		case 7:
+			key.field[0] = time.Unix(0, req.TransmittedAt).In(w.cfg.Zone).Format(transmission)
+		case 11:
+			key.field[1] = fmt.Sprintf("%06d", req.STAN)
+		case 37:
+			key.field[2] = req.RRN
+		}
+	}
+	return key
+}
