@@ -17,6 +17,7 @@ func (e *Engine) Apply(ev *event.Event) {
 	}
 	e.seq = ev.Seq
 	e.now = max(e.now, ev.At)
+	e.lastAt = e.now
 	e.change(ev)
 	e.book.ForgetCodes(e.now)
 	e.forget()

@@ -85,9 +85,10 @@ type Engine struct {
 	cfg Config
 
 	// Position in the history.
-	seq   uint64
-	now   int64 // At of the last event or input; never decreases
-	epoch uint64
+	seq    uint64
+	lastAt int64 // At of the last event
+	now    int64 // the instant of the Step or Apply under way; never decreases
+	epoch  uint64
 
 	// The programme.
 	programmeID    string

@@ -153,12 +153,17 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 	}
 	p.sale = m
 	e.hostCounter++
-	e.byRRN[rrnNumber(m.Rrn)] = p.id
-	e.byTransmission[transmissionOf(m.HostStan, TransmissionTime(m.TransmittedAt))] = p.id
+	e.indexSale(p)
 	key := keyOf(m.Key)
 	e.touch(key.Terminal).lastSale = p.id
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSale, purchase: p.id})
 	e.deadlines.push(deadline{at: m.Deadline, id: p.id, kind: hostDeadline})
+}
+
+// indexSale makes the purchase findable by what a host echoes.
+func (e *Engine) indexSale(p *purchase) {
+	e.byRRN[rrnNumber(p.sale.Rrn)] = p.id
+	e.byTransmission[transmissionOf(p.sale.HostStan, TransmissionTime(p.sale.TransmittedAt))] = p.id
 }
 
 func (e *Engine) applySaleRefused(m *event.SaleRefused, seq uint64) {

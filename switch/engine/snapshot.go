@@ -1,0 +1,519 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"huanxin/internal/money"
+	"huanxin/subsidy"
+	"huanxin/subsidy/catalogue"
+	"huanxin/subsidy/reason"
+	"huanxin/subsidy/registry"
+	"huanxin/switch/event"
+)
+
+// stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
+// its beginning: the journal lasts, states do not.
+const stateVersion = 1
+
+// ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
+var ErrState = errors.New("not a usable engine state")
+
+// WriteState writes everything that replay would rebuild. Equal engines write equal bytes, so that two states can be
+// compared by their hash; callers waiting for answers are not state.
+func (e *Engine) WriteState(out io.Writer) error {
+	w := &stateWriter{out: bufio.NewWriterSize(out, 1<<16)}
+	w.Uint(stateVersion)
+	w.Uint(e.seq)
+	w.Int(e.lastAt)
+	w.Uint(e.epoch)
+	w.Text(e.programmeID)
+	w.Bytes(e.personKeyCheck)
+	w.Uint(uint64(len(e.files)))
+	for _, name := range slices.Sorted(maps.Keys(e.files)) {
+		w.Text(name)
+		w.Bytes(e.files[name])
+	}
+	e.writeRegistry(w)
+	e.book.WriteState(w)
+	e.writeTerminals(w)
+	e.writeExchanges(w)
+	e.writePurchases(w)
+	w.Uint(e.hostCounter)
+	w.Uint(uint64(len(e.clearing)))
+	for _, host := range slices.Sorted(maps.Keys(e.clearing)) {
+		w.Text(host)
+		w.Text(e.clearing[host])
+	}
+	w.Uint(e.lastItem)
+	claims := e.claimAging.items[e.claimAging.head:]
+	w.Uint(uint64(len(claims)))
+	for _, c := range claims {
+		known := e.claims[c.request]
+		w.Hash(c.request)
+		w.Int(c.at)
+		w.Hash(known.content)
+		w.Uint(known.entitlement)
+	}
+	if w.err != nil {
+		return fmt.Errorf("write engine state: %w", w.err)
+	}
+	return w.out.Flush()
+}
+
+func (e *Engine) writeRegistry(w *stateWriter) {
+	merchants, terminals := e.registry.Len()
+	w.Uint(uint64(merchants))
+	for m := range e.registry.Merchants() {
+		w.Texts(m.Record())
+	}
+	w.Uint(uint64(terminals))
+	for t := range e.registry.Terminals() {
+		w.Texts(t.Record())
+	}
+	w.Uint(uint64(e.catalogue.Len()))
+	for p := range e.catalogue.All() {
+		w.Texts(p.Record())
+	}
+}
+
+func (e *Engine) writeTerminals(w *stateWriter) {
+	ids := make([][8]byte, 0, len(e.terminals))
+	for id := range e.terminals {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b [8]byte) int { return bytes.Compare(a[:], b[:]) })
+	w.Uint(uint64(len(ids)))
+	for _, id := range ids {
+		t := e.terminals[id]
+		w.Text(string(id[:]))
+		w.Uint(uint64(t.batch))
+		w.Bool(t.signedOff)
+		w.Uint(t.lastSale)
+		w.Uint(uint64(len(t.pending)))
+		for _, r := range t.pending {
+			w.Uint(r)
+		}
+	}
+}
+
+// writeExchanges writes the ageing queue, since its order is part of the state, and each exchange with the entry that
+// stands for it.
+func (e *Engine) writeExchanges(w *stateWriter) {
+	queue := e.aging.items[e.aging.head:]
+	w.Uint(uint64(len(queue)))
+	for _, a := range queue {
+		w.key(a.key)
+		w.Int(a.at)
+		x, ok := e.exchanges[a.key]
+		live := ok && x.at == a.at
+		w.Bool(live)
+		if !live {
+			continue
+		}
+		w.Hash(x.content)
+		w.Uint(uint64(x.kind))
+		w.Text(string(x.response[:]))
+		w.Text(string(x.reversal[:]))
+		w.Uint(x.purchase)
+		w.Uint(x.refusal)
+	}
+	w.Uint(uint64(len(e.refusals)))
+	for _, id := range slices.Sorted(maps.Keys(e.refusals)) {
+		f := e.refusals[id]
+		w.Uint(id)
+		w.Int(f.price)
+		w.Uint(uint64(len(f.reasons)))
+		for _, r := range f.reasons {
+			w.Uint(uint64(r))
+		}
+	}
+}
+
+func (e *Engine) writePurchases(w *stateWriter) {
+	w.Uint(e.lastPurchase)
+	w.Uint(uint64(len(e.purchases)))
+	for _, id := range slices.Sorted(maps.Keys(e.purchases)) {
+		p := e.purchases[id]
+		w.Uint(p.id)
+		w.Uint(uint64(p.state))
+		w.Int(int64(p.leaf))
+		w.Int(p.changed)
+		w.Int(p.charged)
+		w.Uint(p.reversal)
+		w.message(p.reserved != nil, p.reserved)
+		w.message(p.sale != nil, p.sale)
+		w.message(p.answer != nil, p.answer)
+	}
+	w.Uint(e.lastReversal)
+	w.Uint(uint64(len(e.reversals)))
+	for _, id := range slices.Sorted(maps.Keys(e.reversals)) {
+		r := e.reversals[id]
+		w.Uint(r.id)
+		w.Uint(r.purchase)
+		w.Text(r.reason)
+		w.Int(int64(r.amount))
+		w.Uint(uint64(r.attempt))
+		w.Int(r.nextAt)
+		w.Int(r.sentAt)
+	}
+}
+
+// ReadState builds an engine from what WriteState wrote. The caller has checked that the bytes are what was written (a
+// snapshot carries its hash); contradictions that only another version could have written are errors and wrap ErrState.
+func ReadState(cfg Config, in io.Reader) (*Engine, error) {
+	e, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &stateReader{in: bufio.NewReaderSize(in, 1<<16)}
+	if v := r.Uint(); v != stateVersion {
+		return nil, fmt.Errorf("%w: version %d, want %d", ErrState, v, stateVersion)
+	}
+	e.seq, e.lastAt, e.epoch, e.programmeID, e.personKeyCheck = r.Uint(), r.Int(), r.Uint(), r.Text(), r.Bytes()
+	e.now = e.lastAt
+	files := map[string][]byte{}
+	for range r.Len() {
+		files[r.Text()] = r.Bytes()
+	}
+	if len(files) > 0 {
+		if err := e.loadPolicy(files); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrState, err)
+		}
+	}
+	if err := e.readRegistry(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if e.book, err = subsidy.ReadBook(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	e.readTerminals(r)
+	e.readExchanges(r)
+	if err := e.readPurchases(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	e.hostCounter = r.Uint()
+	for range r.Len() {
+		e.clearing[r.Text()] = r.Text()
+	}
+	e.lastItem = r.Uint()
+	for range r.Len() {
+		a := agedClaim{request: r.Hash(), at: r.Int()}
+		e.claimAging.push(a)
+		e.claims[a.request] = claimRequest{content: r.Hash(), entitlement: r.Uint(), at: a.at}
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, r.err)
+	}
+	e.schedule()
+	if err := e.CheckInvariants(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return e, nil
+}
+
+func (e *Engine) readRegistry(r *stateReader) error {
+	for range r.Len() {
+		m, err := registry.ParseMerchant(r.Texts())
+		if err != nil {
+			return err
+		}
+		e.registry.SetMerchant(m)
+	}
+	for range r.Len() {
+		t, err := registry.ParseTerminal(r.Texts())
+		if err != nil {
+			return err
+		}
+		e.registry.SetTerminal(t)
+	}
+	for range r.Len() {
+		p, err := catalogue.ParseProduct(r.Texts())
+		if err != nil {
+			return err
+		}
+		e.catalogue.Set(p)
+	}
+	return nil
+}
+
+func (e *Engine) readTerminals(r *stateReader) {
+	for range r.Len() {
+		id := terminalID(r.Text())
+		t := &terminalState{batch: uint32(r.Uint()), signedOff: r.Bool(), lastSale: r.Uint()}
+		for range r.Len() {
+			t.pending = append(t.pending, r.Uint())
+		}
+		e.terminals[id] = t
+	}
+}
+
+func (e *Engine) readExchanges(r *stateReader) {
+	for range r.Len() {
+		a := aged{key: r.key(), at: r.Int()}
+		e.aging.push(a)
+		if r.Bool() {
+			e.exchanges[a.key] = exchange{
+				at: a.at, content: r.Hash(), kind: exchangeKind(r.Uint()), response: r.code(), reversal: r.code(),
+				purchase: r.Uint(), refusal: r.Uint(),
+			}
+		}
+	}
+	for range r.Len() {
+		id := r.Uint()
+		f := refusal{price: r.Int()}
+		for range r.Len() {
+			f.reasons = append(f.reasons, reason.Code(r.Uint()))
+		}
+		e.refusals[id] = f
+	}
+}
+
+func (e *Engine) readPurchases(r *stateReader) error {
+	e.lastPurchase = r.Uint()
+	for range r.Len() {
+		p := &purchase{
+			id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int(),
+			charged: r.Int(), reversal: r.Uint(),
+		}
+		if r.Bool() {
+			p.reserved = &event.Reserved{}
+			r.message(p.reserved)
+		}
+		if r.Bool() {
+			p.sale = &event.SaleSent{}
+			r.message(p.sale)
+		}
+		if r.Bool() {
+			p.answer = &event.HostAnswer{}
+			r.message(p.answer)
+		}
+		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
+			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
+		}
+		e.purchases[p.id] = p
+		if p.sale != nil {
+			e.indexSale(p)
+		}
+	}
+	e.lastReversal = r.Uint()
+	for range r.Len() {
+		v := &reversal{
+			id: r.Uint(), purchase: r.Uint(), reason: r.Text(), amount: money.Amount(r.Int()), attempt: uint32(r.Uint()),
+			nextAt: r.Int(), sentAt: r.Int(),
+		}
+		if p := e.purchases[v.purchase]; r.err == nil && (p == nil || p.sale == nil) {
+			return fmt.Errorf("reversal %d is of purchase %d, which is no sale", v.id, v.purchase)
+		}
+		e.reversals[v.id] = v
+	}
+	return nil
+}
+
+// schedule rebuilds the deadlines, which follow from the rest of the state. Those that have fired without effect are not
+// among them; they would fire without effect again.
+func (e *Engine) schedule() {
+	for _, p := range e.purchases {
+		switch p.state {
+		case Reserved:
+			e.deadlines.push(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})
+		case Sent:
+			e.deadlines.push(deadline{at: p.sale.Deadline, id: p.id, kind: hostDeadline})
+		}
+	}
+	for _, r := range e.reversals {
+		if r.attempt > 0 {
+			e.deadlines.push(deadline{at: r.nextAt, id: r.id, kind: reversalDeadline})
+		}
+	}
+	for id := uint64(1); id < e.book.NextEntitlement(); id++ {
+		if en, _ := e.book.Entitlement(id); en.State == subsidy.Claimed {
+			e.deadlines.push(deadline{at: en.ExpiresAt, id: id, kind: entitlementDeadline})
+		}
+	}
+	if e.policy != nil {
+		e.deadlines.push(deadline{at: e.policy.Budget.NextInstant(e.now), kind: budgetDeadline})
+	}
+}
+
+// stateWriter writes values in the variable-length encoding of encoding/binary. The first error stays.
+type stateWriter struct {
+	out *bufio.Writer
+	buf [binary.MaxVarintLen64]byte
+	err error
+}
+
+func (w *stateWriter) put(b []byte) {
+	if w.err == nil {
+		_, w.err = w.out.Write(b)
+	}
+}
+
+func (w *stateWriter) Uint(v uint64) { w.put(binary.AppendUvarint(w.buf[:0], v)) }
+func (w *stateWriter) Int(v int64)   { w.put(binary.AppendVarint(w.buf[:0], v)) }
+func (w *stateWriter) Hash(h Hash)   { w.put(h[:]) }
+
+func (w *stateWriter) Bool(v bool) {
+	if v {
+		w.Uint(1)
+	} else {
+		w.Uint(0)
+	}
+}
+
+func (w *stateWriter) Bytes(b []byte) {
+	w.Uint(uint64(len(b)))
+	w.put(b)
+}
+
+func (w *stateWriter) Text(s string) { w.Bytes([]byte(s)) }
+
+func (w *stateWriter) Texts(list []string) {
+	w.Uint(uint64(len(list)))
+	for _, s := range list {
+		w.Text(s)
+	}
+}
+
+func (w *stateWriter) key(k Key) {
+	w.Uint(uint64(k.Class))
+	w.put(k.Terminal[:])
+	w.put(k.Merchant[:])
+	w.Uint(uint64(k.Batch))
+	w.Uint(uint64(k.STAN))
+}
+
+func (w *stateWriter) message(present bool, m interface{ MarshalVT() ([]byte, error) }) {
+	w.Bool(present)
+	if !present || w.err != nil {
+		return
+	}
+	b, err := m.MarshalVT()
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.Bytes(b)
+}
+
+// maxState bounds one length in a state, so that damaged bytes cannot ask for all memory.
+const maxState = 1 << 28
+
+// stateReader reads what stateWriter wrote. The first error stays, and everything read after it is zero.
+type stateReader struct {
+	in  *bufio.Reader
+	err error
+}
+
+func (r *stateReader) fail(err error) {
+	if r.err == nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		r.err = err
+	}
+}
+
+func (r *stateReader) Uint() uint64 {
+	if r.err != nil {
+		return 0
+	}
+	v, err := binary.ReadUvarint(r.in)
+	if err != nil {
+		r.fail(err)
+		return 0
+	}
+	return v
+}
+
+func (r *stateReader) Int() int64 {
+	if r.err != nil {
+		return 0
+	}
+	v, err := binary.ReadVarint(r.in)
+	if err != nil {
+		r.fail(err)
+		return 0
+	}
+	return v
+}
+
+func (r *stateReader) Bool() bool { return r.Uint() == 1 }
+
+func (r *stateReader) Len() int {
+	n := r.Uint()
+	if n > maxState {
+		r.fail(fmt.Errorf("a length of %d", n))
+		return 0
+	}
+	return int(n)
+}
+
+func (r *stateReader) full(b []byte) {
+	if r.err != nil {
+		return
+	}
+	if _, err := io.ReadFull(r.in, b); err != nil {
+		r.fail(err)
+		clear(b)
+	}
+}
+
+func (r *stateReader) Hash() (h Hash) {
+	r.full(h[:])
+	return h
+}
+
+// Bytes grows with what is there, not with what a length claims.
+func (r *stateReader) Bytes() []byte {
+	n := r.Len()
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, r.in, int64(n)); err != nil {
+		r.fail(err)
+		return nil
+	}
+	return b.Bytes()
+}
+
+func (r *stateReader) Text() string { return string(r.Bytes()) }
+
+func (r *stateReader) Texts() []string {
+	var list []string
+	for range r.Len() {
+		if r.err != nil {
+			return nil
+		}
+		list = append(list, r.Text())
+	}
+	return list
+}
+
+func (r *stateReader) code() (c [2]byte) {
+	copy(c[:], r.Text())
+	return c
+}
+
+func (r *stateReader) key() (k Key) {
+	k.Class = byte(r.Uint())
+	r.full(k.Terminal[:])
+	r.full(k.Merchant[:])
+	k.Batch, k.STAN = uint32(r.Uint()), uint32(r.Uint())
+	return k
+}
+
+func (r *stateReader) message(m interface{ UnmarshalVT([]byte) error }) {
+	if b := r.Bytes(); r.err == nil {
+		if err := m.UnmarshalVT(b); err != nil {
+			r.fail(err)
+		}
+	}
+}
