@@ -1,0 +1,177 @@
+// Package gateway is the HTTP interface of the switch: claiming apps, QR acquirers and online shops claim entitlements, read
+// and return them, show one-time codes and ask for quotes. docs/interface/http.md describes it to its users,
+// openapi.yaml defines it.
+//
+// It does not decide anything and keeps nothing: every question becomes an input of the engine, every answer is the
+// engine's, released after its events are durable. What a request says about a person is turned into a keyed hash before
+// it leaves this package and is never logged.
+//
+// The contract with the program around it:
+//
+//   - Submit takes an engine input or refuses it at once; it never blocks. Refused means that nothing has happened.
+//   - Every accepted input with a token is answered by one Deliver, unless the process ends first. Deliver never blocks
+//     and does not keep its argument; an answer that nobody waits for any more is dropped and counted.
+//   - At most MaxPending requests wait at a time; one more is answered 503 at once, and 429 when one caller alone holds
+//     more than its share.
+package gateway
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"huanxin/switch/keys"
+)
+
+// Config is what a Gateway needs.
+type Config struct {
+	// Submit hands a pointer to an engine input (*engine.ClaimRequest …) to the server loop. An error means that the input
+	// was not taken and nothing has happened; it becomes 503.
+	Submit func(body any) error
+	// Hasher makes the keyed hashes of persons, codes and contents.
+	Hasher *keys.Hasher
+	// Tokens are the callers; at least one.
+	Tokens []Token
+	// Rand is where one-time codes and references come from: crypto/rand.Reader.
+	Rand io.Reader
+	// Clock tells today's date, for the birth date of an identity card, and measures requests. Default time.Now.
+	Clock func() time.Time
+	// Logger gets one entry for each answer that is the switch's fault. Default: none.
+	Logger *zap.Logger
+	// Registerer takes the metrics, Gatherer is what /metrics shows. Both or neither; without, /metrics is 404.
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+	// Ready lists the parts of the program for /readyz, in the order to show. Default: no parts, always ready.
+	Ready func() []Part
+	// Timeout is how long a request waits for the engine. Then 504. Default 5 s.
+	Timeout time.Duration
+	// MaxPending bounds the requests that wait for the engine. One more gets 503. Default 16384.
+	MaxPending int
+	// MaxPerCaller bounds those of one token. One more gets 429. Default: MaxPending with one token, else three quarters
+	// of it, so that a rush in one app leaves room for the others.
+	MaxPerCaller int
+	// BodyLimit bounds a request body in bytes. Default 16 KiB.
+	BodyLimit int64
+}
+
+// Part is one part of the program in /readyz.
+type Part struct {
+	Name string
+	Err  error // nil = ready
+}
+
+// Token is one caller's secret.
+type Token struct {
+	// Name stands in logs and metrics for the caller, and scopes its idempotency keys: 1 to 32 of a-z, 0-9 and -.
+	Name string
+	// Secret is what follows "Bearer ": 16 to 256 letters, digits and -._~+/=
+	Secret string
+}
+
+var (
+	tokenName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	tokenSecret = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{16,256}$`)
+)
+
+// maxTokens bounds the list of callers; every request is compared with all of them.
+const maxTokens = 64
+
+func (c *Config) setDefaultsAndCheck() error {
+	if c.Submit == nil || c.Hasher == nil || c.Rand == nil {
+		return errors.New("gateway: Submit, Hasher and Rand must be given")
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	if c.Ready == nil {
+		c.Ready = func() []Part { return nil }
+	}
+	if (c.Registerer == nil) != (c.Gatherer == nil) {
+		return errors.New("gateway: Registerer and Gatherer belong together")
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 5 * time.Second
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = 16384
+	}
+	if c.MaxPerCaller == 0 {
+		c.MaxPerCaller = c.MaxPending
+		if len(c.Tokens) > 1 {
+			c.MaxPerCaller = max(1, c.MaxPending/4*3)
+		}
+	}
+	if c.BodyLimit == 0 {
+		c.BodyLimit = 16 << 10
+	}
+	if c.Timeout < 0 || c.MaxPending < 0 || c.MaxPerCaller < 0 || c.BodyLimit < 0 {
+		return errors.New("gateway: Timeout, MaxPending, MaxPerCaller and BodyLimit must be positive")
+	}
+	return c.checkTokens()
+}
+
+func (c *Config) checkTokens() error {
+	if len(c.Tokens) == 0 || len(c.Tokens) > maxTokens {
+		return fmt.Errorf("gateway: %d tokens, want 1 to %d", len(c.Tokens), maxTokens)
+	}
+	names, secrets := map[string]bool{}, map[string]bool{}
+	for _, t := range c.Tokens {
+		if !tokenName.MatchString(t.Name) {
+			return fmt.Errorf("gateway: token name %q: want 1 to 32 of a-z, 0-9 and -", t.Name)
+		}
+		if !tokenSecret.MatchString(t.Secret) {
+			return fmt.Errorf("gateway: token %s: want 16 to 256 letters, digits and -._~+/=", t.Name)
+		}
+		if names[t.Name] || secrets[t.Secret] {
+			return fmt.Errorf("gateway: token %s: name or secret is given twice", t.Name)
+		}
+		names[t.Name], secrets[t.Secret] = true, true
+	}
+	return nil
+}
+
+// Gateway answers HTTP requests with the engine's decisions. It is safe for concurrent use.
+type Gateway struct {
+	cfg     Config
+	callers []caller
+	pending *pending
+	metrics *metrics
+	handler http.Handler
+}
+
+// caller is a Token as it is kept: the secret itself is not needed.
+type caller struct {
+	name   string
+	digest [sha256.Size]byte
+}
+
+// New returns a Gateway, or says what is wrong with cfg.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.setDefaultsAndCheck(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, pending: newPending(cfg.MaxPending, cfg.MaxPerCaller)}
+	for _, t := range cfg.Tokens {
+		g.callers = append(g.callers, caller{t.Name, sha256.Sum256([]byte(t.Secret))})
+	}
+	g.cfg.Tokens = nil
+	var err error
+	if g.metrics, err = newMetrics(cfg.Registerer, g.pending); err != nil {
+		return nil, fmt.Errorf("gateway: register metrics: %w", err)
+	}
+	g.handler = g.routes()
+	return g, nil
+}
+
+// Handler serves the interface, /healthz, /readyz and /metrics.
+func (g *Gateway) Handler() http.Handler { return g.handler }

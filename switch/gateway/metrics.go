@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the interface. Labels are operations and statuses, never callers' ids or entitlements.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	late     prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_http_requests_total", Help: "Answered requests by operation and status; 499 means that the caller hung up.",
+		}, []string{"method", "path", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "huanxin_http_request_seconds", Help: "Time from the request's header to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}, []string{"method", "path"}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "huanxin_http_late_answers_total", Help: "Decisions that came after their caller had left or timed out.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "huanxin_http_pending", Help: "Requests that wait for a decision.",
+	}, func() float64 { return float64(p.size()) })
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, waiting} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(e endpoint, status int, took time.Duration) {
+	m.requests.WithLabelValues(e.method, e.path, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(e.method, e.path).Observe(took.Seconds())
+}

@@ -1,0 +1,273 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// call is one authenticated request on its way to an endpoint.
+type call struct {
+	ctx    context.Context
+	req    *http.Request
+	caller string
+	body   *object // nil for GET
+}
+
+// answer is a success.
+type answer struct {
+	status   int
+	body     any
+	location string
+}
+
+// endpoint is one operation of the interface. It returns an answer or a problem, never both.
+type endpoint struct {
+	method, path string
+	answer       func(c *call) (*answer, *problem)
+}
+
+func (g *Gateway) endpoints() []endpoint {
+	return []endpoint{
+		{http.MethodPost, "/v1/entitlements", g.claim},
+		{http.MethodGet, "/v1/entitlements/{id}", g.show},
+		{http.MethodPost, "/v1/entitlements/{id}/return", g.giveBack},
+		{http.MethodPost, "/v1/entitlements/{id}/codes", g.showCode},
+		{http.MethodPost, "/v1/quotes", g.quote},
+	}
+}
+
+// routes builds the handler. ServeMux answers unknown paths and methods in plain text, so both have patterns of their own.
+func (g *Gateway) routes() http.Handler {
+	mux := http.NewServeMux()
+	allow := map[string][]string{}
+	for _, e := range g.endpoints() {
+		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
+		allow[e.path] = append(allow[e.path], e.method)
+	}
+	for path, h := range map[string]http.HandlerFunc{
+		"/v1/openapi.yaml": g.openAPI, "/healthz": g.healthz, "/readyz": g.readyz,
+	} {
+		mux.HandleFunc("GET "+path, h)
+		allow[path] = []string{http.MethodGet}
+	}
+	if g.cfg.Gatherer != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(g.cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+		allow["/metrics"] = []string{http.MethodGet}
+	}
+	for path, methods := range allow {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			p := newProblem(codeMethod)
+			p.allow = strings.Join(methods, ", ") // GET includes HEAD
+			g.refuse(w, p)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { g.refuse(w, newProblem(codeNoSuchPath)) })
+	return mux
+}
+
+// serve runs one endpoint: authenticate, read, ask, write, count.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+	start := g.cfg.Clock()
+	caller, status := "", 0
+	defer func() { g.metrics.observe(e, status, g.cfg.Clock().Sub(start)) }()
+
+	var a *answer
+	caller, p := g.authenticate(r)
+	if p == nil {
+		a, p = g.run(w, r, e, caller)
+	}
+	if p != nil {
+		status = p.Status
+		if status >= 500 {
+			g.cfg.Logger.Warn("request failed", zap.String("method", e.method), zap.String("path", e.path), zap.String("caller", caller),
+				zap.Int("status", status), zap.String("code", string(p.Code)), zap.String("reference", p.Reference))
+		}
+		g.refuse(w, p)
+		return
+	}
+	status = a.status
+	if a.location != "" {
+		w.Header().Set("Location", a.location)
+	}
+	writeJSON(w, "application/json", a.status, a.body)
+}
+
+// run reads the body and calls the endpoint. A panic in here is a mistake in this package, which holds no state that it
+// could have spoilt: it fails this request with a reference and nothing else.
+func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e endpoint, caller string) (a *answer, p *problem) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		// Only the type of the value is logged: its text might repeat what was sent.
+		a, p = nil, g.internal(fmt.Errorf("panic: %T", v), zap.Stack("stack"))
+	}()
+	c := &call{ctx: r.Context(), req: r, caller: caller}
+	if e.method == http.MethodPost {
+		body, p := g.readBody(w, r)
+		if p != nil {
+			return nil, p
+		}
+		if c.body, p = parseObject(body); p != nil {
+			return nil, p
+		}
+	}
+	return e.answer(c)
+}
+
+// authenticate finds the caller of a bearer token (RFC 6750). Every known token is compared, in constant time, so that
+// the time taken tells nothing.
+func (g *Gateway) authenticate(r *http.Request) (string, *problem) {
+	scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	digest := sha256.Sum256([]byte(secret))
+	name := ""
+	for _, known := range g.callers {
+		if subtle.ConstantTimeCompare(digest[:], known.digest[:]) == 1 {
+			name = known.name
+		}
+	}
+	if !ok || !strings.EqualFold(scheme, "Bearer") || name == "" || len(r.Header.Values("Authorization")) != 1 {
+		return "", newProblem(codeUnauthenticated)
+	}
+	return name, nil
+}
+
+// readBody returns the whole body, which must be JSON by its content type and within the limit.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	if err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return nil, newProblem(codeMediaType)
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, newProblem(codeMediaType)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.BodyLimit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		p := newProblem(codeTooLarge)
+		p.Detail = fmt.Sprintf("at most %d bytes", g.cfg.BodyLimit)
+		return nil, p
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, newProblem(codeSlowBody)
+	case err != nil:
+		p := newProblem(codeMalformed)
+		p.Detail = "the body ended early"
+		return nil, p
+	}
+	return body, nil
+}
+
+// ask submits the input that build makes for a token and waits for its answer. Whatever ends the waiting, the entry is
+// gone afterwards and a late answer is dropped.
+func (g *Gateway) ask(c *call, build func(engine.Token) any) (*engine.APIReply, *problem) {
+	token, answered, p := g.pending.open(c.caller)
+	if p != nil {
+		return nil, p
+	}
+	defer g.pending.take(token)
+	if err := g.cfg.Submit(build(token)); err != nil {
+		return nil, newProblem(codeOverloaded)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, g.cfg.Timeout)
+	defer cancel()
+	select {
+	case reply := <-answered:
+		return g.judge(&reply)
+	case <-ctx.Done():
+		if c.ctx.Err() != nil {
+			return nil, newProblem(codeGone)
+		}
+		return nil, newProblem(codeNoAnswer)
+	}
+}
+
+// judge maps the engine's status: what is no success becomes a problem.
+func (g *Gateway) judge(reply *engine.APIReply) (*engine.APIReply, *problem) {
+	switch reply.Status {
+	case engine.APIDone, engine.APIRepeated:
+		return reply, nil
+	case engine.APIRefused:
+		return reply, refused(reply.Reasons)
+	case engine.APINotFound:
+		return nil, newProblem(codeNotFound)
+	case engine.APIConflict:
+		return nil, newProblem(codeConflict)
+	}
+	return nil, g.internal(fmt.Errorf("engine answered status %d", reply.Status))
+}
+
+// internal logs err under a fresh reference and returns the problem that shows the reference only.
+func (g *Gateway) internal(err error, fields ...zap.Field) *problem {
+	p := newProblem(codeInternal)
+	var number [6]byte
+	if _, randErr := io.ReadFull(g.cfg.Rand, number[:]); randErr != nil {
+		err = errors.Join(err, fmt.Errorf("draw reference: %w", randErr))
+	}
+	p.Reference = hex.EncodeToString(number[:])
+	g.cfg.Logger.Error("request could not be answered", append(slices.Clone(fields), zap.String("reference", p.Reference), zap.Error(err))...)
+	return p
+}
+
+// refuse writes a problem with the headers that belong to its status.
+func (g *Gateway) refuse(w http.ResponseWriter, p *problem) {
+	switch p.Status {
+	case statusGone:
+		return
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="huanxin"`)
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", p.allow)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
+	case http.StatusRequestTimeout:
+		w.Header().Set("Connection", "close")
+	}
+	writeJSON(w, "application/problem+json", p.Status, p)
+}
+
+// writeJSON writes body, which is made of this package's own types and always encodes. A write error means that the
+// caller has gone; there is nobody to tell.
+func writeJSON(w http.ResponseWriter, kind string, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", body, err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "no-store") // answers hold one-time codes
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+func (g *Gateway) openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(openAPI)
+}
