@@ -1,0 +1,486 @@
+package journal
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"huanxin/switch/event"
+)
+
+// startCluster starts one server of its own on a loopback port and returns its URL.
+func startCluster(t testing.TB) string {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 8 << 20,
+	})
+	require.NoError(t, err)
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	require.True(t, srv.ReadyForConnections(time.Minute))
+	return srv.ClientURL()
+}
+
+func clusterConfig(t testing.TB, url string) Config {
+	cfg := testConfig(t.TempDir())
+	cfg.URL = url
+	return cfg
+}
+
+func appendOne(j *Journal, n int) error {
+	var d Draft
+	if err := d.Add(events(j.end.nextSeq, n)...); err != nil {
+		return err
+	}
+	_, err := j.Append(context.Background(), &d)
+	return err
+}
+
+func TestSecondWriterFencesTheFirstWhichCanOnlyStop(t *testing.T) {
+	url := startCluster(t)
+	first := mustOpen(t, clusterConfig(t, url))
+	fill(t, first, 2, 2)
+	second := mustOpen(t, clusterConfig(t, url))
+	require.EqualValues(t, 2, second.Position())
+	fill(t, second, 1) // the take-over
+
+	err := appendOne(first, 1)
+	require.ErrorIs(t, err, ErrFenced)
+	require.ErrorIs(t, appendOne(first, 1), ErrFenced, "a stale owner must not come back")
+	require.EqualValues(t, 2, first.Position())
+	fill(t, second, 1)
+	require.Len(t, replayed(t, second, 1), 4)
+}
+
+func TestExternalServerKeepsTheSameGuarantees(t *testing.T) {
+	url := startCluster(t)
+	cfg := clusterConfig(t, url)
+	j := mustOpen(t, cfg)
+	fill(t, j, 3, 64)
+	end := j.end
+	require.NoError(t, j.Close())
+	j = mustOpen(t, cfg)
+	require.Equal(t, end, j.end)
+	require.Equal(t, end.hash, j.Report().Last.Hash)
+
+	reader := mustOpen(t, Config{Programme: testProgramme, URL: url, ReadOnly: true})
+	require.ErrorIs(t, appendOne(reader, 1), ErrReadOnly)
+	follow, err := reader.Follow(context.Background(), 2)
+	require.NoError(t, err)
+	defer follow.Close()
+	got := make(chan uint64, 2)
+	go func() {
+		defer close(got)
+		for range 2 {
+			b, err := follow.Next(context.Background())
+			if err != nil {
+				return
+			}
+			got <- b.Position
+		}
+	}()
+	require.EqualValues(t, 2, <-got)
+	fill(t, j, 1)
+	require.EqualValues(t, 3, <-got)
+
+	cfg.MustReach = []Mark{{Name: "Postgres", Position: 9}}
+	require.NoError(t, j.Close())
+	_, err = Open(context.Background(), cfg)
+	require.ErrorIs(t, err, ErrShort)
+	_, err = Open(context.Background(), Config{Programme: "other", URL: url, ReadOnly: true})
+	require.ErrorIs(t, err, ErrMissing)
+}
+
+func TestLostConnectionDuringAnAppendIsFatal(t *testing.T) {
+	url := startCluster(t)
+	cfg := clusterConfig(t, url)
+	cfg.AppendTimeout = time.Nanosecond // the answer cannot come in time: the outcome is unknown
+	j := mustOpen(t, cfg)
+	err := appendOne(j, 1)
+	require.ErrorIs(t, err, ErrAppend)
+	require.ErrorContains(t, err, "outcome unknown")
+	j.cfg.AppendTimeout = time.Minute
+	require.ErrorIs(t, appendOne(j, 1), ErrAppend)
+}
+
+func TestFolderHasOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	_, err := Open(context.Background(), testConfig(dir))
+	require.ErrorIs(t, err, ErrLocked)
+	require.ErrorContains(t, err, strconv.Itoa(os.Getpid()))
+	require.NoError(t, j.Close())
+	require.NoError(t, mustOpen(t, testConfig(dir)).Close())
+}
+
+func TestFolderOfAnotherProgrammeIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, mustOpen(t, testConfig(dir)).Close())
+	_, err := Open(context.Background(), Config{Programme: "jilin-2025", Dir: dir})
+	require.ErrorIs(t, err, ErrProgramme)
+	_, err = OpenFolder(dir, "jilin-2025")
+	require.ErrorIs(t, err, ErrProgramme)
+	_, err = OpenFolder(t.TempDir(), "")
+	require.ErrorIs(t, err, ErrMissing)
+}
+
+func TestDraftRefusesAGapAndJournalRefusesAnEmptyOrUnattachedDraft(t *testing.T) {
+	var d Draft
+	require.NoError(t, d.Add(events(1, 2)...))
+	require.ErrorIs(t, d.Add(events(4, 1)...), ErrChain)
+
+	j := mustOpen(t, testConfig(t.TempDir()))
+	d.Reset()
+	require.NoError(t, d.Add(events(2, 1)...))
+	_, err := j.Append(context.Background(), &d)
+	require.ErrorIs(t, err, ErrChain)
+
+	j = mustOpen(t, testConfig(t.TempDir()))
+	d.Reset()
+	_, err = j.Append(context.Background(), &d)
+	require.ErrorIs(t, err, ErrAppend)
+}
+
+func TestBatchAboveTheStreamsLimitIsRefusedAndOneBelowIsTaken(t *testing.T) {
+	j := mustOpen(t, testConfig(t.TempDir()))
+	big := func(n int) *event.Event {
+		return &event.Event{Seq: j.end.nextSeq, At: 1, Body: &event.Event_PolicyApplied{PolicyApplied: &event.PolicyApplied{Files: map[string][]byte{"a": make([]byte, n)}}}}
+	}
+	var d Draft
+	require.NoError(t, d.Add(big(maxPayload-2*payloadRoom)))
+	_, err := j.Append(context.Background(), &d)
+	require.NoError(t, err)
+	d.Reset()
+	require.NoError(t, d.Add(big(maxPayload)))
+	_, err = j.Append(context.Background(), &d)
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.ErrorIs(t, appendOne(j, 1), ErrTooLarge, "nothing may be appended behind a lost batch")
+}
+
+func TestFullFollowsTheHighWaterMark(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	cfg.HighWater = 2000
+	j := mustOpen(t, cfg)
+	require.False(t, j.Full())
+	fill(t, j, 200)
+	require.True(t, j.Full())
+	fill(t, j, 1) // what finishes business already begun goes on
+
+	var space freeSpace
+	require.True(t, space.below(cfg.Dir, 1<<62))
+	require.False(t, new(freeSpace).below(cfg.Dir, 1))
+	require.False(t, new(freeSpace).below("/no/such/folder", 1<<62))
+}
+
+func TestFollowerSeesEveryBatchOnceAndWaitsForTheNext(t *testing.T) {
+	j := mustOpen(t, testConfig(t.TempDir()))
+	fill(t, j, 2, 3)
+	r, err := j.Follow(context.Background(), 1)
+	require.NoError(t, err)
+	defer r.Close()
+	const total = 300
+	done := make(chan error, 1)
+	go func() {
+		seq := uint64(1)
+		for p := uint64(1); p <= total; p++ {
+			b, err := r.Next(context.Background())
+			if err == nil && (b.Position != p || b.FirstSeq != seq) {
+				err = fmt.Errorf("batch %d first %d, expected %d first %d", b.Position, b.FirstSeq, p, seq)
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+			seq += uint64(len(b.Events))
+		}
+		_, err := r.Next(context.Background())
+		done <- err
+	}()
+	for range total - 2 {
+		fill(t, j, 1)
+	}
+	// Everything is read before the journal closes; then the reader is told.
+	require.Eventually(t, func() bool { return r.j.wakeWaiting() }, time.Minute, time.Millisecond)
+	require.NoError(t, j.Close())
+	require.ErrorIs(t, <-done, ErrClosed)
+}
+
+// wakeWaiting says that a reader waits for the next append.
+func (j *Journal) wakeWaiting() bool {
+	j.wakeMu.Lock()
+	defer j.wakeMu.Unlock()
+	return j.wake != nil
+}
+
+func TestFollowerStopsWithItsContext(t *testing.T) {
+	j := mustOpen(t, testConfig(t.TempDir()))
+	r, err := j.Follow(context.Background(), 1)
+	require.NoError(t, err)
+	defer r.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = r.Next(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	fill(t, j, 1)
+	b, err := r.Next(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, b.Position)
+}
+
+func TestDamagedNewestSnapshotFallsBackToTheOneBefore(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	s := j.Snapshots()
+	fill(t, j, 1, 1, 1)
+	for p := uint64(1); p <= 3; p++ {
+		require.NoError(t, s.Save(Snapshot{Position: p, Seq: p}, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "state %d", p)
+			return err
+		}))
+	}
+	files := s.files()
+	require.Len(t, files, 2, "the last two are kept")
+
+	load := func() (state string, snap Snapshot, ok bool) {
+		snap, ok = s.Load(func(_ Snapshot, r io.Reader) error {
+			raw, err := io.ReadAll(r)
+			state = string(raw)
+			return err
+		})
+		return state, snap, ok
+	}
+	state, snap, ok := load()
+	require.True(t, ok)
+	require.Equal(t, "state 3", state)
+	require.EqualValues(t, 3, snap.Seq)
+
+	newest := mustRead(t, files[0])
+	for offset := range newest {
+		require.NoError(t, os.WriteFile(files[0], flip(offset, 1<<(offset%8))(mustRead(t, files[0])), 0o600))
+		state, _, ok = load()
+		require.True(t, ok)
+		require.Equal(t, "state 2", state, "byte %d", offset)
+		require.NoError(t, os.WriteFile(files[0], newest, 0o600))
+	}
+	// A state that the engine cannot read counts as damaged too.
+	_, ok = s.Load(func(snap Snapshot, _ io.Reader) error {
+		if snap.Position == 3 {
+			return errors.New("unreadable")
+		}
+		return nil
+	})
+	require.True(t, ok)
+	require.NoError(t, os.Truncate(files[0], 50))
+	require.NoError(t, os.Truncate(files[1], 0))
+	_, _, ok = load()
+	require.False(t, ok, "nothing left: full replay")
+}
+
+func TestFailedSnapshotLeavesTheEarlierOnes(t *testing.T) {
+	j := mustOpen(t, testConfig(t.TempDir()))
+	s := j.Snapshots()
+	require.NoError(t, s.Save(Snapshot{Position: 0}, func(io.Writer) error { return nil }))
+	broken := errors.New("broken")
+	require.ErrorIs(t, s.Save(Snapshot{Position: 1}, func(io.Writer) error { return broken }), broken)
+	require.Len(t, s.files(), 1)
+	require.Empty(t, filesUnder(t, s.dir, ".new"))
+}
+
+// The child appends until it is killed and prints the position of every batch that was acknowledged.
+const childVariable = "HUANXIN_JOURNAL_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		fmt.Fprintln(os.Stderr, appendForever(dir))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func appendForever(dir string) error {
+	j, err := Open(context.Background(), testConfig(dir))
+	if err != nil {
+		return err
+	}
+	for n := 1; ; n = n%300 + 7 {
+		if err := appendOne(j, n); err != nil {
+			return err
+		}
+		if _, err := fmt.Println(j.Position(), j.end.nextSeq-1); err != nil {
+			return err
+		}
+	}
+}
+
+func TestEveryAcknowledgedBatchSurvivesKill(t *testing.T) {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var position, seq uint64
+	for run := range 8 {
+		child := exec.Command(self)
+		child.Env = append(os.Environ(), childVariable+"="+dir)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, child.Start())
+		lines := bufio.NewScanner(out)
+		for acks := 0; lines.Scan(); acks++ {
+			_, err := fmt.Sscan(lines.Text(), &position, &seq)
+			require.NoError(t, err)
+			// Killed from outside, somewhere in the middle of what it does after this line.
+			if acks == 20+13*run {
+				require.NoError(t, child.Process.Signal(syscall.SIGKILL))
+			}
+		}
+		require.Error(t, child.Wait())
+
+		f, err := OpenFolder(dir, "")
+		require.NoError(t, err)
+		_, err = f.Verify(Mark{Name: "acknowledged", Position: position})
+		require.NoError(t, err)
+		j := mustOpen(t, testConfig(dir))
+		require.GreaterOrEqual(t, j.Position(), position, "run %d", run)
+		require.GreaterOrEqual(t, j.end.nextSeq-1, seq, "run %d", run)
+		want := uint64(1)
+		for _, b := range replayed(t, j, 1) {
+			require.Equal(t, want, b.FirstSeq)
+			want += uint64(len(b.Events))
+		}
+		require.NoError(t, j.Close())
+	}
+}
+
+func TestFolderIsReadBesideItsOwnerAndNotTouched(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	fill(t, j, 3, 4, 5)
+	f, err := OpenFolder(dir, "")
+	require.NoError(t, err)
+	require.Equal(t, testProgramme, f.Programme())
+	report, err := f.Verify()
+	require.NoError(t, err)
+	require.EqualValues(t, 3, report.Batches)
+	require.EqualValues(t, 12, report.Events)
+	require.Equal(t, j.end.hash, report.Last.Hash)
+	var got []uint64
+	require.NoError(t, f.Replay(2, 2, func(b *Batch) error {
+		for _, ev := range b.Events {
+			got = append(got, ev.Seq)
+		}
+		return nil
+	}))
+	require.Equal(t, []uint64{4, 5, 6, 7}, got)
+	fill(t, j, 6)
+	report, err = f.Verify()
+	require.NoError(t, err)
+	require.EqualValues(t, 4, report.Batches)
+}
+
+func TestExportHoldsTheWholeChainAndRefusesDamage(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	fill(t, j, 3, 4, 5)
+	f, err := OpenFolder(dir, "")
+	require.NoError(t, err)
+	var out strings.Builder
+	report, err := f.Export(&out)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, report.Batches)
+
+	var seqs uint64
+	read, err := ReadExport(strings.NewReader(out.String()), func(b *Batch) error {
+		for _, ev := range b.Events {
+			seqs++
+			require.Equal(t, seqs, ev.Seq)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, report, read)
+	require.EqualValues(t, 12, seqs)
+
+	for offset := range out.Len() {
+		raw := flip(offset, 1)([]byte(out.String()))
+		_, err := ReadExport(strings.NewReader(string(raw)), nil)
+		require.Error(t, err, "byte %d", offset)
+	}
+	_, err = ReadExport(strings.NewReader(out.String()[:out.Len()-1]), nil)
+	require.ErrorIs(t, err, ErrExport)
+}
+
+func FuzzParseBatch(f *testing.F) {
+	var d Draft
+	require.NoError(f, d.Add(events(1, 3)...))
+	raw, _ := d.seal(1, Genesis(testProgramme))
+	f.Add(raw)
+	f.Add(raw[:headerSize])
+	f.Add([]byte("HXJB"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		h, err := parseHeader(raw)
+		if err != nil {
+			return
+		}
+		evs, err := decodeEvents(h, raw[headerSize:])
+		if err != nil {
+			return
+		}
+		// What is accepted says the same thing when packed again.
+		var d Draft
+		require.NoError(t, d.Add(evs...))
+		again, _ := d.seal(h.position, h.previous)
+		h2, err := parseHeader(again)
+		require.NoError(t, err)
+		require.Equal(t, h, h2)
+	})
+}
+
+func FuzzReadExport(f *testing.F) {
+	var d Draft
+	require.NoError(f, d.Add(events(1, 3)...))
+	raw, _ := d.seal(1, Genesis(testProgramme))
+	head := "HXJX\x00\x01\x00\x0d" + testProgramme
+	f.Add([]byte(head))
+	f.Add(append(binary.BigEndian.AppendUint32([]byte(head), uint32(len(raw))), raw...))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, _ = ReadExport(strings.NewReader(string(raw)), func(b *Batch) error {
+			require.NotEmpty(t, b.Events)
+			return nil
+		})
+	})
+}
+
+func FuzzParseRecord(f *testing.F) {
+	dir := f.TempDir()
+	j := mustOpen(f, testConfig(dir))
+	fill(f, j, 2)
+	require.NoError(f, j.Close())
+	for _, name := range filesUnder(f, dir, ".blk") {
+		f.Add(mustRead(f, filepath.Join(dir, name)))
+	}
+	f.Add(make([]byte, 64))
+	b := openBlocks(dir, testProgramme)
+	digest, err := b.digest(1)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		rec, n, err := parseRecord(raw, digest)
+		if err == nil {
+			require.LessOrEqual(t, len(rec.subject)+len(rec.message)+recordHeader+recordHash, n)
+			require.LessOrEqual(t, n, len(raw))
+		}
+	})
+}
