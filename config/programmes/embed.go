@@ -26,7 +26,7 @@ const (
 
 // Sentinels of this package.
 var (
-	// ErrUnknown is returned by Open for a name that no embedded programme has.
+	// ErrUnknown is returned by Open and Resolve for a name that leads to no programme.
 	ErrUnknown = errors.New("no such programme")
 	// ErrTooLarge is returned by Load when a folder is beyond the limits.
 	ErrTooLarge = errors.New("programme folder is too large")

@@ -102,7 +102,7 @@ func (r *Rule) component(kind string) *ComponentRule {
 
 // apply computes the subsidy: rate on base, one rounding, then the caps of item, order and person in this order.
 func (r *Rule) apply(q *Request, d *Decision, person *standing, payments money.Amount) {
-	d.Raw = d.Rate.band(d.Base).Of(d.Base, r.Rounding)
+	d.Raw = d.Rate.BandFor(d.Base).Of(d.Base, r.Rounding)
 	subsidy := d.Raw
 	if r.ItemCap > 0 && subsidy > r.ItemCap {
 		subsidy, d.Limited = r.ItemCap, LimitItem

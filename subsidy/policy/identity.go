@@ -132,7 +132,34 @@ func readCategory(b *block, code string, name Text, o Origin, groups map[string]
 			category.Label = labels[i]
 		}
 	}
+	if v, ok := b.take("must_state"); ok {
+		category.Must = readMustState(v)
+	}
 	return category
+}
+
+// readMustState reads {attribute: [value, value]}.
+func readMustState(n node) (must []MustState) {
+	b, ok := n.block()
+	if !ok {
+		return nil
+	}
+	for i, key := range b.keys {
+		if b.seen[i] {
+			continue
+		}
+		v, _ := b.take(key.Value)
+		m := MustState{Key: key.Value}
+		for _, item := range v.list() {
+			value, _ := item.code()
+			m.Values = append(m.Values, value)
+		}
+		if !isCode(m.Key) || len(m.Values) == 0 {
+			v.problem("want an attribute and the values it may have")
+		}
+		must = append(must, m)
+	}
+	return must
 }
 
 // readTableNames reads which CSV tables belong to the programme; source and status there hold for every row.

@@ -105,7 +105,14 @@ type Category struct {
 	Name   Text
 	Group  string
 	Label  catalogue.Label // the label kind its goods usually carry; a product row may say otherwise
+	Must   []MustState
 	Origin Origin
+}
+
+// MustState is an attribute that every product of a category must have, with one of some values.
+type MustState struct {
+	Key    string
+	Values []string
 }
 
 // Coded is a word of the programme's own vocabulary.

@@ -52,8 +52,8 @@ func (r *Rate) fits(grade uint8, label catalogue.Label, attributes []catalogue.A
 	return true
 }
 
-// band returns the band that holds a base.
-func (r *Rate) band(base money.Amount) Band {
+// BandFor returns the band that holds a base.
+func (r *Rate) BandFor(base money.Amount) Band {
 	found := r.Bands[0]
 	for _, b := range r.Bands[1:] {
 		if base >= b.From {

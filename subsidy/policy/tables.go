@@ -126,10 +126,20 @@ func (c *compiler) readProducts() {
 			c.r.add(FileProducts, line, "barcode %s is given twice", p.Barcode)
 		}
 		seen[p.Barcode] = true
-		if _, found := c.p.categoryIndex[p.Category]; !found {
+		if i, found := c.p.categoryIndex[p.Category]; !found {
 			c.r.add(FileProducts, line, "unknown category %q", p.Category)
+		} else {
+			c.mustState(line, p, c.p.Categories[i].Must)
 		}
 		c.p.Products = append(c.p.Products, *p)
+	}
+}
+
+func (c *compiler) mustState(line int, p *catalogue.Product, must []MustState) {
+	for _, m := range must {
+		if !slices.ContainsFunc(p.Attributes, func(a catalogue.Attribute) bool { return a.Key == m.Key && slices.Contains(m.Values, a.Value) }) {
+			c.r.add(FileProducts, line, "category %s must state %s=%s", p.Category, m.Key, strings.Join(m.Values, "|"))
+		}
 	}
 }
 
