@@ -222,7 +222,10 @@ func checkImport(file File, layer Layer, imported string, refuse func(string, ..
 	if target := LayerOf(imported); target > layer {
 		refuse("imports %s, which lies above it", imported)
 	}
-	if below(imported, []string{"config"}) && !below(file.Package, []string{"cmd", "config"}) {
+	if imported == "config" && !below(file.Package, []string{"cmd"}) {
 		refuse("imports %s: only cmd reads the configuration", imported)
+	}
+	if below(imported, []string{"config/dialects", "config/programmes"}) && layer < Program && imported != file.Package {
+		refuse("imports %s: the programs read shipped files and hand them down", imported)
 	}
 }
