@@ -1,0 +1,185 @@
+package terminal
+
+import (
+	"time"
+
+	"huanxin/subsidy/reason"
+	"huanxin/switch/engine"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
+)
+
+// echoed are the fields that every answer takes from its request.
+var echoed = []int{3, 4, 11, 25, 41, 42, 49, 60}
+
+// Limits of an answer's DE59, so that it fits 600 bytes whatever was found: tags of fixed size take up to 110.
+const (
+	maxReasonBytes = 270
+	maxTextBytes   = 200
+)
+
+// china is the zone of everything a till shows.
+var china = time.FixedZone("+08:00", 8*60*60)
+
+// answerer builds answers. It belongs to one goroutine at a time.
+type answerer struct {
+	b      iso8583.Builder
+	codec  *iso8583.Codec
+	field  []byte // DE59 or DE60 under construction
+	text   []byte
+	packed []byte // the message
+	frame  []byte // the frame
+}
+
+// answer builds the frame of an answer to x. It is valid until the next call.
+func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
+	a.begin(x)
+	a.b.Copy(&x.msg, echoed...)
+	a.batch(x, r)
+	at := time.Unix(0, r.At).In(china)
+	a.set(12, at.AppendFormat(a.text[:0], "150405"))
+	a.set(13, at.AppendFormat(a.text[:0], "0102"))
+	a.setString(37, r.RRN)
+	a.set(39, r.Response[:])
+	a.issuer(r)
+	a.subsidy(x, r)
+	return a.pack(x)
+}
+
+// minimal is the answer when the full one cannot be written in the dialect of the port.
+func (a *answerer) minimal(x *exchange, code [2]byte) ([]byte, error) {
+	a.begin(x)
+	a.b.Copy(&x.msg, 11, 41, 42)
+	a.set(39, code[:])
+	return a.pack(x)
+}
+
+func (a *answerer) begin(x *exchange) {
+	a.codec = x.port.Codec
+	a.b.Reset(a.codec, x.msg.MTI().Response())
+}
+
+func (a *answerer) pack(x *exchange) ([]byte, error) {
+	var err error
+	if a.packed, err = a.b.Append(a.packed[:0]); err != nil {
+		return nil, err
+	}
+	tpdu := x.tpdu
+	var swapped [wire.TPDUSize]byte
+	if x.port.SwapTPDU && len(tpdu) > 0 {
+		tpdu = wire.AppendSwapped(swapped[:0], tpdu)
+	}
+	a.frame, err = x.port.Framing.AppendFrame(a.frame[:0], tpdu, x.head, a.packed)
+	return a.frame, err
+}
+
+// set puts a value in when the dialect has the field and the value is there.
+func (a *answerer) set(n int, value []byte) {
+	if len(value) > 0 && a.codec.Defines(n) {
+		a.b.Set(n, value)
+	}
+}
+
+func (a *answerer) setString(n int, value string) {
+	if value != "" && a.codec.Defines(n) {
+		a.b.SetString(n, value)
+	}
+}
+
+// batch puts the open batch into 60.2 of a sign-on's answer.
+func (a *answerer) batch(x *exchange, r *engine.Reply) {
+	if x.kind != kindSignOn || r.Batch == 0 {
+		return
+	}
+	a.field = x.msg.AppendField(a.field[:0], 60)
+	digits := iso8583.AppendDigits(a.text[:0], uint64(r.Batch), 6)
+	if len(digits) == 6 && len(a.field) >= 8 {
+		copy(a.field[2:8], digits)
+		a.b.Set(60, a.field)
+	}
+}
+
+// issuer puts in what the host has answered. DE55 goes through as it came.
+func (a *answerer) issuer(r *engine.Reply) {
+	h := r.Answer
+	if h == nil {
+		return
+	}
+	a.setString(12, h.LocalTime)
+	a.setString(13, h.LocalDate)
+	a.setString(15, h.ClearingDate)
+	a.setString(32, h.Acquirer)
+	a.setString(38, h.Approval)
+	a.setString(44, h.Institutions)
+	a.set(55, h.Icc)
+	a.setString(63, h.Network)
+}
+
+// subsidy puts DE59 in: amounts and hold for the receipt, reasons and text for the cashier.
+func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
+	a.field = a.field[:0]
+	if r.Hold != 0 && (x.kind != kindReversal || x.msg.Equal(3, "390000")) {
+		a.number(tagHold, int64(r.Hold))
+	}
+	if r.Price > 0 {
+		a.number(tagPrice, int64(r.Price))
+		a.number(tagSubsidy, int64(r.Subsidy))
+		a.number(tagPayable, int64(r.Payable))
+	}
+	if r.ExpiresAt != 0 {
+		expiry := time.Unix(0, r.ExpiresAt).In(china).AppendFormat(a.text[:0], "20060102150405")
+		a.field = iso8583.AppendTag59(a.field, tagExpiry, expiry)
+	}
+	room := len(a.field) + maxReasonBytes
+	for _, c := range r.Reasons {
+		name := c.String()
+		if len(a.field)+5+len(name) > room {
+			break
+		}
+		a.text = append(a.text[:0], name...)
+		a.field = iso8583.AppendTag59(a.field, tagReason, a.text)
+	}
+	if a.text = cashierText(a.text[:0], r); len(a.text) > 0 {
+		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
+	}
+	a.set(59, a.field)
+}
+
+// number appends an n12 tag.
+func (a *answerer) number(name string, v int64) {
+	a.text = iso8583.AppendDigits(a.text[:0], uint64(v), 12)
+	a.field = iso8583.AppendTag59(a.field, name, a.text)
+}
+
+// cashierText appends what the cashier reads, in GBK: the reasons, else the engine's text, else the text of the code
+// when it is the switch that answers. An issuer's code has no text of ours.
+func cashierText(dst []byte, r *engine.Reply) []byte {
+	if len(r.Reasons) > 0 {
+		return appendReasons(dst, r.Reasons)
+	}
+	text := r.Text
+	if text == "" && r.Answer == nil {
+		text = codeTexts[r.Response]
+	}
+	if out, ok := iso8583.AppendGBK(dst, text); ok && len(out)-len(dst) <= maxTextBytes {
+		return out
+	}
+	return dst
+}
+
+// appendReasons joins as many texts as fit; the first always does.
+func appendReasons(dst []byte, reasons []reason.Code) []byte {
+	start := len(dst)
+	for i, c := range reasons {
+		text := c.Text().ZH
+		if i > 0 {
+			text = "；" + text
+		}
+		out, ok := iso8583.AppendGBK(dst, text)
+		if !ok || len(out)-start > maxTextBytes {
+			break
+		}
+		dst = out
+	}
+	return dst
+}

@@ -1,0 +1,178 @@
+package terminal
+
+import (
+	"bytes"
+
+	"huanxin/internal/money"
+	"huanxin/switch/engine"
+	"huanxin/switch/iso8583"
+)
+
+// tagAmount is 9F02 of DE55: amount authorised, n12, what the chip's cryptogram is over.
+const tagAmount = 0x9F02
+
+// reversalTags are what a reversal repeats of DE55: the verification results, the reader's number, issuer data, the
+// counter, and the issuer script's result. The cryptogram is not among them.
+var reversalTags = [...]uint32{0x95, 0x9F1E, 0x9F10, 0x9F36, 0xDF31}
+
+const (
+	minPAN = 8
+	maxPAN = 19
+)
+
+// icc reads DE55: 9F02 for the engine, and what a reversal will need.
+func (r *reader) icc(in *engine.SaleRequest) *refusal {
+	if !r.m.Has(55) {
+		return nil
+	}
+	data := unhexed(r.canonical(55))
+	walk := iso8583.WalkTLV(data)
+	start := len(r.scratch)
+	for {
+		tag, value, ok := walk.Next()
+		if !ok {
+			break
+		}
+		if tag == tagAmount {
+			if in.ICCAmount = bcdAmount(value); in.ICCAmount < 0 {
+				return wrong("域55标签9F02")
+			}
+			continue
+		}
+		for _, t := range reversalTags {
+			if t == tag {
+				r.scratch = iso8583.AppendTLV(r.scratch, tag, value)
+			}
+		}
+	}
+	kept := r.scratch[start:len(r.scratch):len(r.scratch)]
+	if walk.Err() != nil || len(kept) > maxICC {
+		return wrong(field(55))
+	}
+	r.record.ICC = kept
+	return nil
+}
+
+// maxICC is what keys.CardRecord holds.
+const maxICC = 255
+
+// unhexed undoes hexadecimal text: dialects that have no binary DE55 carry it so. Chip data in binary never consists of
+// the characters 0–9 A–F alone: its tags begin with other bytes.
+func unhexed(data []byte) []byte {
+	if len(data)%2 != 0 {
+		return data
+	}
+	for _, c := range data {
+		if !isDigit(c) && (upper(c) < 'A' || upper(c) > 'F') {
+			return data
+		}
+	}
+	for i := 0; i < len(data); i += 2 {
+		data[i/2] = hexDigit(data[i])<<4 | hexDigit(data[i+1])
+	}
+	return data[:len(data)/2]
+}
+
+func hexDigit(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return upper(c) - 'A' + 10
+}
+
+// bcdAmount reads an n12 of six bytes; −1 when it is none.
+func bcdAmount(b []byte) money.Amount {
+	if len(b) != 6 {
+		return -1
+	}
+	v := int64(0)
+	for _, x := range b {
+		if x>>4 > 9 || x&0xF > 9 {
+			return -1
+		}
+		v = v*100 + int64(x>>4)*10 + int64(x&0xF)
+	}
+	return money.Amount(v)
+}
+
+// card finds what is charged – the card number of DE2 or track 2, or the payment code of a QR sale – and seals what a
+// reversal needs of it. The track itself is not in the record: it never touches the disk.
+func (r *reader) card(in *engine.SaleRequest) *refusal {
+	entry := string(in.EntryMode[:2])
+	pan, no := r.pan()
+	if no != nil {
+		return no
+	}
+	code := r.tags.payCode
+	in.QR = entry == "03" || pan == nil && code != nil && entry != "02" && entry != "05" && entry != "07"
+	switch {
+	case in.QR && code == nil:
+		return missing(tag59(tagPayCode))
+	case in.QR && !payCode(code):
+		return wrong(tag59(tagPayCode))
+	case !in.QR && pan == nil:
+		return missing("卡号（域2或域35）")
+	}
+	if in.QR {
+		r.record.QRCode = code
+	} else {
+		r.record.PAN = pan
+	}
+	for _, f := range []struct {
+		n, size int
+		to      *[]byte
+	}{
+		{14, 4, &r.record.Expiry}, {22, 3, &r.record.EntryMode}, {23, 3, &r.record.Sequence},
+		{25, 2, &r.record.Condition}, {49, 3, &r.record.Currency}, {60, 0, &r.record.POSData},
+	} {
+		v := r.canonical(f.n)
+		if v != nil && (!allDigits(v) || f.size > 0 && len(v) != f.size) {
+			return wrong(field(f.n))
+		}
+		*f.to = v
+	}
+	card, err := r.front.cfg.Vault.SealCard(&r.record)
+	if err != nil {
+		r.front.sealFailed(err)
+		return &refusal{overloaded, codeTexts[overloaded]}
+	}
+	in.Card = card
+	return nil
+}
+
+// pan returns the card number of DE2 or, without it, of track 2; nil when there is neither. When there are both they
+// must agree. The check digit is not looked at: it is the issuer's affair.
+func (r *reader) pan() ([]byte, *refusal) {
+	pan := r.canonical(2)
+	if pan != nil && (len(pan) < minPAN || len(pan) > maxPAN || !allDigits(pan)) {
+		return nil, wrong(field(2))
+	}
+	track := r.canonical(35)
+	if track == nil {
+		return pan, nil
+	}
+	number, _, found := bytes.Cut(track, []byte{'D'})
+	if !found || len(number) < minPAN || len(number) > maxPAN || !allDigits(number) {
+		if pan != nil { // an enciphered track: the host's to read
+			return pan, nil
+		}
+		return nil, wrong(field(35))
+	}
+	if pan != nil && !bytes.Equal(pan, number) {
+		return nil, &refusal{malformed, "域2与域35卡号不一致"}
+	}
+	return number, nil
+}
+
+// payCode checks the form of a wallet's payment code.
+func payCode(b []byte) bool {
+	if len(b) < minPayCode || len(b) > maxPayCode {
+		return false
+	}
+	for _, c := range b {
+		if !isDigit(c) && (upper(c) < 'A' || upper(c) > 'Z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,243 @@
+// Package terminal is the edge to POS terminals: it listens, reads ISO 8583 requests, turns them into engine inputs, and
+// writes the answers. docs/interface/iso8583.md says what terminals see of it.
+//
+// It decides nothing about money or subsidies and keeps no state but the requests that wait for an answer. It answers by
+// itself only what never becomes an engine input: 30 for a message that cannot be read or lacks a field, 40 for what is
+// not offered, 13 for a sale of zero, 96 when the server's queue or the table of pending requests is full.
+//
+// Duties of the caller, in order: New, Listen, Serve (which blocks) beside a server that takes Submit; every reply of the
+// engine to Deliver, once, from one goroutine or several; at the end Drain, then Close. Original may be called between a
+// request's Submit and its Deliver.
+//
+// What is in clear only while a request waits: card number, track, payment code, one-time code. The buffers that held
+// them are zeroed when the request is answered; logs and metrics never see them.
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
+)
+
+// Front is all terminal ports of a process.
+type Front struct {
+	cfg       Config
+	m         *metrics
+	table     *table
+	ports     []*port
+	readers   sync.Pool // of *reader
+	answerers sync.Pool // of *answerer
+	spares    sync.Pool // of *exchange, for requests that find the table full
+}
+
+// port is one listening port: the handler of its connections.
+type port struct {
+	Port
+	front    *Front
+	listener *wire.Listener
+}
+
+// New checks the configuration and prepares everything; it opens no port.
+func New(cfg Config) (*Front, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	f := &Front{cfg: cfg, table: newTable(cfg.MaxPending)}
+	if f.m, err = newMetrics(cfg.Registerer, f.table); err != nil {
+		return nil, err
+	}
+	f.readers.New = func() any { return &reader{front: f, scratch: make([]byte, 0, scratchSize)} }
+	f.answerers.New = func() any { return &answerer{text: make([]byte, 0, 256), field: make([]byte, 0, 600)} }
+	f.spares.New = func() any { return new(exchange) }
+	for _, p := range cfg.Ports {
+		f.ports = append(f.ports, &port{Port: p, front: f})
+	}
+	return f, nil
+}
+
+// Listen opens every port, or none. Connections are taken by Serve.
+func (f *Front) Listen(ctx context.Context) error {
+	for _, p := range f.ports {
+		l, err := wire.Listen(ctx, p.Address, p.wire(f.cfg.Metrics), p)
+		if err != nil {
+			f.Close()
+			return err
+		}
+		p.listener = l
+	}
+	return nil
+}
+
+// Addr returns the address that a port listens on, nil before Listen or for a name that is none.
+func (f *Front) Addr(name string) net.Addr {
+	for _, p := range f.ports {
+		if p.Name == name && p.listener != nil {
+			return p.listener.Addr()
+		}
+	}
+	return nil
+}
+
+// Serve serves all ports until Drain or Close, then returns nil. A port that fails ends Serve with its error; the others
+// go on until Close.
+func (f *Front) Serve() error {
+	ended := make(chan error, len(f.ports))
+	for _, p := range f.ports {
+		go func() { ended <- p.listener.Serve() }()
+	}
+	for range f.ports {
+		if err := <-ended; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Drain stops accepting and reading on every port, gives the answers that are owed, and returns when every connection
+// is closed, or cuts the rest when ctx ends. The server must run until it returns: it is who answers.
+func (f *Front) Drain(ctx context.Context) error {
+	ended := make(chan error, len(f.ports))
+	for _, p := range f.ports {
+		go func() {
+			if p.listener == nil {
+				ended <- nil
+				return
+			}
+			ended <- p.listener.Drain(ctx)
+		}()
+	}
+	var errs []error
+	for range f.ports {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
+}
+
+// Close cuts every connection and closes every port.
+func (f *Front) Close() {
+	for _, p := range f.ports {
+		if p.listener != nil {
+			p.listener.Close()
+		}
+	}
+}
+
+// Frame reads one request in the connection's read loop: parse, judge, submit; or answer at once.
+func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
+	if frame.KeepAlive() {
+		probe, err := p.Framing.AppendFrame(nil, nil, nil, nil)
+		return err == nil && c.Send(probe) == nil
+	}
+	f := p.front
+	now := f.cfg.Now()
+	x := f.table.take()
+	full := x == nil
+	if full {
+		x = f.spares.Get().(*exchange)
+	}
+	x.load(c, p, frame, now)
+	r := f.readers.Get().(*reader)
+	body, no := r.read(x)
+	f.readers.Put(r)
+	f.m.requests[x.kind].Inc()
+	if no == nil && full {
+		no = &refusal{overloaded, codeTexts[overloaded]}
+	}
+	if no == nil {
+		c.Expect()
+		if f.cfg.Submit(body) == nil {
+			return true // x now belongs to the engine's side
+		}
+		c.Forget()
+		no = &refusal{overloaded, codeTexts[overloaded]}
+	}
+	keep = f.refuse(x, no)
+	if full {
+		x.wipe()
+		f.spares.Put(x)
+	} else {
+		f.table.give(x)
+	}
+	return keep
+}
+
+// Closed has nothing to do: what the connection is still owed is dropped by Deliver, and the terminal reverses it.
+func (p *port) Closed(*wire.Conn, wire.Cause) {}
+
+// refuse answers what does not reach the engine. false gives the connection up.
+func (f *Front) refuse(x *exchange, no *refusal) bool {
+	if no.code == [2]byte{} {
+		f.m.unanswerable.Inc()
+		f.cfg.Log.Warn("unanswerable message", zap.String("port", x.port.Name))
+		return false
+	}
+	// Expect and Answer as for any other: the connection is kept for the answer when the peer half-closes.
+	x.conn.Expect()
+	f.send(x, &engine.Reply{Response: no.code, At: x.at.UnixNano(), Text: no.text})
+	return true
+}
+
+// Deliver answers the terminal that waits under the reply's token. A token that nobody waits under is ignored. It does
+// not block and keeps nothing of the reply.
+func (f *Front) Deliver(reply *engine.Reply) {
+	x := f.table.find(reply.Token)
+	if x == nil {
+		f.m.unexpected.Inc()
+		return
+	}
+	f.send(x, reply)
+	f.table.give(x)
+}
+
+// send builds and queues the answer to x, which is expected.
+func (f *Front) send(x *exchange, reply *engine.Reply) {
+	a := f.answerers.Get().(*answerer)
+	defer f.answerers.Put(a)
+	frame, err := a.answer(x, reply)
+	if err != nil {
+		f.m.minimal.Inc()
+		f.cfg.Log.Error("answer does not fit the dialect, sent without its details",
+			zap.String("port", x.port.Name), zap.Error(err))
+		frame, err = a.minimal(x, reply.Response)
+	}
+	if err != nil {
+		f.cfg.Log.Error("answer cannot be written", zap.String("port", x.port.Name), zap.Error(err))
+		x.conn.Forget()
+		return
+	}
+	f.m.answered(x.kind, reply.Response, f.cfg.Now().Sub(x.at))
+	if x.conn.Answer(frame) != nil {
+		f.m.undelivered.Inc()
+	}
+	if entry := f.cfg.Log.Check(zap.DebugLevel, "answered"); entry != nil {
+		entry.Write(zap.String("port", x.port.Name), zap.Stringer("mti", x.msg.MTI()),
+			zap.ByteString("terminal", x.msg.AppendField(nil, 41)), zap.ByteString("stan", x.msg.AppendField(nil, 11)),
+			zap.ByteString("rc", reply.Response[:]))
+	}
+}
+
+// Original returns the request that waits under token, with its codec, for the host link to build its own message from.
+// It is valid until the request is answered, so the caller encodes at once and keeps nothing. false: nobody waits.
+func (f *Front) Original(token engine.Token) (*iso8583.Message, *iso8583.Codec, bool) {
+	x := f.table.find(token)
+	if x == nil {
+		return nil, nil, false
+	}
+	return &x.msg, x.port.Codec, true
+}
+
+// Pending returns how many requests wait for an answer.
+func (f *Front) Pending() int { return f.table.inUse() }
+
+func (f *Front) sealFailed(err error) {
+	f.cfg.Log.Error("card could not be sealed, answered 96", zap.Error(fmt.Errorf("seal card: %w", err)))
+}

@@ -1,0 +1,64 @@
+package terminal
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics count requests and answers.
+type metrics struct {
+	requests     [kindCount]prometheus.Counter
+	answers      *prometheus.CounterVec
+	seconds      [kindCount]prometheus.Observer
+	undelivered  prometheus.Counter
+	unanswerable prometheus.Counter
+	unexpected   prometheus.Counter
+	minimal      prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "huanxin_terminal_" + name, Help: help})
+	}
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_terminal_requests_total", Help: "Messages received from terminals."}, []string{"kind"})
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "huanxin_terminal_answer_seconds", Help: "From a whole request to its answer being queued.",
+		Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 20, 30}}, []string{"kind"})
+	m := &metrics{
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_terminal_answers_total", Help: "Answers by DE39."}, []string{"kind", "code"}),
+		undelivered:  counter("undelivered_total", "Answers whose connection was gone; the terminal will reverse."),
+		unanswerable: counter("unanswerable_total", "Frames that hold no request; their connection is closed."),
+		unexpected:   counter("unexpected_replies_total", "Replies under a token that nobody waits under."),
+		minimal:      counter("minimal_answers_total", "Answers sent without details that do not fit the port's dialect."),
+	}
+	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "huanxin_terminal_pending", Help: "Requests waiting for their answer."},
+		func() float64 { return float64(t.inUse()) })
+	for k := range kindCount {
+		m.requests[k] = requests.WithLabelValues(k.String())
+		m.seconds[k] = seconds.WithLabelValues(k.String())
+	}
+	for _, c := range []prometheus.Collector{
+		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, pending,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("register terminal metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) answered(k kind, code [2]byte, took time.Duration) {
+	label := "other" // an issuer may answer anything
+	if alnum(code[0]) && alnum(code[1]) {
+		label = string(code[:])
+	}
+	m.answers.WithLabelValues(k.String(), label).Inc()
+	m.seconds[k].Observe(took.Seconds())
+}
+
+func alnum(c byte) bool { return isDigit(c) || c >= 'A' && c <= 'Z' }
