@@ -1,0 +1,254 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/journal"
+)
+
+// work is one batch on its way: events packed as they were decided, and what may leave when they are durable.
+type work struct {
+	draft  journal.Draft
+	sends  []engine.Send
+	inputs int
+}
+
+func (w *work) empty() bool { return w.inputs == 0 }
+
+func (w *work) reset() {
+	w.draft.Reset()
+	clear(w.sends) // replies must not live on in the spare capacity
+	w.sends, w.inputs = w.sends[:0], 0
+}
+
+// loop decides. Two works go round: one is filled here while the appender has the other, so that one append is in flight
+// and the next batch collects whatever comes meanwhile.
+type loop struct {
+	s        *Server
+	eng      Engine
+	cur      *work
+	appender *appender
+
+	at    int64 // of the last input
+	next  int64 // deadline that the timer is set for
+	timer *time.Timer
+}
+
+func newLoop(s *Server, eng Engine, end journal.Mark) *loop {
+	l := &loop{s: s, eng: eng, cur: new(work), appender: newAppender(s, end), next: math.MaxInt64}
+	l.timer = time.NewTimer(math.MaxInt64)
+	return l
+}
+
+// run decides until ctx ends, the appender fails or the follower finds the stream damaged.
+func (l *loop) run(ctx context.Context, follower <-chan error) error {
+	defer l.timer.Stop()
+	go l.appender.run()
+	stopped := ctx.Done()
+	for {
+		l.setTimer()
+		in, out := l.open()
+		select {
+		case body := <-in:
+			if err := l.collect(body); err != nil {
+				return l.abandon(err)
+			}
+		case <-l.timer.C:
+			l.next = math.MaxInt64
+			if err := l.tick(); err != nil {
+				return l.abandon(err)
+			}
+		case out <- l.cur:
+			l.cur = <-l.appender.free
+		case <-l.appender.done:
+			return l.appender.err
+		case err := <-follower:
+			return l.abandon(fmt.Errorf("snapshot follower: %w", err))
+		case <-stopped:
+			stopped = nil
+			l.s.enter(stateStopping) // from here on the queue only shrinks
+		}
+		if stopped == nil && len(l.s.queue) == 0 && l.cur.empty() {
+			return l.appender.finish()
+		}
+	}
+}
+
+// open gives the channels that the loop may use now: the queue while the batch has room, the appender – which takes the
+// batch as soon as it is idle – while the batch holds something.
+func (l *loop) open() (in <-chan any, out chan<- *work) {
+	if l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes {
+		in = l.s.queue
+	}
+	if !l.cur.empty() {
+		out = l.appender.in
+	}
+	return in, out
+}
+
+// collect decides body and everything else that waits already, up to the batch's bounds. It never waits for more.
+func (l *loop) collect(body any) error {
+	for {
+		if err := l.step(body); err != nil {
+			return err
+		}
+		if l.cur.inputs >= l.s.cfg.BatchInputs || l.cur.draft.Size() >= l.s.cfg.BatchBytes {
+			return l.check()
+		}
+		select {
+		case body = <-l.s.queue:
+		default:
+			return l.check()
+		}
+	}
+}
+
+// step decides one input. A deadline that has passed is decided before an input that comes after it.
+func (l *loop) step(body any) error {
+	if l.eng.NextDeadline() <= l.stamp() {
+		if err := l.decide(new(engine.Tick)); err != nil {
+			return err
+		}
+	}
+	return l.decide(body)
+}
+
+// decide stamps one input, lets the engine decide it, and packs what came out: the engine's buffers are reused at once.
+func (l *loop) decide(body any) error {
+	out := l.eng.Step(engine.Input{At: l.stamp(), Body: body})
+	l.s.metrics.steps.Inc()
+	l.cur.inputs++
+	l.cur.sends = append(l.cur.sends, out.Sends...)
+	if err := l.cur.draft.Add(out.Events...); err != nil {
+		return fmt.Errorf("pack the events of %T: %w", body, err)
+	}
+	return nil
+}
+
+// stamp reads the clock, which for the engine never goes back.
+func (l *loop) stamp() int64 {
+	l.at = max(l.at, l.s.cfg.Clock())
+	return l.at
+}
+
+// tick fires what is due. The timer may be early when the machine's clock has been set.
+func (l *loop) tick() error {
+	if l.eng.NextDeadline() > l.stamp() {
+		return nil
+	}
+	if err := l.decide(new(engine.Tick)); err != nil {
+		return err
+	}
+	return l.check()
+}
+
+// longestSleep bounds the timer: the machine's clock may be set while it runs.
+const longestSleep = time.Second
+
+func (l *loop) setTimer() {
+	deadline := l.eng.NextDeadline()
+	if deadline == l.next {
+		return
+	}
+	l.next = deadline
+	wait := longestSleep
+	if now := l.stamp(); deadline <= now {
+		wait = 0
+	} else if left := deadline - now; left < int64(wait) {
+		wait = time.Duration(left)
+	}
+	l.timer.Reset(wait)
+}
+
+// check runs before a batch may be appended, when configured.
+func (l *loop) check() error {
+	if !l.s.cfg.CheckBatches {
+		return nil
+	}
+	if err := l.eng.CheckInvariants(); err != nil {
+		return fmt.Errorf("%w after event %d: %w", ErrInvariant, l.eng.Seq(), err)
+	}
+	return nil
+}
+
+// abandon drops the batch being filled and waits for the one in flight, which is sound and may still be acknowledged.
+func (l *loop) abandon(err error) error {
+	if late := l.appender.finish(); late != nil {
+		return fmt.Errorf("%w; %w", err, late)
+	}
+	return err
+}
+
+// appender makes works durable one after the other and releases them. It owns the journal's append side while it runs.
+type appender struct {
+	s    *Server
+	in   chan *work // unbuffered: taken only when nothing is in flight
+	free chan *work
+	done chan struct{} // closed when it has ended; err is then set
+	err  error
+	end  journal.Mark // the last acknowledged batch
+}
+
+func newAppender(s *Server, end journal.Mark) *appender {
+	a := &appender{s: s, in: make(chan *work), free: make(chan *work, 2), done: make(chan struct{}), end: end}
+	a.free <- new(work)
+	return a
+}
+
+func (a *appender) run() {
+	defer close(a.done)
+	for w := range a.in {
+		if a.err = a.settle(w); a.err != nil {
+			return
+		}
+		w.reset()
+		a.free <- w
+	}
+}
+
+// settle appends and, once it is acknowledged, releases. A batch without events waits for nothing: those before it have
+// been settled already.
+func (a *appender) settle(w *work) error {
+	a.s.metrics.batchInputs.Observe(float64(w.inputs))
+	if !w.draft.Empty() {
+		begun := time.Now()
+		// Not the run's context: a stop must not turn an append that succeeds into one of unknown outcome. The journal
+		// has its own time-out.
+		end, err := a.s.cfg.Journal.Append(context.Background(), &w.draft)
+		if err != nil {
+			return fmt.Errorf("%d answers dropped unsent: %w", len(w.sends), err)
+		}
+		a.s.metrics.appendSeconds.Observe(time.Since(begun).Seconds())
+		a.s.metrics.appended(end)
+		a.end = end
+	}
+	a.release(w.sends)
+	return nil
+}
+
+// release hands out what has become durable.
+func (a *appender) release(sends []engine.Send) {
+	for _, send := range sends {
+		switch {
+		case send.Reply != nil:
+			a.s.cfg.Terminal(send.Reply)
+		case send.Host != nil:
+			a.s.cfg.Host(send.Host)
+		case send.API != nil:
+			a.s.cfg.API(send.API)
+		case send.Admin != nil:
+			a.s.cfg.Admin(send.Admin)
+		}
+	}
+}
+
+// finish waits for the batch in flight. Nothing may be handed over afterwards.
+func (a *appender) finish() error {
+	close(a.in)
+	<-a.done
+	return a.err
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"huanxin/switch/journal"
+)
+
+// metrics of the loop, the journal and the snapshots.
+type metrics struct {
+	steps            prometheus.Counter
+	refused          *prometheus.CounterVec
+	batchInputs      prometheus.Histogram
+	appendSeconds    prometheus.Histogram
+	snapshotFailures prometheus.Counter
+
+	position   atomic.Uint64 // last acknowledged batch
+	follower   atomic.Uint64
+	snapshot   atomic.Uint64 // position of the newest
+	snapshotAt atomic.Int64  // Unix ns; 0 = none
+}
+
+func newMetrics(reg prometheus.Registerer, queue chan any, j Journal) (*metrics, error) {
+	m := &metrics{
+		steps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_engine_refused_total", Help: "Inputs not taken into the queue, by cause.",
+		}, []string{"cause"}),
+		batchInputs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "huanxin_engine_batch_inputs", Help: "Inputs decided into one batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "huanxin_journal_append_seconds", Help: "Time from handing a batch to the journal to its acknowledgement.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		snapshotFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "huanxin_snapshot_failures_total", Help: "Snapshots that could not be written.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	for _, c := range []prometheus.Collector{
+		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures,
+		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(len(queue)) }),
+		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
+		gauge("huanxin_journal_full", "1 while the journal is at its high-water mark.", func() float64 {
+			if j.Full() {
+				return 1
+			}
+			return 0
+		}),
+		gauge("huanxin_snapshot_position", "Position of the newest snapshot.", func() float64 { return float64(m.snapshot.Load()) }),
+		gauge("huanxin_snapshot_age_seconds", "Age of the newest snapshot; 0 when there is none.", m.snapshotAge),
+		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", m.followerLag),
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) appended(end journal.Mark) { m.position.Store(end.Position) }
+
+func (m *metrics) followed(position uint64) { m.follower.Store(position) }
+
+func (m *metrics) snapshotTaken(snap journal.Snapshot) {
+	if snap.Position == 0 {
+		return
+	}
+	m.snapshot.Store(snap.Position)
+	if snap.Taken.IsZero() {
+		snap.Taken = time.Now()
+	}
+	m.snapshotAt.Store(snap.Taken.UnixNano())
+}
+
+func (m *metrics) lastSnapshot() uint64 { return m.snapshot.Load() }
+
+func (m *metrics) snapshotAge() float64 {
+	at := m.snapshotAt.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, at)).Seconds()
+}
+
+// followerLag is 0 until the follower has read its first batch: the deciding engine may not have appended one yet.
+func (m *metrics) followerLag() float64 {
+	position, follower := m.position.Load(), m.follower.Load()
+	if follower == 0 || follower > position {
+		return 0
+	}
+	return float64(position - follower)
+}

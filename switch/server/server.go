@@ -1,0 +1,258 @@
+// Package server is the loop around the deciding engine: it takes inputs from the fronts, stamps them with the time,
+// lets the engine decide, makes what was decided durable, and only then lets answers and host requests leave.
+//
+// It does not interpret inputs, knows no protocol, and never retries a failed append. It does not open or close the
+// journal: readers of it (the projection) may outlive the loop.
+//
+// # Contract
+//
+//   - Nothing that depends on an event reaches a sink before the journal has acknowledged that event. Sends reach the
+//     sinks in the order in which the engine gave them out, answers without events included.
+//   - A failed append, an append of unknown outcome, a broken invariant and a damaged stream end Run with an error; what
+//     was not acknowledged is dropped unsent. The process must exit: the engine in memory is ahead of the journal. The
+//     next start replays what is durable, and engine.TakeOwnership settles what was in flight.
+//   - The queue is bounded. When it is full Submit returns ErrOverload at once: the till gets 96, HTTP 503.
+//   - With the journal at its high-water mark Submit returns ErrJournalFull for new reserves and claims. Everything else –
+//     sales on holds, answers of hosts, reversals – goes on.
+//
+// The caller stops its fronts first (no new requests, waiting for those in flight), then cancels Run's context: what is
+// queued is still decided, synced and released.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+	"huanxin/switch/journal"
+)
+
+var (
+	// ErrOverload is returned by Submit when the queue is full. Nothing has happened.
+	ErrOverload = errors.New("overloaded: the engine's queue is full")
+	// ErrJournalFull is returned by Submit for a reserve or a claim when the journal is at its high-water mark.
+	ErrJournalFull = errors.New("journal at its high-water mark: no new holds and claims")
+	// ErrNotRunning is returned by Submit before the engine has recovered and after it has stopped.
+	ErrNotRunning = errors.New("engine is not running")
+	// ErrOwnership is returned by Run when the engine refuses to take over this journal.
+	ErrOwnership = errors.New("take-over refused")
+	// ErrInvariant is returned by Run when the engine's state contradicts itself.
+	ErrInvariant = errors.New("broken invariant")
+)
+
+// Engine is the state machine that the loop drives: *engine.Engine, or a fake.
+type Engine interface {
+	// Step decides one input. Its output is valid until the next Step.
+	Step(engine.Input) engine.Output
+	// Apply replays one recorded event.
+	Apply(*event.Event)
+	// NextDeadline is the instant (Unix ns) at which a Tick is due; math.MaxInt64 for none.
+	NextDeadline() int64
+	// Seq is the number of the last applied event.
+	Seq() uint64
+	// CheckInvariants returns an error when the state contradicts itself.
+	CheckInvariants() error
+	// WriteState writes the state for a snapshot.
+	WriteState(io.Writer) error
+}
+
+// Journal is where the loop keeps its events: *journal.Journal, or one that fails on purpose.
+type Journal interface {
+	Append(context.Context, *journal.Draft) (journal.Mark, error)
+	Replay(ctx context.Context, from uint64, fn func(*journal.Batch) error) error
+	Follow(ctx context.Context, from uint64) (*journal.Reader, error)
+	Snapshots() *journal.SnapshotStore
+	Full() bool
+}
+
+// Config is what a server needs. Journal, NewEngine, ReadEngine and the sinks are required.
+type Config struct {
+	// Journal is open and stays the caller's to close, after Run has returned.
+	Journal Journal
+	// NewEngine makes an engine with an empty history, ReadEngine one from a snapshot. Each is called for the deciding
+	// engine and again for the follower's.
+	NewEngine  func() (Engine, error)
+	ReadEngine func(io.Reader) (Engine, error)
+	// Ownership is the first input of the run.
+	Ownership engine.TakeOwnership
+
+	// Sinks take what leaves, from one goroutine, in order. They must not block and must not keep the pointer. Tokens
+	// that nobody waits for any more are theirs to ignore.
+	Terminal func(*engine.Reply)
+	Host     func(*engine.HostRequest)
+	API      func(*engine.APIReply)
+	Admin    func(*engine.AdminReply)
+
+	// Clock gives Unix nanoseconds. A clock that steps back is held. Default: the machine's.
+	Clock func() int64
+	// Queue is the number of inputs that may wait for the engine. Default 16384.
+	Queue int
+	// BatchInputs and BatchBytes end the collection of a batch: inputs decided, bytes of packed events. Defaults 1024
+	// and 1 MiB. One Step's events are never split, so a batch may be larger by one Step.
+	BatchInputs int
+	BatchBytes  int
+	// SnapshotEvents and SnapshotEvery say when the follower writes a snapshot: after so many events or so much time
+	// with at least one, whichever comes first. Defaults 1 000 000 and 5 min.
+	SnapshotEvents uint64
+	SnapshotEvery  time.Duration
+	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
+	CheckBatches bool
+
+	// Logger and Metrics may be nil.
+	Logger  *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+func (c Config) checked() (Config, error) {
+	switch {
+	case c.Journal == nil || c.NewEngine == nil || c.ReadEngine == nil:
+		return c, errors.New("server: journal and both engine makers are required")
+	case c.Terminal == nil || c.Host == nil || c.API == nil || c.Admin == nil:
+		return c, errors.New("server: all four sinks are required")
+	case c.Queue < 0 || c.BatchInputs < 0 || c.BatchBytes < 0 || c.SnapshotEvery < 0:
+		return c, errors.New("server: negative bound")
+	}
+	c.Queue = orElse(c.Queue, 16384)
+	c.BatchInputs = orElse(c.BatchInputs, 1024)
+	c.BatchBytes = orElse(c.BatchBytes, 1<<20)
+	c.SnapshotEvents = orElse(c.SnapshotEvents, 1_000_000)
+	c.SnapshotEvery = orElse(c.SnapshotEvery, 5*time.Minute)
+	if c.Clock == nil {
+		c.Clock = func() int64 { return time.Now().UnixNano() }
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	return c, nil
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Server is one run of the loop. It is used once.
+type Server struct {
+	cfg     Config
+	log     *zap.Logger
+	metrics *metrics
+	queue   chan any
+	started chan struct{}
+
+	// gate is held for reading while an input goes into the queue, and for writing when the state changes: after
+	// "stopping" has been set nothing enters the queue any more.
+	gate  sync.RWMutex
+	state runState
+}
+
+// runState is what Ready reports.
+type runState uint8
+
+const (
+	stateNew runState = iota
+	stateRecovering
+	stateRunning
+	stateStopping
+	stateStopped
+)
+
+var stateText = map[runState]string{
+	stateNew:        "not started",
+	stateRecovering: "recovering from the journal",
+	stateStopping:   "stopping",
+	stateStopped:    "stopped",
+}
+
+// New checks the configuration and registers the metrics. Nothing runs yet.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, queue: make(chan any, cfg.Queue), started: make(chan struct{})}
+	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal); err != nil {
+		return nil, fmt.Errorf("server: register metrics: %w", err)
+	}
+	return s, nil
+}
+
+// Submit puts an input – a pointer to one of package engine's input types – into the queue, or refuses it at once. After
+// nil the input will be decided, unless the process dies; the answer comes through a sink.
+func (s *Server) Submit(body any) error {
+	switch body.(type) {
+	case *engine.ReserveRequest, *engine.ClaimRequest:
+		if s.cfg.Journal.Full() {
+			s.metrics.refused.WithLabelValues("journal-full").Inc()
+			return ErrJournalFull
+		}
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.state != stateRunning {
+		return ErrNotRunning
+	}
+	select {
+	case s.queue <- body:
+		return nil
+	default:
+		s.metrics.refused.WithLabelValues("overload").Inc()
+		return ErrOverload
+	}
+}
+
+// Started is closed when Submit begins to accept.
+func (s *Server) Started() <-chan struct{} { return s.started }
+
+// Ready returns nil while the loop accepts inputs, else an error saying what it is doing instead.
+func (s *Server) Ready() error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.state == stateRunning {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrNotRunning, stateText[s.state])
+}
+
+func (s *Server) enter(state runState) {
+	s.gate.Lock()
+	s.state = state
+	s.gate.Unlock()
+}
+
+// Run recovers, takes ownership, and decides until ctx ends (graceful stop, nil) or something is wrong (error: exit).
+func (s *Server) Run(ctx context.Context) error {
+	s.enter(stateRecovering)
+	defer s.enter(stateStopped)
+
+	eng, end, err := s.recover(ctx)
+	if err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	l := newLoop(s, eng, end)
+	if err := l.takeOwnership(); err != nil {
+		return fmt.Errorf("take ownership: %w", err)
+	}
+
+	follower := s.startFollower()
+	s.enter(stateRunning)
+	close(s.started)
+	s.log.Info("deciding", zap.Uint64("position", l.appender.end.Position), zap.Uint64("seq", eng.Seq()))
+
+	err = l.run(ctx, follower.failed)
+	follower.stop()
+	if err != nil {
+		return err
+	}
+	return l.lastSnapshot()
+}
