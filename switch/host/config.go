@@ -33,7 +33,8 @@ type Config struct {
 	// Original says where a reversal names its sale: "de61" (batch, STAN and date, POS style) or "de90". Default de90
 	// when the dialect has field 90.
 	Original string
-	// MatchKey are the fields by which an answer finds its request: 7, 11, 37, one or more of them. Default 37.
+	// MatchKey are the fields by which an answer finds its request: 37 where the network echoes it, or 7 and 11 where it
+	// gives a number of its own; each must be in the dialect (cup has no 7). Default 37.
 	MatchKey []int
 	// Zone is the zone of DE7. Default +08:00.
 	Zone *time.Location
@@ -145,8 +146,8 @@ func (c *Config) check() error {
 			return fmt.Errorf("MatchKey field %d is not in the dialect", field)
 		}
 	}
-	if !slices.Contains(c.MatchKey, 11) && !slices.Contains(c.MatchKey, 37) {
-		return errors.New("MatchKey needs 11 or 37")
+	if !slices.Contains(c.MatchKey, 37) && !(slices.Contains(c.MatchKey, 7) && slices.Contains(c.MatchKey, 11)) {
+		return errors.New("MatchKey needs 37, or 7 and 11: STANs wrap")
 	}
 	if _, err := c.Framing.AppendFrame(nil, c.TPDU, c.Header, []byte{0}); err != nil {
 		return fmt.Errorf("Framing: %w", err)
