@@ -154,7 +154,7 @@ func (e *Engine) applyReversalQueued(m *event.ReversalQueued) {
 		}
 	}
 	e.move(p, Reversing, Sent, Captured, Declined, Reversed)
-	p.reversal = m.Reversal
+	p.reversal, p.undone = m.Reversal, [2]byte{}
 	e.reversals[m.Reversal] = &reversal{id: m.Reversal, purchase: p.id, reason: m.Reason, amount: money.Amount(m.Amount)}
 	t := e.touch(p.terminal())
 	t.pending = append(t.pending, m.Reversal)
@@ -175,6 +175,7 @@ func (e *Engine) applyReversalAttempted(m *event.ReversalAttempted) {
 func (e *Engine) applyReversalDone(m *event.ReversalDone) {
 	p := e.mustPurchase(m.Purchase)
 	e.move(p, Reversed, Reversing)
+	p.undone = rc(m.Response)
 	e.unqueue(p, m.Reversal)
 }
 

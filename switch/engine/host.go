@@ -96,8 +96,8 @@ func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 	switch {
 	case p.state == Captured && !charged:
 		e.openWorkItem("answers-differ", p.id, 0, a.Response, "approved, then answered otherwise")
-	case charged && (p.state == Declined || p.state == Reversed):
-		// Declined before, or reversed by a message that may have overtaken the sale: this charge stands alone.
+	case charged && (p.state == Declined || p.state == Reversed && p.undone != rc("00")):
+		// Declined before, or the host had found nothing to reverse when it looked: this charge stands alone.
 		e.openWorkItem("late-approval", p.id, 0, a.Response, "approved after the switch had given up; reversed once more")
 		e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", p.sale.Amount)
 	}

@@ -45,6 +45,7 @@ type purchase struct {
 	sale     *event.SaleSent   // nil until a sale was sent
 	answer   *event.HostAnswer // as answered to the till; nil while none, or when silence was answered 98
 	reversal uint64            // the last one queued
+	undone   [2]byte           // DE39 with which the host ended it, zero while open
 	charged  int64             // At of an approval that came after the switch had given up, 0 = none came
 	leaf     subsidy.NodeID    // of the subsidy
 	changed  int64             // At of the last event

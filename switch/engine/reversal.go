@@ -39,7 +39,11 @@ func (e *Engine) answerReversal(in *ReversalRequest, purchase uint64, code [2]by
 		Key: in.Original.event(), Content: bytesOf(in.Content), Purchase: purchase,
 		Cause: string(in.Cause[:]), Response: string(code[:]),
 	}}})
-	e.reply(Reply{Token: in.Token, Response: code, Hold: purchase})
+	r := Reply{Token: in.Token, Response: code}
+	if p := e.purchases[purchase]; p != nil && p.reserved != nil {
+		r.Hold = purchase
+	}
+	e.reply(r)
 }
 
 // reverseReserve: the answer to a reserve was lost, so the till does not know its hold. It is given back, unless a sale

@@ -147,6 +147,7 @@ func (e *Engine) writePurchases(w *stateWriter) {
 		w.Int(p.changed)
 		w.Int(p.charged)
 		w.Uint(p.reversal)
+		w.Text(string(p.undone[:]))
 		w.message(p.reserved != nil, p.reserved)
 		w.message(p.sale != nil, p.sale)
 		w.message(p.answer != nil, p.answer)
@@ -280,7 +281,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 	for range r.Len() {
 		p := &purchase{
 			id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int(),
-			charged: r.Int(), reversal: r.Uint(),
+			charged: r.Int(), reversal: r.Uint(), undone: r.code(),
 		}
 		if r.Bool() {
 			p.reserved = &event.Reserved{}

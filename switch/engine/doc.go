@@ -1,0 +1,40 @@
+// Package engine is the state machine of one programme: it decides every reserve, sale, reversal, claim and operator's
+// act, and it is the only place where money, quota, entitlements and serial numbers move.
+//
+// It does no I/O, starts no goroutine, reads no clock, draws no randomness and logs nothing. Time and identity come in
+// with the input, so that recovery, simulation and a benchmark run the very same code. It knows no wire format: packages
+// terminal, host and gateway translate.
+//
+// # One step
+//
+// Step takes one Input, decides, and returns Output: Events, the facts that have happened, and Sends, what is to leave
+// the process. Every decision is made of facts: Step changes nothing except by Apply, with the events it returns. A
+// replay of the recorded events therefore is the live engine, byte for byte (WriteState). Facts, not commands, are
+// recorded, because rules change and history may not: Apply asks no policy.
+//
+// # The caller's duties, in order
+//
+//  1. Feed TakeOwnership first. When its AdminReply names problems, stop: the journal is not this programme's, or the
+//     key that hashes persons is another.
+//  2. Stamp At with a clock that never decreases, and feed inputs one at a time.
+//  3. Make Events durable, in order, before any of the Sends of the same Step leaves. Sends of later Steps wait for the
+//     Sends of earlier ones.
+//  4. Events and Sends are valid until the next Step; the messages inside them for ever, and unchanged.
+//  5. Send a Tick when NextDeadline has come, and again while it lies in the past.
+//  6. When a sync fails, or Step or Apply panics, end the process. Nothing of that Step has left it; restart replays.
+//
+// # A purchase
+//
+//	            ┌─────────▶ expired              declined ──┐ (partial, or approved later)
+//	            │ 180 s                              ▲      ▼
+//	reserve ▶ reserved ──sale──▶ sent ──answer──▶ captured ──0400──▶ reversing ──host──▶ reversed
+//	            │                  │                                    ▲
+//	            └──▶ cancelled     └── no answer, restart, 0400 ────────┘
+//
+// An ordinary sale begins at sent and holds nothing. What architecture calls unknown is the instant between "no answer"
+// and "to be reversed": both are one event here (ReversalQueued), because nothing may happen between them.
+//
+// Reserved and sent hold the subsidy, captured has spent it, every other state has let go of everything. Which answers
+// count as approved, what a terminal may still reverse, and what a repeat is answered stands beside the code; the
+// transcripts in testdata tell each crossing as a story, and README.md lists the rules by name.
+package engine

@@ -1,0 +1,298 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"huanxin/internal/money"
+	"huanxin/risk/geo"
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+)
+
+// lab is an engine under test with a second engine beside it that sees the events only, as bytes, the way a restart
+// would. After every step both must be the same, and every invariant must hold.
+type lab struct {
+	t      require.TestingT
+	cfg    engine.Config
+	live   *engine.Engine
+	shadow *engine.Engine
+	now    int64
+	token  engine.Token
+}
+
+var labMap *geo.Map
+
+func labConfig(t require.TestingT) engine.Config {
+	if labMap == nil {
+		m, err := geo.Load(geo.LiaoningGeoJSON)
+		require.NoError(t, err)
+		labMap = m
+	}
+	return engine.Config{
+		Map:   labMap,
+		Hosts: map[string]engine.HostProfile{"cup": {Timeout: 25 * time.Second, FirstRetry: 5 * time.Second, MaxRetry: time.Minute}},
+	}
+}
+
+func labFiles(t require.TestingT) map[string][]byte {
+	files := map[string][]byte{}
+	for _, name := range []string{"programme.yaml", "policy.yaml", "budget.yaml"} {
+		b, err := os.ReadFile(filepath.Join("testdata", "programme", name))
+		require.NoError(t, err)
+		files[name] = b
+	}
+	return files
+}
+
+var (
+	labMerchants = [][]string{
+		{"898210157220001", "沈阳电器", "210100", "210100", "5722", "@appliance", "store", "active"},
+		{"898210257220001", "大连电器", "210200", "210200", "5722", "A02", "store", "active"},
+		{"898210157220009", "停用电器", "210100", "210100", "5722", "@appliance", "store", "suspended"},
+	}
+	labTerminals = [][]string{
+		{"21010001", "898210157220001", "210100", "store", "123.4294", "41.7964", "active", "1"},
+		{"21010002", "898210157220001", "210100", "store", "123.4294", "41.7964", "active", "1"},
+		{"21010008", "898210157220001", "210100", "store", "123.4294", "41.7964", "suspended", "1"},
+		{"21010009", "898210157220009", "210100", "store", "123.4294", "41.7964", "active", "1"},
+		{"21020001", "898210257220001", "210200", "store", "121.628", "38.9215", "active", "1"},
+	}
+	labProducts = [][]string{
+		{"6901234567892", "A01", "冰箱", "晨岛", "B1", "1", "energy", "HX1", "5999.00", "", "active", "sn"},
+		{"6901234100747", "A01", "冰箱", "晨岛", "B2", "2", "energy", "HX2", "2299.00", "", "active", "sn"},
+		{"6901234101119", "A01", "冰箱", "晨岛", "B3", "3", "energy", "HX3", "799.00", "", "active", "sn"},
+		{"6901234101485", "A02", "洗衣机", "松河", "W1", "1", "energy", "HX4", "1000.00", "", "active", "sn"},
+		{"6901234102963", "A04", "空调", "凌风", "K1", "1", "energy", "HX5", "3000.00", "", "active", "sn"},
+		{"6901234108149", "A04", "空调", "凌风", "K0", "1", "energy", "HX6", "3000.00", "", "withdrawn", "sn"},
+	}
+)
+
+// labStart is 2026-03-02 10:00:00 in Shenyang, a Monday inside round r1.
+var labStart = time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC).UnixNano()
+
+func newLab(t require.TestingT) *lab {
+	cfg := labConfig(t)
+	live, err := engine.New(cfg)
+	require.NoError(t, err)
+	shadow, err := engine.New(cfg)
+	require.NoError(t, err)
+	l := &lab{t: t, cfg: cfg, live: live, shadow: shadow, now: labStart}
+	l.own()
+	l.admin(&engine.ApplyProgramme{Files: labFiles(t), Actor: "test", Reason: "start"})
+	l.admin(&engine.SetRows{Merchants: labMerchants, Terminals: labTerminals, Products: labProducts})
+	return l
+}
+
+func (l *lab) own() engine.Output {
+	out := l.step(&engine.TakeOwnership{Owner: "test", Software: "test", Programme: "test", PersonKeyCheck: [8]byte{1}})
+	for _, s := range out.Sends {
+		if s.Admin != nil {
+			require.Empty(l.t, s.Admin.Problems)
+		}
+	}
+	return out
+}
+
+func (l *lab) admin(body any) {
+	for _, s := range l.step(body).Sends {
+		if s.Admin != nil {
+			require.Empty(l.t, s.Admin.Problems)
+		}
+	}
+}
+
+// step runs one input and holds live against shadow.
+func (l *lab) step(body any) engine.Output {
+	out := l.live.Step(engine.Input{At: l.now, Body: body})
+	for _, ev := range out.Events {
+		raw, err := ev.MarshalVT()
+		require.NoError(l.t, err)
+		again := &event.Event{}
+		require.NoError(l.t, again.UnmarshalVT(raw))
+		l.shadow.Apply(again)
+	}
+	require.NoError(l.t, l.live.CheckInvariants())
+	require.Equal(l.t, stateOf(l.t, l.live), stateOf(l.t, l.shadow), "replay must equal the live state")
+	return out
+}
+
+// restart is a crash: a new process reads the snapshot of the shadow, takes ownership and finds what was in flight.
+func (l *lab) restart() engine.Output {
+	state := stateOf(l.t, l.shadow)
+	live, err := engine.ReadState(l.cfg, strings.NewReader(state))
+	require.NoError(l.t, err)
+	require.Equal(l.t, state, stateOf(l.t, live), "a state read back is the same state")
+	l.live = live
+	return l.own()
+}
+
+func stateOf(t require.TestingT, e *engine.Engine) string {
+	var b bytes.Buffer
+	require.NoError(t, e.WriteState(&b))
+	return b.String()
+}
+
+func (l *lab) nextToken() engine.Token {
+	l.token++
+	return l.token
+}
+
+// ---- Printing -------------------------------------------------------------------------------------------------------
+
+// describe prints what a step has decided: its events, then what leaves.
+func describe(b *strings.Builder, out engine.Output) {
+	for _, ev := range out.Events {
+		describeEvent(b, ev)
+	}
+	for _, s := range out.Sends {
+		switch {
+		case s.Reply != nil:
+			describeReply(b, s.Reply)
+		case s.Host != nil:
+			describeHost(b, s.Host)
+		case s.API != nil:
+			describeAPI(b, s.API)
+		}
+	}
+}
+
+func describeEvent(b *strings.Builder, ev *event.Event) {
+	m := ev.ProtoReflect()
+	body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
+	fmt.Fprintf(b, "%d %s", ev.Seq, body.Message().Name())
+	describeFields(b, m.Get(body).Message())
+	b.WriteByte('\n')
+}
+
+func describeFields(b *strings.Builder, m protoreflect.Message) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if !m.Has(f) || f.Name() == "files" || f.Name() == "digest" {
+			continue
+		}
+		v := m.Get(f)
+		switch {
+		case f.IsList():
+			fmt.Fprintf(b, " %s=[", f.Name())
+			for j := range v.List().Len() {
+				if f.Kind() == protoreflect.MessageKind {
+					var inner strings.Builder
+					describeFields(&inner, v.List().Get(j).Message())
+					fmt.Fprintf(b, "{%s}", strings.TrimSpace(inner.String()))
+				} else {
+					fmt.Fprintf(b, "%v ", v.List().Get(j).Interface())
+				}
+			}
+			b.WriteByte(']')
+		case f.Kind() == protoreflect.MessageKind:
+			var inner strings.Builder
+			describeFields(&inner, v.Message())
+			fmt.Fprintf(b, " %s={%s}", f.Name(), strings.TrimSpace(inner.String()))
+		case f.Kind() == protoreflect.BytesKind:
+			fmt.Fprintf(b, " %s=%s", f.Name(), hex.EncodeToString(bytes.TrimRight(v.Bytes(), "\x00")))
+		case f.Kind() == protoreflect.EnumKind:
+			name := string(f.Enum().Values().ByNumber(v.Enum()).Name())
+			fmt.Fprintf(b, " %s=%s", f.Name(), name[strings.LastIndex(name, "CAUSE_")+6:])
+		case isInstant(f.Name()):
+			fmt.Fprintf(b, " %s=%s", f.Name(), clock(v.Int()))
+		default:
+			fmt.Fprintf(b, " %s=%v", f.Name(), v.Interface())
+		}
+	}
+}
+
+func isInstant(name protoreflect.Name) bool {
+	return strings.HasSuffix(string(name), "_at") || name == "deadline"
+}
+
+func clock(at int64) string {
+	return time.Unix(0, at).In(time.FixedZone("+08:00", 8*3600)).Format("01-02T15:04:05")
+}
+
+func describeReply(b *strings.Builder, r *engine.Reply) {
+	fmt.Fprintf(b, "-> till #%d %s", r.Token, r.Response)
+	if r.Hold != 0 {
+		fmt.Fprintf(b, " hold=%d", r.Hold)
+	}
+	if r.Subsidy != 0 {
+		fmt.Fprintf(b, " price=%s subsidy=%s payable=%s", r.Price, r.Subsidy, r.Payable)
+	}
+	if r.RRN != "" {
+		fmt.Fprintf(b, " rrn=%s", r.RRN)
+	}
+	if r.Answer != nil {
+		fmt.Fprintf(b, " issuer=%s/%s", r.Answer.Response, r.Answer.Approval)
+	}
+	if r.Batch != 0 {
+		fmt.Fprintf(b, " batch=%06d", r.Batch)
+	}
+	for _, why := range r.Reasons {
+		fmt.Fprintf(b, " %s", why)
+	}
+	if r.Text != "" {
+		fmt.Fprintf(b, " %s", r.Text)
+	}
+	b.WriteByte('\n')
+}
+
+func describeHost(b *strings.Builder, h *engine.HostRequest) {
+	kind := "sale"
+	if h.Kind == engine.HostReversal {
+		kind = fmt.Sprintf("reversal %d attempt %d reason %s", h.Reversal, h.Attempt, h.Reason)
+	}
+	fmt.Fprintf(b, "-> host %s %s amount=%s stan=%06d rrn=%s\n", h.Host, kind, h.Amount, h.STAN, h.RRN)
+}
+
+func describeAPI(b *strings.Builder, r *engine.APIReply) {
+	names := [...]string{"", "done", "refused", "not-found", "conflict", "repeated"}
+	fmt.Fprintf(b, "-> api #%d %s", r.Token, names[r.Status])
+	if r.View.ID != 0 {
+		fmt.Fprintf(b, " entitlement=%d %s %s until %s", r.View.ID, r.View.State, r.View.Category, clock(r.View.ExpiresAt))
+	}
+	if r.CodeEnds != 0 {
+		fmt.Fprintf(b, " code until %s", clock(r.CodeEnds))
+	}
+	if q := r.Quote; q.Price != 0 {
+		fmt.Fprintf(b, " subsidy=%s payable=%s", q.Subsidy, q.Payable)
+	}
+	for _, why := range r.Reasons {
+		fmt.Fprintf(b, " %s", why)
+	}
+	b.WriteByte('\n')
+}
+
+// balances prints every budget node that is not untouched.
+func (l *lab) balances(b *strings.Builder) {
+	tree := l.live.Book().Budget
+	for _, path := range []string{"", "210100", "210100/A01", "210100/A01/r1", "210100/A01/r2", "210100/A04/r1", "210200/A02/r1"} {
+		id, ok := tree.Find(path)
+		if !ok {
+			continue
+		}
+		v := tree.View(id)
+		fmt.Fprintf(b, "%-14s allocated %s free %s held %s spent %s", "/"+v.Path, v.Allocated, v.Free, v.Held, v.Spent)
+		if v.Paced {
+			fmt.Fprintf(b, " released %s", v.Released)
+		}
+		if v.Closed {
+			b.WriteString(" closed")
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func fen(t require.TestingT, yuan string) money.Amount {
+	a, err := money.ParseYuan(yuan)
+	require.NoError(t, err)
+	return a
+}

@@ -1,0 +1,238 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"huanxin/risk/geo"
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts; read the difference before you commit it")
+
+// A transcript is a story: blocks of commands, a line of four dashes, and everything the engine said. Its file name
+// states the rule that it holds.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "transcripts", "*.txt"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			raw, err := os.ReadFile(file)
+			require.NoError(t, err)
+			want := string(raw)
+			got := play(t, want)
+			if *rewrite {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				return
+			}
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// play runs the commands of a transcript and returns it with the output that they give now.
+func play(t *testing.T, text string) string {
+	s := &story{lab: newLab(t), t: t}
+	var b strings.Builder
+	for i, block := range strings.Split(strings.TrimRight(text, "\n"), "\n\n") {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		commands, _, _ := strings.Cut(block+"\n", "----\n")
+		b.WriteString(commands)
+		var said strings.Builder
+		ran := false
+		for _, line := range strings.Split(strings.TrimRight(commands, "\n"), "\n") {
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			ran = true
+			s.run(&said, line)
+		}
+		if ran {
+			b.WriteString("----\n")
+			b.WriteString(said.String())
+		}
+	}
+	return b.String()
+}
+
+type story struct {
+	*lab
+	t    *testing.T
+	rrn  string // of the last host request
+	args map[string]string
+}
+
+func (s *story) arg(name, otherwise string) string {
+	if v, ok := s.args[name]; ok {
+		return v
+	}
+	return otherwise
+}
+
+func (s *story) number(name string, otherwise uint64) uint64 {
+	n, err := strconv.ParseUint(s.arg(name, strconv.FormatUint(otherwise, 10)), 10, 64)
+	require.NoError(s.t, err, name)
+	return n
+}
+
+func hashOf(text string) (h engine.Hash) {
+	copy(h[:], text)
+	return h
+}
+
+func (s *story) key(class byte) engine.Key {
+	k := engine.Key{Class: class, Batch: uint32(s.number("batch", 1)), STAN: uint32(s.number("stan", 0))}
+	copy(k.Terminal[:], s.arg("t", "21010001"))
+	copy(k.Merchant[:], s.arg("m", "898210157220001"))
+	return k
+}
+
+func (s *story) party() (terminal [8]byte, merchant [15]byte) {
+	k := s.key('8')
+	return k.Terminal, k.Merchant
+}
+
+// run carries out one command line: a verb and name=value arguments.
+func (s *story) run(b *strings.Builder, line string) {
+	words := strings.Fields(line)
+	s.args = map[string]string{}
+	for _, w := range words[1:] {
+		name, value, _ := strings.Cut(w, "=")
+		s.args[name] = value
+	}
+	var out engine.Output
+	switch words[0] {
+	case "clock":
+		d, err := time.ParseDuration(strings.TrimPrefix(words[1], "+"))
+		require.NoError(s.t, err)
+		s.now += int64(d)
+		for s.live.NextDeadline() <= s.now {
+			describe(b, s.step(&engine.Tick{}))
+		}
+		return
+	case "back": // the machine's clock is set back
+		d, err := time.ParseDuration(words[1])
+		require.NoError(s.t, err)
+		s.now -= int64(d)
+		return
+	case "restart":
+		out = s.restart()
+	case "balances":
+		s.balances(b)
+		return
+	default:
+		out = s.step(s.input(words[0]))
+	}
+	for _, send := range out.Sends {
+		if send.Host != nil {
+			s.rrn = send.Host.RRN
+		}
+	}
+	describe(b, out)
+}
+
+func (s *story) input(verb string) any {
+	t, m := s.party()
+	switch verb {
+	case "signon":
+		return &engine.SignOnRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+	case "signoff":
+		return &engine.SignOffRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+	case "echo":
+		return &engine.EchoRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+	case "claim":
+		return &engine.ClaimRequest{Token: s.nextToken(), Person: hashOf(s.arg("p", "p1")), IDKind: s.arg("id", "id-card"),
+			Category: s.arg("cat", "A01"), City: s.arg("city", "210100"), Channel: "store",
+			Request: hashOf(s.arg("req", "")), Content: hashOf(s.arg("content", "same"))}
+	case "show":
+		return &engine.ShowCodeRequest{Token: s.nextToken(), Entitlement: s.number("e", 1), Person: hashOf(s.arg("p", "p1")),
+			Code: hashOf(s.arg("code", "c1")), Position: s.position(s.arg("at", "W123.4315,41.8057,5"))}
+	case "entitlement":
+		return &engine.EntitlementRequest{Token: s.nextToken(), Entitlement: s.number("e", 1), Person: hashOf(s.arg("p", "p1"))}
+	case "return":
+		return &engine.ReturnRequest{Token: s.nextToken(), Entitlement: s.number("e", 1), Person: hashOf(s.arg("p", "p1"))}
+	case "quote":
+		return &engine.QuoteRequest{Token: s.nextToken(), Entitlement: s.number("e", 0), Person: hashOf(s.arg("p", "p1")),
+			Merchant: m, Channel: "store", Barcode: s.arg("barcode", "6901234567892"), Price: fen(s.t, s.arg("price", "5000"))}
+	case "reserve":
+		return s.reserve()
+	case "cancel":
+		return &engine.CancelRequest{Token: s.nextToken(), Key: s.key('1'), Content: hashOf("cancel" + s.arg("hold", "1")), Hold: s.number("hold", 1)}
+	case "sale":
+		return s.sale()
+	case "reverse":
+		return &engine.ReversalRequest{Token: s.nextToken(), Original: s.key(s.arg("class", "2")[0]), Content: hashOf("r"),
+			Amount: fen(s.t, s.arg("amount", "4000")), Cause: [2]byte([]byte(s.arg("cause", "98")))}
+	case "host":
+		return s.hostAnswer(engine.HostSale)
+	case "host-reversal":
+		return s.hostAnswer(engine.HostReversal)
+	case "unsent":
+		return &engine.HostUnsent{Kind: engine.HostSale, Purchase: s.number("purchase", 1)}
+	case "up":
+		return &engine.HostUp{Host: "cup"}
+	case "tick":
+		return &engine.Tick{}
+	}
+	s.t.Fatalf("no command %q", verb)
+	return nil
+}
+
+func (s *story) position(text string) engine.Position {
+	if text == "none" {
+		return engine.Position{}
+	}
+	at, crs, age, err := geo.ParsePosition([]byte(text))
+	if err != nil {
+		return engine.Position{Malformed: true}
+	}
+	return engine.Position{Given: true, At: at, CRS: crs, Age: age}
+}
+
+func (s *story) reserve() *engine.ReserveRequest {
+	serial := s.arg("serial", "s1")
+	in := &engine.ReserveRequest{Token: s.nextToken(), Key: s.key('1'), Price: fen(s.t, s.arg("price", "5000")),
+		Code: hashOf(s.arg("code", "c1")), Barcode: s.arg("barcode", "6901234567892"), SerialMask: "***", SerialOK: serial != "bad",
+		Position: s.position(s.arg("at", "none"))}
+	if serial != "none" {
+		in.Serial = hashOf(serial)
+	}
+	in.Content = hashOf(s.arg("content", fmt.Sprint(in.Price, s.arg("code", "c1"))))
+	return in
+}
+
+func (s *story) sale() *engine.SaleRequest {
+	in := &engine.SaleRequest{Token: s.nextToken(), Key: s.key('2'), Hold: s.number("hold", 0), Host: s.arg("host", "cup"),
+		Amount: fen(s.t, s.arg("amount", "4000")), ICCAmount: -1, EntryMode: [3]byte([]byte("051")),
+		Card: &event.Card{Token: []byte("card"), Mask: "622424******0017", KeyId: "k1", Envelope: []byte{1, 2, 3}}}
+	if icc := s.arg("icc", ""); icc != "" {
+		in.ICCAmount = fen(s.t, icc)
+	}
+	in.Content = hashOf(s.arg("content", fmt.Sprint(in.Amount, in.Hold)))
+	return in
+}
+
+func (s *story) hostAnswer(kind engine.HostKind) *engine.HostAnswered {
+	in := &engine.HostAnswered{Host: "cup", Kind: kind, RRN: s.arg("rrn", s.rrn)}
+	in.Answer.Response = s.arg("rc", "00")
+	if in.Answer.Response == "00" || in.Answer.Response == "10" {
+		in.Answer.Approval = s.arg("approval", "A00001")
+		in.Answer.ClearingDate = s.arg("clearing", "0302")
+	}
+	if amount := s.arg("amount", ""); amount != "" {
+		in.Answer.Amount = int64(fen(s.t, amount))
+	}
+	return in
+}
