@@ -3,7 +3,9 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,13 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"huanxin/risk/geo"
-	"huanxin/subsidy"
 	"huanxin/subsidy/policy"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
@@ -44,83 +44,74 @@ func readDocument(t *testing.T) (text string, examples []example) {
 	return text, examples
 }
 
-// documentScript is what the engine sees and answers in each example.
-func documentScript(b *bench) map[string]exchange {
-	h := b.hasher
-	owner := engine.Hash(h.Person("id-card", "210102190001010014"))
-	at := start.UnixNano()
-	view := engine.EntitlementView{
-		ID: 1, State: subsidy.Claimed, Category: "A01", City: "210100", Channel: "store",
-		ClaimedAt: at, ExpiresAt: time.Date(2025, 6, 20, 0, 0, 0, 0, china).UnixNano(), Version: "2025-06",
-	}
-	held, returned := view, view
-	held.State, returned.State = subsidy.Held, subsidy.Returned
-	content := func(fields ...string) engine.Hash {
-		raw := [][]byte{[]byte("claim")}
-		for _, f := range fields {
-			raw = append(raw, []byte(f))
-		}
-		return engine.Hash(h.Content(raw...))
-	}
-	claim := &engine.ClaimRequest{
-		Request: engine.Hash(h.Request("sample", "6f1c2e8a-0b0e-4a43-9d6e-2f9f5f0f7a11")),
-		Content: content("id-card", "210102190001010014", "张三", "13800000000", "A01", "210100", "store"),
-		Person:  owner, IDKind: "id-card", Category: "A01", City: "210100", Channel: "store",
-	}
-	conflicting := *claim
-	conflicting.Category, conflicting.Content = "A02", content("id-card", "210102190001010014", "", "", "A02", "210100", "store")
-	price := engine.QuoteView{Version: "2025-06", Price: 599900, Base: 599900, Subsidy: 119980, Payable: 479920}
-	above := engine.QuoteView{Version: "2025-06", Price: 649900, Base: 649900, Payable: 649900}
-	merchant := [15]byte([]byte("898221057220001"))
-	return map[string]exchange{
-		"claim":          {want: claim, reply: engine.APIReply{Status: engine.APIDone, View: view}},
-		"claim-repeated": {want: claim, reply: engine.APIReply{Status: engine.APIRepeated, View: view}},
-		"claim-conflict": {want: &conflicting, reply: engine.APIReply{Status: engine.APIConflict}},
-		"claim-refused": {want: &engine.ClaimRequest{
-			Request: engine.Hash(h.Request("sample", "0c5c9d0e-3a83-4a37-8a4e-6d0f4c3b9e52")),
-			Content: content("hk-macao-permit", "H12345678", "", "", "B01", "210200", "online"),
-			Person:  engine.Hash(h.Person("hk-macao-permit", "H12345678")), IDKind: "hk-macao-permit",
-			Category: "B01", City: "210200", Channel: "online",
-		}, reply: engine.APIReply{Status: engine.APIRefused, Reasons: []reason.Code{reason.BudgetExhausted}}},
-		"get":         {want: &engine.EntitlementRequest{Entitlement: 1}, reply: engine.APIReply{Status: engine.APIDone, View: held}},
-		"get-unknown": {want: &engine.EntitlementRequest{Entitlement: 99}, reply: engine.APIReply{Status: engine.APINotFound}},
-		"return": {want: &engine.ReturnRequest{Entitlement: 1, Person: owner},
-			reply: engine.APIReply{Status: engine.APIDone, View: returned}},
-		"code": {want: &engine.ShowCodeRequest{
-			Entitlement: 1, Person: owner, Code: engine.Hash(h.Code([]byte("912345678901234567"))),
-			Position: engine.Position{Given: true, At: geo.Point{Lon: 123437612, Lat: 41807153}, CRS: geo.GCJ02, Age: 12},
-		}, reply: engine.APIReply{Status: engine.APIDone, View: view, CodeEnds: at + 60e9}},
-		"code-not-yours": {want: &engine.ShowCodeRequest{
-			Entitlement: 1, Person: engine.Hash(h.Person("taiwan-permit", "12345678")), Code: engine.Hash(h.Code([]byte("934567890123456789"))),
-		}, reply: engine.APIReply{Status: engine.APIRefused, Reasons: []reason.Code{reason.EntitlementNotYours}}},
-		"quote": {want: &engine.QuoteRequest{
-			Entitlement: 1, Merchant: merchant, Channel: "store", Barcode: "6901234567892", Price: 599900,
-			Components: []policy.Component{{Kind: "merchant", Amount: 10000}},
-		}, reply: engine.APIReply{Status: engine.APIDone, Quote: price}},
-		"quote-refused": {want: &engine.QuoteRequest{Merchant: merchant, Channel: "store", Barcode: "6923456789012", Price: 649900},
-			reply: engine.APIReply{Status: engine.APIRefused, Reasons: []reason.Code{reason.PriceAboveCeiling}, Quote: above}},
-		"overloaded": {mode: full},
-	}
+// programmeFolder is the programme that the document speaks of.
+const programmeFolder = "../../config/programmes/liaoning-2025/"
+
+// realEngine is the engine without its journal: every input is decided at once, at the instant of the test.
+type realEngine struct {
+	t       *testing.T
+	engine  *engine.Engine
+	gateway *Gateway
+	full    bool // takes nothing
 }
 
-// withoutEngine are the examples that the gateway answers by itself.
-var withoutEngine = []string{"claim-invalid", "unauthenticated"}
-
-func TestExamplesOfTheDocument(t *testing.T) {
-	b := newBench(t)
-	_, examples := readDocument(t)
-	script := documentScript(b)
-	for _, e := range examples {
-		if x, ok := script[e.name]; ok {
-			b.engine.script = append(b.engine.script, x)
-			delete(script, e.name)
-		} else {
-			require.Contains(t, withoutEngine, e.name)
+func (r *realEngine) Submit(body any) error {
+	if r.full {
+		return errors.New("queue is full")
+	}
+	for _, send := range r.engine.Step(engine.Input{At: start.UnixNano(), Body: body}).Sends {
+		if send.Admin != nil {
+			require.Empty(r.t, send.Admin.Problems)
+		}
+		if send.API != nil {
+			r.gateway.Deliver(send.API)
 		}
 	}
-	require.Empty(t, script, "every script has its example")
+	return nil
+}
 
+// newRealEngine has the programme in force, with the one leaf emptied that the document claims from in vain.
+func newRealEngine(t *testing.T) *realEngine {
+	liaoning, err := geo.Load(geo.LiaoningGeoJSON)
+	require.NoError(t, err)
+	e, err := engine.New(engine.Config{Map: liaoning})
+	require.NoError(t, err)
+	r := &realEngine{t: t, engine: e}
+	files := map[string][]byte{}
+	for _, name := range policy.RuleFiles() {
+		files[name], err = os.ReadFile(programmeFolder + name)
+		require.NoError(t, err)
+	}
+	// No money for dishwashers in 葫芦岛.
+	leaf := regexp.MustCompile(`(path: "211400/store/A10[^}]* amount: )[0-9.]+`)
+	require.True(t, leaf.Match(files[policy.FileBudget]))
+	files[policy.FileBudget] = leaf.ReplaceAll(files[policy.FileBudget], []byte("${1}0.00"))
+	rows := func(name string) [][]string {
+		raw, err := os.ReadFile(programmeFolder + name)
+		require.NoError(t, err)
+		reader := csv.NewReader(bytes.NewReader(raw))
+		reader.Comment = '#'
+		records, err := reader.ReadAll()
+		require.NoError(t, err)
+		return records[1:]
+	}
+	for _, body := range []any{
+		&engine.TakeOwnership{Owner: "test", Software: "test", Programme: "liaoning-2025"},
+		&engine.ApplyProgramme{Token: 1, Files: files, Actor: "test", Reason: "test"},
+		&engine.SetRows{Token: 2, Merchants: rows(policy.FileMerchants), Products: rows(policy.FileProducts)},
+	} {
+		require.NoError(t, r.Submit(body))
+	}
+	return r
+}
+
+func TestExamplesOfTheDocument(t *testing.T) {
+	_, examples := readDocument(t)
+	real := newRealEngine(t)
+	b := newBenchWith(t, func(c *Config) { c.Submit = real.Submit })
+	real.gateway = b.g
 	for _, e := range examples {
+		real.full = e.name == "overloaded"
 		w := b.do(parseRequest(t, e.request))
 		head, body, _ := strings.Cut(e.answer, "\n\n")
 		lines := strings.Split(strings.TrimSpace(head), "\n")

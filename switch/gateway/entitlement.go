@@ -176,7 +176,7 @@ func readPosition(o *object) engine.Position {
 		return engine.Position{}
 	}
 	systems := map[string]geo.CRS{"WGS84": geo.WGS84, "GCJ02": geo.GCJ02, "BD09": geo.BD09}
-	name := p.text("crs", true, anyText, "")
+	name := p.text("crs", true, nil, "")
 	position := engine.Position{Given: true, CRS: systems[name]}
 	if name != "" && position.CRS == 0 {
 		p.invalid("crs", "want WGS84, GCJ02 or BD09")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"huanxin/switch/engine"
@@ -23,8 +24,8 @@ const (
 	otherToken  = "another-token-9876543210"
 )
 
-// start is the instant of every test: 2025-06-18 10:00 in China.
-var start = time.Date(2025, 6, 18, 10, 0, 0, 0, china)
+// start is the instant of every test: 2026-06-18 10:00 in China.
+var start = time.Date(2026, 6, 18, 10, 0, 0, 0, china)
 
 // counter is a source of "random" bytes that repeats itself from run to run.
 type counter struct {
@@ -181,4 +182,11 @@ const claimBody = `{"person":{"id_kind":"ID","id_number":"210102190001010014"},"
 
 func claimRequest(body string, headers ...string) *http.Request {
 	return request("POST", "/v1/entitlements", body, append([]string{"Idempotency-Key: k-1"}, headers...)...)
+}
+
+// counted is the value of a counter.
+func counted(t *testing.T, c prometheus.Counter) float64 {
+	var m dto.Metric
+	require.NoError(t, c.Write(&m))
+	return m.GetCounter().GetValue()
 }

@@ -137,7 +137,7 @@ func (o *object) take(name string, required bool) (any, bool) {
 	return value, ok
 }
 
-// text takes a string that matches form; what describes the form to the caller.
+// text takes a string that matches form, nil for any; what describes the form to the caller.
 func (o *object) text(name string, required bool, form *regexp.Regexp, what string) string {
 	value, ok := o.take(name, required)
 	if !ok {
@@ -148,7 +148,7 @@ func (o *object) text(name string, required bool, form *regexp.Regexp, what stri
 		o.invalid(name, "want a string")
 		return ""
 	}
-	if !form.MatchString(text) {
+	if form != nil && !form.MatchString(text) {
 		o.invalid(name, "want %s", what)
 		return ""
 	}

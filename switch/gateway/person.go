@@ -22,7 +22,6 @@ type person struct {
 }
 
 var (
-	anyText     = regexp.MustCompile(`^`)
 	phoneForm   = regexp.MustCompile(`^(1[3-9][0-9]{9}|\+[1-9][0-9]{7,14})$`)
 	hkMacaoForm = regexp.MustCompile(`^[HM][0-9]{8}$`)
 	taiwanForm  = regexp.MustCompile(`^[0-9]{8}$`)
@@ -32,9 +31,9 @@ var (
 func readPerson(o *object, contact bool, today time.Time) person {
 	var p person
 	p.kind = readKind(o)
-	p.number = strings.ToUpper(o.text("id_number", true, anyText, ""))
+	p.number = strings.ToUpper(o.text("id_number", true, nil, ""))
 	if contact {
-		p.name = o.text("name", false, anyText, "")
+		p.name = o.text("name", false, nil, "")
 		p.phone = o.text("phone", false, phoneForm, "a mainland mobile number or + and 8 to 15 digits")
 		if o.problem() == nil && p.name != "" && !plausibleName(p.name) {
 			o.invalid("name", "want 1 to 64 printable characters")
@@ -63,14 +62,14 @@ func readPerson(o *object, contact bool, today time.Time) person {
 	return p
 }
 
-// readKind takes id_kind and returns the programme's name for it.
+// readKind takes id_kind, in the interface's short form or as the programme names it, and returns the latter.
 func readKind(o *object) string {
-	switch kind := o.text("id_kind", true, anyText, ""); kind {
-	case "ID":
+	switch kind := o.text("id_kind", true, nil, ""); kind {
+	case "ID", resident:
 		return resident
-	case "HKMO":
+	case "HKMO", hkMacao:
 		return hkMacao
-	case "TW":
+	case "TW", taiwan:
 		return taiwan
 	}
 	o.invalid("id_kind", "want ID, HKMO or TW")

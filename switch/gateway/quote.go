@@ -41,6 +41,9 @@ func (g *Gateway) quote(c *call) (*answer, *problem) {
 		return nil, p
 	}
 	q := &reply.Quote
+	if p != nil { // refused before there was anything to compute: the buyer would pay the price
+		q.Price, q.Subsidy, q.Payable = ask.Price, 0, ask.Price
+	}
 	return &answer{status: http.StatusOK, body: &quoteBody{
 		PriceFen: int64(q.Price), BaseFen: int64(q.Base), SubsidyFen: int64(q.Subsidy), PayableFen: int64(q.Payable),
 		Reasons: reasonTexts(reply.Reasons), PolicyVersion: q.Version,
@@ -51,7 +54,7 @@ func (g *Gateway) readQuote(o *object) (*engine.QuoteRequest, *problem) {
 	ask := &engine.QuoteRequest{}
 	withEntitlement := o.has("entitlement")
 	if withEntitlement {
-		id, ok := parseID(o.text("entitlement", true, anyText, ""))
+		id, ok := parseID(o.text("entitlement", true, nil, ""))
 		if !ok {
 			o.invalid("entitlement", "want E and 12 digits")
 		}

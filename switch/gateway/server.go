@@ -79,7 +79,7 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 // Serve accepts connections on l, at most MaxConnections at a time, until Shutdown or Close; it then
 // returns http.ErrServerClosed.
 func (s *Server) Serve(l net.Listener) error {
-	return s.http.Serve(&boundedListener{Listener: l, slots: make(chan struct{}, s.maxConnections), closed: make(chan struct{})})
+	return s.http.Serve(newBoundedListener(l, s.maxConnections))
 }
 
 // Shutdown stops accepting and waits until every request is answered or ctx ends.
@@ -94,6 +94,10 @@ type boundedListener struct {
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+}
+
+func newBoundedListener(l net.Listener, limit int) *boundedListener {
+	return &boundedListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{})}
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {

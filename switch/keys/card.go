@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"huanxin/switch/event"
+	"huanxin/switch/iso8583"
 )
 
 // CardRecord is what the switch keeps of a card so that a reversal can be built without the terminal, also after a
@@ -117,12 +117,15 @@ func (r *CardRecord) Wipe() {
 	}
 }
 
-// Mask is what may be shown: the first six and last four digits of the PAN or QR code.
-func (r *CardRecord) Mask() string {
+// Mask is what may be shown: the first six and last four digits of the PAN or QR code, by the rule for DE2.
+func (r *CardRecord) Mask() string { return iso8583.Mask(2, string(r.number())) }
+
+// number is the PAN or, in a QR payment, the payment code.
+func (r *CardRecord) number() []byte {
 	if len(r.PAN) > 0 {
-		return Mask(r.PAN)
+		return r.PAN
 	}
-	return Mask(r.QRCode)
+	return r.QRCode
 }
 
 // Format prints the mask only.
@@ -131,26 +134,13 @@ func (r CardRecord) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("card " 
 // MarshalText prints the mask only.
 func (r CardRecord) MarshalText() ([]byte, error) { return []byte("card " + r.Mask()), nil }
 
-// Mask keeps the first six and the last four characters and stars the rest. Anything under 13 characters is starred as a
-// whole: six and four of it would be nearly all.
-func Mask(pan []byte) string {
-	if len(pan) < 13 {
-		return strings.Repeat("*", len(pan))
-	}
-	return string(pan[:6]) + strings.Repeat("*", len(pan)-10) + string(pan[len(pan)-4:])
-}
-
 // SealCard makes the card that goes into an event: look-up token, mask, key id and envelope. The envelope is bound to its
 // token. The caller may Wipe r afterwards.
 func (v *Vault) SealCard(r *CardRecord) (*event.Card, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	number := r.PAN
-	if len(number) == 0 {
-		number = r.QRCode
-	}
-	token := v.hasher.Card(number)
+	token := v.hasher.Card(r.number())
 	var scratch [512]byte
 	plain := r.Append(scratch[:0])
 	defer clear(plain)

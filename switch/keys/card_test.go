@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -88,12 +89,12 @@ func TestQRPaymentIsSealedByItsCode(t *testing.T) {
 }
 
 func TestMaskShowsSixAndFour(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "1234": "****", "123456789012": "************", "1234567890123": "123456***0123",
-		"6224240000000017": "622424******0017", "6224240000000000197": "622424*********0197",
-	} {
-		require.Equal(t, want, Mask([]byte(in)))
+	for in, want := range map[string]string{"6224240000000017": "622424******0017", "62242400": "********"} {
+		require.Equal(t, want, (&CardRecord{PAN: []byte(in)}).Mask())
+		require.Equal(t, want, (&CardRecord{QRCode: []byte(in)}).Mask())
+		require.Equal(t, "card "+want, fmt.Sprint(CardRecord{PAN: []byte(in)}))
 	}
+	require.Empty(t, (&CardRecord{}).Mask())
 }
 
 func TestWipeLeavesNothingBehind(t *testing.T) {
