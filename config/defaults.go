@@ -32,7 +32,7 @@ func Defaults() Config {
 			Folder: "postgres", Connections: 4, BatchEvents: 2000,
 			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second,
 		},
-		Keys: Keys{File: "keys.yaml"},
+		Keys: Keys{File: "keys/keys.yaml"},
 		Stop: Stop{Drain: 20 * time.Second},
 	}
 }
