@@ -129,7 +129,7 @@ func (f Framing) frameSize(buf []byte, max int) (total int, err error) {
 		max = DefaultMaxFrame
 	}
 	size := f.LengthSize()
-	body, err := f.bodyLength(buf)
+	body, err := f.Length(buf)
 	if err != nil || len(buf) < size {
 		return 0, err
 	}
@@ -197,8 +197,9 @@ func (f Framing) split(body []byte) (frame Frame) {
 	return frame
 }
 
-// bodyLength reads the length field as far as it has come; a bad digit is reported although the rest is missing.
-func (f Framing) bodyLength(buf []byte) (int, error) {
+// Length reads the length field that buf begins with: the number of bytes that follow it. Where the field is not
+// complete yet the number means nothing, but a bad digit is reported. The error is ErrLength.
+func (f Framing) Length(buf []byte) (int, error) {
 	if len(buf) > f.LengthSize() {
 		buf = buf[:f.LengthSize()]
 	}
