@@ -188,14 +188,14 @@ func (r *reader) reserve() (any, *refusal) {
 		return nil, wrong(field(4))
 	}
 	in.Price = money.Amount(price)
-	if no := r.tags.read(r.m.Raw(59)); no != nil {
+	if no := r.tags.read(r.canonical(59)); no != nil {
 		return nil, no
 	}
 	if no := r.tags.fill(in, r.front.cfg.Hasher); no != nil {
 		return nil, no
 	}
 	if !in.Position.Given && r.m.Has(58) {
-		in.Position = readField58(r.m.Raw(58), r.x.port.Positions)
+		in.Position = readField58(r.canonical(58), r.x.port.Positions)
 	}
 	in.Content = r.hashContent()
 	return in, nil
@@ -206,7 +206,7 @@ func (r *reader) cancel() (any, *refusal) {
 	if no := r.key(&in.Key, '1'); no != nil {
 		return nil, no
 	}
-	if no := r.tags.read(r.m.Raw(59)); no != nil {
+	if no := r.tags.read(r.canonical(59)); no != nil {
 		return nil, no
 	}
 	if r.tags.hold == nil {
@@ -258,8 +258,9 @@ func (r *reader) saleTags(in *engine.SaleRequest) *refusal {
 	if !r.m.Has(59) {
 		return nil
 	}
-	if no := r.tags.read(r.m.Raw(59)); no != nil {
-		if mentionsSubsidy(r.m.Raw(59)) || in.EntryMode[0] == '0' && in.EntryMode[1] == '3' {
+	value := r.canonical(59)
+	if no := r.tags.read(value); no != nil {
+		if mentionsSubsidy(value) || in.EntryMode[0] == '0' && in.EntryMode[1] == '3' {
 			return no
 		}
 		r.tags.reset()
@@ -366,8 +367,8 @@ func (r *reader) wipe() {
 	r.x, r.m = nil, nil
 }
 
-// scratchSize holds every field that canonical is asked for: DE2, 3, 4, 14, 22, 23, 25, 35, 49, 55, 59 and 60 at their
-// largest in the dialects that come with the program.
+// scratchSize holds every field that canonical is asked for: DE2, 3, 4, 14, 22, 23, 25, 35, 49, 55, 58, 59 and 60 at their
+// largest, some twice, in the dialects that come with the program.
 const scratchSize = 8192
 
 func printable(b []byte) bool {

@@ -114,7 +114,6 @@ func (c *Conn) Serve() Cause {
 	cause = c.cause
 	c.mu.Unlock()
 	c.m.open.Dec()
-	c.m.closes[cause].Inc()
 	c.h.Closed(c, cause)
 	return cause
 }
@@ -421,6 +420,7 @@ func (c *Conn) close(cause Cause) {
 	}
 	clear(c.out)
 	c.closed, c.cause, c.out = true, cause, nil
+	c.m.closes[cause].Inc() // before the peer can see it
 	// Below TLS: its own Close may wait for the peer, and whoever is here must not.
 	if t, ok := c.nc.(*tls.Conn); ok {
 		_ = t.NetConn().Close()
