@@ -82,6 +82,9 @@ func (p *Programme) DecideClaim(r *ClaimRequest, d *ClaimDecision) {
 	}
 	if p.Budget.ClaimReserves == ReserveCap {
 		d.Reserve = rule.ItemCap
+		if rule.OrderCap > 0 {
+			d.Reserve = money.Min(d.Reserve, rule.OrderCap)
+		}
 		if len(rule.PersonCaps) > 0 {
 			d.Reserve = money.Min(d.Reserve, person.left)
 		}

@@ -170,11 +170,13 @@ func readBand(n node) (band Band, ok bool) {
 	return band, ok
 }
 
-// fallsAt finds a band that gives less at its beginning than the one before at its end, before caps.
+// fallsAt finds a band that gives less at its beginning than the one before at its end, before caps, by any rounding.
 func fallsAt(bands []Band) (at int, falls bool) {
 	for i := 1; i < len(bands); i++ {
-		if bands[i].Of(bands[i].From, money.Truncate) < bands[i-1].Of(bands[i].From-1, money.Truncate) {
-			return i, true
+		for _, r := range []money.Rounding{money.Truncate, money.HalfUp, money.HalfEven} {
+			if bands[i].Of(bands[i].From, r) < bands[i-1].Of(bands[i].From-1, r) {
+				return i, true
+			}
 		}
 	}
 	return 0, false
