@@ -16,12 +16,10 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,22 +65,6 @@ type Part struct {
 	Err  error // nil = ready
 }
 
-// Token is one caller's secret.
-type Token struct {
-	// Name stands in logs and metrics for the caller, and scopes its idempotency keys: 1 to 32 of a-z, 0-9 and -.
-	Name string
-	// Secret is what follows "Bearer ": 16 to 256 letters, digits and -._~+/=
-	Secret string
-}
-
-var (
-	tokenName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
-	tokenSecret = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{16,256}$`)
-)
-
-// maxTokens bounds the list of callers; every request is compared with all of them.
-const maxTokens = 64
-
 func (c *Config) setDefaultsAndCheck() error {
 	if c.Submit == nil || c.Hasher == nil || c.Rand == nil {
 		return errors.New("gateway: Submit, Hasher and Rand must be given")
@@ -117,25 +99,8 @@ func (c *Config) setDefaultsAndCheck() error {
 	if c.Timeout < 0 || c.MaxPending < 0 || c.MaxPerCaller < 0 || c.BodyLimit < 0 {
 		return errors.New("gateway: Timeout, MaxPending, MaxPerCaller and BodyLimit must be positive")
 	}
-	return c.checkTokens()
-}
-
-func (c *Config) checkTokens() error {
-	if len(c.Tokens) == 0 || len(c.Tokens) > maxTokens {
-		return fmt.Errorf("gateway: %d tokens, want 1 to %d", len(c.Tokens), maxTokens)
-	}
-	names, secrets := map[string]bool{}, map[string]bool{}
-	for _, t := range c.Tokens {
-		if !tokenName.MatchString(t.Name) {
-			return fmt.Errorf("gateway: token name %q: want 1 to 32 of a-z, 0-9 and -", t.Name)
-		}
-		if !tokenSecret.MatchString(t.Secret) {
-			return fmt.Errorf("gateway: token %s: want 16 to 256 letters, digits and -._~+/=", t.Name)
-		}
-		if names[t.Name] || secrets[t.Secret] {
-			return fmt.Errorf("gateway: token %s: name or secret is given twice", t.Name)
-		}
-		names[t.Name], secrets[t.Secret] = true, true
+	if err := checkTokens(c.Tokens); err != nil {
+		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
 }
@@ -149,21 +114,12 @@ type Gateway struct {
 	handler http.Handler
 }
 
-// caller is a Token as it is kept: the secret itself is not needed.
-type caller struct {
-	name   string
-	digest [sha256.Size]byte
-}
-
 // New returns a Gateway, or says what is wrong with cfg.
 func New(cfg Config) (*Gateway, error) {
 	if err := cfg.setDefaultsAndCheck(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, pending: newPending(cfg.MaxPending, cfg.MaxPerCaller)}
-	for _, t := range cfg.Tokens {
-		g.callers = append(g.callers, caller{t.Name, sha256.Sum256([]byte(t.Secret))})
-	}
+	g := &Gateway{cfg: cfg, callers: callersOf(cfg.Tokens), pending: newPending(cfg.MaxPending, cfg.MaxPerCaller)}
 	g.cfg.Tokens = nil
 	var err error
 	if g.metrics, err = newMetrics(cfg.Registerer, g.pending); err != nil {

@@ -463,6 +463,53 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 	require.Contains(t, text, "huanxin_http_pending 0")
 }
 
+func TestTokenFile(t *testing.T) {
+	secret, err := NewSecret(&counter{})
+	require.NoError(t, err)
+	one, err := ParseTokens([]byte(secret + "\n"))
+	require.NoError(t, err)
+	require.True(t, one[0] == Token{"app", secret})
+	several, err := ParseTokens([]byte("# callers\n\nclaims " + sampleToken + "\r\nacquirer-1\t" + otherToken))
+	require.NoError(t, err)
+	require.True(t, several[0] == Token{"claims", sampleToken} && several[1] == Token{"acquirer-1", otherToken})
+	for _, bad := range []string{"", "# only", "short", "a b c", sampleToken + "\n" + otherToken, "Name " + sampleToken} {
+		_, err := ParseTokens([]byte(bad))
+		require.ErrorContains(t, err, "token file", bad)
+		require.NotContains(t, err.Error(), sampleToken)
+	}
+	_, err = NewSecret(strings.NewReader("short"))
+	require.Error(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		require.Equal(t, "token claims", fmt.Sprintf(verb, several[0]))
+	}
+}
+
+func FuzzParseTokens(f *testing.F) {
+	f.Add([]byte(sampleToken))
+	f.Add([]byte("claims " + sampleToken + "\n# x\nother " + otherToken))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tokens, err := ParseTokens(text)
+		if err == nil {
+			require.NoError(t, checkTokens(tokens))
+		}
+	})
+}
+
+func BenchmarkClaim(b *testing.B) {
+	bench := newBench(b)
+	reply := claimed(1)
+	bench.g.cfg.Submit = func(body any) error {
+		r := reply
+		r.Token = body.(*engine.ClaimRequest).Token
+		bench.g.Deliver(&r)
+		return nil
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		bench.do(claimRequest(claimBody))
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	good := Config{Submit: func(any) error { return nil }, Hasher: testHasher(t), Rand: &counter{}, Tokens: []Token{{"sample", sampleToken}}}
 	_, err := New(good)
@@ -470,8 +517,8 @@ func TestConfigIsChecked(t *testing.T) {
 	for says, change := range map[string]func(*Config){
 		"Submit, Hasher and Rand": func(c *Config) { c.Submit = nil },
 		"0 tokens":                func(c *Config) { c.Tokens = nil },
-		"token name":              func(c *Config) { c.Tokens = []Token{{"Big", sampleToken}} },
-		"want 16 to 256":          func(c *Config) { c.Tokens = []Token{{"sample", "short-secret"}} },
+		"the name is not":         func(c *Config) { c.Tokens = []Token{{"Big", sampleToken}} },
+		"the secret is not":       func(c *Config) { c.Tokens = []Token{{"sample", "short-secret"}} },
 		"given twice":             func(c *Config) { c.Tokens = []Token{{"a", sampleToken}, {"b", sampleToken}} },
 		"belong together":         func(c *Config) { c.Registerer = prometheus.NewRegistry() },
 		"must be positive":        func(c *Config) { c.Timeout = -1 },

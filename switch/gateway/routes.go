@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -138,23 +136,6 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e endpoint, caller
 		}
 	}
 	return e.answer(c)
-}
-
-// authenticate finds the caller of a bearer token (RFC 6750). Every known token is compared, in constant time, so that
-// the time taken tells nothing.
-func (g *Gateway) authenticate(r *http.Request) (string, *problem) {
-	scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	digest := sha256.Sum256([]byte(secret))
-	name := ""
-	for _, known := range g.callers {
-		if subtle.ConstantTimeCompare(digest[:], known.digest[:]) == 1 {
-			name = known.name
-		}
-	}
-	if !ok || !strings.EqualFold(scheme, "Bearer") || name == "" || len(r.Header.Values("Authorization")) != 1 {
-		return "", newProblem(codeUnauthenticated)
-	}
-	return name, nil
 }
 
 // readBody returns the whole body, which must be JSON by its content type and within the limit.
