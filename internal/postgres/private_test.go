@@ -166,8 +166,7 @@ func TestStaleProcessNumberIsNoServer(t *testing.T) {
 func TestServerKilledHardIsRecovered(t *testing.T) {
 	dir := t.TempDir()
 	p := cluster(t, dir)
-	require.NoError(t, syscall.Kill(postmaster(t, p), syscall.SIGKILL))
-	require.NoError(t, p.Leave())
+	kill(t, p)
 	p = cluster(t, dir)
 	require.NoError(t, open(t, p.URL()).Ping(context.Background()))
 }
@@ -211,4 +210,11 @@ func TestWrongSettingsOfAPrivateClusterAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "negative")
 	_, err = postgres.StartPrivate(ctx, postgres.PrivateConfig{Dir: t.TempDir(), Binaries: t.TempDir()})
 	require.ErrorContains(t, err, "PostgreSQL binaries")
+}
+
+// kill ends the server as a power failure would, and gives up its lock.
+func kill(t *testing.T, p *postgres.Private) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(postmaster(t, p), syscall.SIGKILL))
+	require.NoError(t, p.Leave())
 }

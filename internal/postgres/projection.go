@@ -1,0 +1,264 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"huanxin/switch/projection"
+)
+
+// ProjectionStore is projection.Store over a Database.
+//
+// A write is one transaction: the position is moved under a row lock, rows come in by COPY, and rows that may be there
+// already go through a temporary table and one INSERT … ON CONFLICT for each table. Partitions are made before it, in
+// transactions of their own, for the months that the rows lie in and the one after them.
+type ProjectionStore struct {
+	d *Database
+
+	mu     sync.Mutex
+	months map[time.Time]bool // that have partitions
+}
+
+var _ projection.Store = (*ProjectionStore)(nil)
+
+// Projection returns the store of the projection. One projector writes; any number may read.
+func (d *Database) Projection() *ProjectionStore {
+	return &ProjectionStore{d: d, months: map[time.Time]bool{}}
+}
+
+// Position implements projection.Store.
+func (s *ProjectionStore) Position(ctx context.Context) (projection.Position, error) {
+	return scanPosition(s.d.pool.QueryRow(ctx, selectPosition))
+}
+
+const selectPosition = "SELECT batch, hash, seq, at FROM projection_position"
+
+func scanPosition(row pgx.Row) (at projection.Position, err error) {
+	var hash []byte
+	if err := row.Scan(&at.Batch, &hash, &at.Seq, &at.At); err != nil {
+		return projection.Position{}, fmt.Errorf("read position: %w", err)
+	}
+	if copy(at.Hash[:], hash) != len(at.Hash) {
+		return projection.Position{}, fmt.Errorf("read position: a hash of %d bytes", len(hash))
+	}
+	return at, nil
+}
+
+// Purchases implements projection.Store.
+func (s *ProjectionStore) Purchases(ctx context.Context, ids []uint64) ([]projection.Purchase, error) {
+	return selectByID(ctx, s.d, purchaseTable, ids)
+}
+
+// Entitlements implements projection.Store.
+func (s *ProjectionStore) Entitlements(ctx context.Context, ids []uint64) ([]projection.Entitlement, error) {
+	return selectByID(ctx, s.d, entitlementTable, ids)
+}
+
+// Reversals implements projection.Store.
+func (s *ProjectionStore) Reversals(ctx context.Context, ids []uint64) ([]projection.Reversal, error) {
+	return selectByID(ctx, s.d, reversalTable, ids)
+}
+
+// Nodes implements projection.Store.
+func (s *ProjectionStore) Nodes(ctx context.Context) ([]projection.Node, error) {
+	return selectRows(ctx, s.d, nodeTable, "ORDER BY path")
+}
+
+// Terminals implements projection.Store.
+func (s *ProjectionStore) Terminals(ctx context.Context) ([]projection.Terminal, error) {
+	return selectRows(ctx, s.d, terminalTable, "ORDER BY id")
+}
+
+// Programme implements projection.Store.
+func (s *ProjectionStore) Programme(ctx context.Context) (projection.Programme, error) {
+	rows, err := selectRows(ctx, s.d, programmeTable, "")
+	if err != nil || len(rows) == 0 {
+		return projection.Programme{}, err
+	}
+	return rows[0], nil
+}
+
+// Write implements projection.Store.
+func (s *ProjectionStore) Write(ctx context.Context, from, to projection.Position, c *projection.Changes) error {
+	if err := s.makePartitions(ctx, c.Months); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, s.d.pool, func(tx pgx.Tx) error {
+		at, err := scanPosition(tx.QueryRow(ctx, selectPosition+" FOR UPDATE"))
+		if err != nil {
+			return err
+		}
+		if at.Batch != from.Batch || at.Hash != from.Hash {
+			return fmt.Errorf("%w: batch %d expected, batch %d stored", projection.ErrMoved, from.Batch, at.Batch)
+		}
+		if err := writeChanges(ctx, tx, c); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE projection_position SET batch = $1, hash = $2, seq = $3, at = $4",
+			to.Batch, to.Hash[:], to.Seq, to.At)
+		if err != nil {
+			return fmt.Errorf("move position: %w", err)
+		}
+		return nil
+	})
+}
+
+func writeChanges(ctx context.Context, tx pgx.Tx, c *projection.Changes) error {
+	var programme []*projection.Programme
+	if c.Programme != nil {
+		programme = []*projection.Programme{c.Programme}
+	}
+	for _, write := range []func() error{
+		func() error { return upsert(ctx, tx, programmeTable, programme) },
+		func() error { return upsert(ctx, tx, nodeTable, c.Nodes) },
+		func() error { return upsert(ctx, tx, terminalTable, c.Terminals) },
+		func() error { return upsert(ctx, tx, entitlementTable, c.Entitlements) },
+		func() error { return upsert(ctx, tx, purchaseTable, c.Purchases) },
+		func() error { return upsert(ctx, tx, holdTable, c.Holds) },
+		func() error { return upsert(ctx, tx, reversalTable, c.Reversals) },
+		func() error { return insert(ctx, tx, workItemTable, c.WorkItems) },
+		func() error { return insert(ctx, tx, captureTable, c.Captures) },
+		func() error { return insert(ctx, tx, refundTable, c.Refunds) },
+		func() error { return insert(ctx, tx, movementTable, c.Movements) },
+		func() error { return insert(ctx, tx, refusalTable, c.Refusals) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table says how a row type lies in the database: one column for each field that fields points to, in that order.
+type table[T any] struct {
+	name    string
+	key     []string // of the conflict, when rows can be there already
+	id      string   // the column that rows are looked up by, "" = none
+	columns []string
+	fields  func(*T) []any
+}
+
+func (t *table[T]) list() string { return strings.Join(t.columns, ", ") }
+
+// insert adds rows that are new. One that is there already fails the transaction.
+func insert[T any](ctx context.Context, tx pgx.Tx, t *table[T], rows []*T) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := copyRows(ctx, tx, t, t.name, rows); err != nil {
+		return fmt.Errorf("insert into %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// upsert adds rows or replaces those with the same key.
+func upsert[T any](ctx context.Context, tx pgx.Tx, t *table[T], rows []*T) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	// Made once for a connection: a new one for each transaction would fill the server's catalogue.
+	draft := "draft_" + t.name
+	_, err := tx.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s ON COMMIT DELETE ROWS AS SELECT %s FROM %s WITH NO DATA",
+		draft, t.list(), t.name))
+	if err != nil {
+		return fmt.Errorf("prepare %s: %w", t.name, err)
+	}
+	if err := copyRows(ctx, tx, t, draft, rows); err != nil {
+		return fmt.Errorf("copy to %s: %w", t.name, err)
+	}
+	var sets []string
+	for _, c := range t.columns {
+		sets = append(sets, c+" = excluded."+c)
+	}
+	_, err = tx.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s ON CONFLICT (%s) DO UPDATE SET %s",
+		t.name, t.list(), t.list(), draft, strings.Join(t.key, ", "), strings.Join(sets, ", ")))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", t.name, err)
+	}
+	return nil
+}
+
+func copyRows[T any](ctx context.Context, tx pgx.Tx, t *table[T], into string, rows []*T) error {
+	n, err := tx.CopyFrom(ctx, pgx.Identifier{into}, t.columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+		return t.fields(rows[i]), nil
+	}))
+	if err == nil && n != int64(len(rows)) {
+		err = fmt.Errorf("%d of %d rows were taken", n, len(rows))
+	}
+	return err
+}
+
+func selectByID[T any](ctx context.Context, d *Database, t *table[T], ids []uint64) ([]T, error) {
+	return selectRows(ctx, d, t, "WHERE "+t.id+" = ANY($1) ORDER BY "+t.id, signed(ids))
+}
+
+func selectRows[T any](ctx context.Context, d *Database, t *table[T], rest string, args ...any) ([]T, error) {
+	rows, err := d.pool.Query(ctx, "SELECT "+t.list()+" FROM "+t.name+" "+rest, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.name, err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v T, err error) {
+		err = row.Scan(t.fields(&v)...)
+		return v, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.name, err)
+	}
+	return out, nil
+}
+
+func signed(ids []uint64) []int64 {
+	out := make([]int64, len(ids))
+	for i, id := range ids {
+		out[i] = int64(id)
+	}
+	return out
+}
+
+// partitioned are the tables by month.
+var partitioned = []string{
+	"purchases", "holds", "captures", "refunds", "entitlements", "budget_movements", "reversals", "refusals",
+}
+
+// makePartitions makes what is missing for the months and for the one after the last: the first write of a month then
+// finds its partitions there.
+func (s *ProjectionStore) makePartitions(ctx context.Context, months []time.Time) error {
+	if len(months) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range append(months[:len(months):len(months)], months[len(months)-1].AddDate(0, 1, 0)) {
+		if s.months[m] {
+			continue
+		}
+		err := pgx.BeginFunc(ctx, s.d.pool, func(tx pgx.Tx) error {
+			// Two projectors may come here at once; IF NOT EXISTS alone does not keep them apart.
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", partitionLock); err != nil {
+				return err
+			}
+			for _, t := range partitioned {
+				_, err := tx.Exec(ctx, fmt.Sprintf(
+					"CREATE TABLE IF NOT EXISTS %s_%s PARTITION OF %s FOR VALUES FROM ('%s') TO ('%s')",
+					t, m.Format("2006_01"), t, m.Format(time.DateOnly), m.AddDate(0, 1, 0).Format(time.DateOnly)))
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("make the partitions of %s: %w", m.Format("2006-01"), err)
+		}
+		s.months[m] = true
+	}
+	return nil
+}
+
+// partitionLock is an arbitrary number that nothing else in this database locks.
+const partitionLock = 0x68756e78

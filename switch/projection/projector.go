@@ -1,0 +1,322 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Config is what a Projector needs.
+type Config struct {
+	Journal Journal
+	Store   Store
+	// BatchEvents is how many events one transaction holds, 2000 by default; one journal batch is never cut, so there may
+	// be more.
+	BatchEvents int
+	// RetryMin and RetryMax bound the pause after a failure of the store, 200 ms and 10 s by default. Each pause is a
+	// random time between half and all of a limit that doubles.
+	RetryMin time.Duration
+	RetryMax time.Duration
+	// WriteTimeout bounds one transaction with its reads, 60 s by default.
+	WriteTimeout time.Duration
+
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+	// Now is the clock of the lag metric and nothing else.
+	Now func() time.Time
+}
+
+func (c *Config) check() error {
+	if c.BatchEvents == 0 {
+		c.BatchEvents = 2000
+	}
+	if c.RetryMin == 0 {
+		c.RetryMin = 200 * time.Millisecond
+	}
+	if c.RetryMax == 0 {
+		c.RetryMax = 10 * time.Second
+	}
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = time.Minute
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	switch {
+	case c.Journal == nil || c.Store == nil:
+		return errors.New("projection: journal or store is missing")
+	case c.BatchEvents < 1 || c.BatchEvents > 1_000_000:
+		return fmt.Errorf("projection: %d events in a transaction: want 1 to 1000000", c.BatchEvents)
+	case c.RetryMin < 0 || c.RetryMax < c.RetryMin || c.WriteTimeout < 0:
+		return errors.New("projection: a pause or time-out is negative or upside down")
+	}
+	return nil
+}
+
+// readAhead is how many journal batches wait between the reader and the writer. A full queue stops the reader, which
+// stops nothing else: the journal keeps them.
+const readAhead = 64
+
+// Projector follows one journal into one store.
+type Projector struct {
+	cfg     Config
+	metrics metrics
+
+	mu      sync.Mutex // guards what follows
+	at      Position
+	known   bool          // the store has told its position
+	outage  error         // why the store cannot be written at present
+	changed chan struct{} // closed and replaced when at moves
+}
+
+// New checks the configuration and registers the metrics.
+func New(cfg Config) (*Projector, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	p := &Projector{cfg: cfg, changed: make(chan struct{})}
+	if err := p.register(cfg.Metrics); err != nil {
+		return nil, fmt.Errorf("projection: %w", err)
+	}
+	return p, nil
+}
+
+// Run projects until ctx ends, and then returns nil. It returns an error when going on would be wrong: ErrParted, or the
+// journal's own. It is called once.
+func (p *Projector) Run(ctx context.Context) error {
+	limit := p.cfg.RetryMin
+	for {
+		progress, err := p.session(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !isStoreError(err):
+			return err
+		case progress:
+			limit = p.cfg.RetryMin
+		}
+		p.failed(err)
+		pause := limit/2 + rand.N(limit/2+1)
+		limit = min(2*limit, p.cfg.RetryMax)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// storeError marks what may pass; every other error ends Run.
+type storeError struct{ err error }
+
+func (e storeError) Error() string { return e.err.Error() }
+func (e storeError) Unwrap() error { return e.err }
+
+func isStoreError(err error) bool {
+	var s storeError
+	return errors.As(err, &s)
+}
+
+// session projects from the stored position on, until something fails. After a failure nothing that was in memory is
+// trusted: a commit may have succeeded although its answer was lost.
+func (p *Projector) session(ctx context.Context) (progress bool, err error) {
+	at, err := p.cfg.Store.Position(ctx)
+	if err != nil {
+		return false, storeError{fmt.Errorf("read the stored position: %w", err)}
+	}
+	f, err := openFold(ctx, p.cfg.Store, at.Seq)
+	if err != nil {
+		return false, storeError{fmt.Errorf("read what is projected: %w", err)}
+	}
+	p.moved(at)
+	ctx, cancel := context.WithCancel(ctx)
+	r, err := p.read(ctx, at.Batch+1)
+	if err != nil {
+		cancel()
+		return false, fmt.Errorf("projection: %w", err)
+	}
+	defer r.close(cancel)
+	for {
+		batches, err := r.take(ctx, p.cfg.BatchEvents)
+		if err != nil {
+			return progress, fmt.Errorf("projection: %w", err)
+		}
+		if at, err = p.project(ctx, f, at, batches); err != nil {
+			return progress, err
+		}
+		progress = true
+	}
+}
+
+// project writes batches, which follow at, and returns the new position.
+func (p *Projector) project(ctx context.Context, f *fold, at Position, batches []Batch) (Position, error) {
+	for i, b := range batches {
+		if b.Position != at.Batch+1+uint64(i) {
+			return at, fmt.Errorf("%w: batch %d follows batch %d", ErrParted, b.Position, at.Batch+uint64(i))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
+	defer cancel()
+	started := p.cfg.Now()
+	changes, err := f.run(ctx, batches)
+	if errors.Is(err, ErrParted) {
+		return at, err
+	}
+	if err != nil {
+		return at, storeError{fmt.Errorf("read rows: %w", err)}
+	}
+	last := batches[len(batches)-1]
+	to := Position{Batch: last.Position, Hash: last.Hash, Seq: f.seq, At: f.at}
+	if err := p.cfg.Store.Write(ctx, at, to, changes); err != nil {
+		return at, storeError{fmt.Errorf("write batches %d to %d: %w", batches[0].Position, last.Position, err)}
+	}
+	p.metrics.events.Add(float64(to.Seq - at.Seq))
+	p.metrics.seconds.Observe(p.cfg.Now().Sub(started).Seconds())
+	p.moved(to)
+	return to, nil
+}
+
+func (p *Projector) moved(at Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at, p.known, p.outage = at, true, nil
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *Projector) failed(err error) {
+	p.mu.Lock()
+	first := p.outage == nil
+	p.outage = err
+	p.mu.Unlock()
+	p.metrics.failures.Inc()
+	if first {
+		p.cfg.Log.Warn("projection waits for its database", zap.Error(err))
+	} else {
+		p.cfg.Log.Debug("projection still waits for its database", zap.Error(err))
+	}
+}
+
+// Position is how far the rows are, as far as this process knows. known is false until the store has told.
+func (p *Projector) Position() (at Position, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at, p.known
+}
+
+// Outage is why the store cannot be written at present, nil when it can.
+func (p *Projector) Outage() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outage
+}
+
+// Lag is how many journal batches are not in the rows yet.
+func (p *Projector) Lag() uint64 {
+	last := p.cfg.Journal.Position()
+	at, _ := p.Position()
+	if last <= at.Batch {
+		return 0
+	}
+	return last - at.Batch
+}
+
+// Wait returns when batch is in the rows, or with ctx's error.
+func (p *Projector) Wait(ctx context.Context, batch uint64) error {
+	for {
+		p.mu.Lock()
+		reached, changed := p.known && p.at.Batch >= batch, p.changed
+		p.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for batch %d in the rows: %w", batch, ctx.Err())
+		case <-changed:
+		}
+	}
+}
+
+// reader fetches batches ahead of the writer.
+type reader struct {
+	batches chan Batch
+	failed  chan error // holds the one error that ended the reading
+	done    chan struct{}
+	source  Source
+}
+
+func (p *Projector) read(ctx context.Context, from uint64) (*reader, error) {
+	source, err := p.cfg.Journal.Follow(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("follow the journal from %d: %w", from, err)
+	}
+	r := &reader{batches: make(chan Batch, readAhead), failed: make(chan error, 1), done: make(chan struct{}), source: source}
+	go func() {
+		defer close(r.done)
+		for {
+			b, err := source.Next(ctx)
+			if err != nil {
+				r.failed <- err
+				return
+			}
+			select {
+			case r.batches <- b:
+			case <-ctx.Done():
+				r.failed <- ctx.Err()
+				return
+			}
+		}
+	}()
+	return r, nil
+}
+
+func (r *reader) close(cancel func()) {
+	cancel()
+	<-r.done
+	r.source.Close()
+}
+
+// take waits for one batch and takes those that are there already, up to about so many events.
+func (r *reader) take(ctx context.Context, events int) ([]Batch, error) {
+	var out []Batch
+	n := 0
+	add := func(b Batch) {
+		out = append(out, b)
+		n += len(b.Events)
+	}
+	select {
+	case b := <-r.batches:
+		add(b)
+	default:
+		select {
+		case b := <-r.batches:
+			add(b)
+		case err := <-r.failed:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	for n < events {
+		select {
+		case b := <-r.batches:
+			add(b)
+		default:
+			return out, nil
+		}
+	}
+	return out, nil
+}
