@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"huanxin/internal/money"
 )
@@ -185,16 +186,24 @@ func Yuan(a money.Amount) string {
 // anything between them is hidden as a whole. A number that is masked already stays as it is.
 func MaskCard(number string) string { return mask(number, 6, 4) }
 
-// MaskSerial keeps the first 4 and last 4 characters of a serial number or IMEI.
-func MaskSerial(serial string) string { return mask(serial, 4, 4) }
-
-// mask hides everything but the ends, at least four characters of it.
-func mask(text string, first, last int) string {
-	if text == "" {
-		return ""
+// MaskSerial keeps at most half of a serial number or IMEI: the first 3 and last 4 characters of a long one, less of a
+// short one, the same as the switch's own answers show.
+func MaskSerial(serial string) string {
+	switch n := utf8.RuneCountInString(serial); {
+	case n < 6:
+		return mask(serial, 0, 0)
+	case n < 10:
+		return mask(serial, 1, 2)
+	case n < 14:
+		return mask(serial, 2, 3)
 	}
+	return mask(serial, 3, 4)
+}
+
+// mask hides everything but the ends; a text of which less than three characters would be hidden is hidden as a whole.
+func mask(text string, first, last int) string {
 	runes := []rune(text)
-	if len(runes) < first+last+4 {
+	if len(runes) < first+last+3 {
 		return strings.Repeat("*", len(runes))
 	}
 	for i := first; i < len(runes)-last; i++ {

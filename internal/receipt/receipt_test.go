@@ -92,8 +92,10 @@ func TestMasksKeepOnlyTheEnds(t *testing.T) {
 	require.Equal(t, "622424*********0197", receipt.MaskCard("6224240000000000197"))
 	require.Equal(t, "*********", receipt.MaskCard("123456789"))
 	require.Equal(t, "622424******0017", receipt.MaskCard("622424******0017"))
-	require.Equal(t, "8600*******4567", receipt.MaskSerial("860000001234567"))
-	require.Equal(t, "********", receipt.MaskSerial("12345678"))
+	require.Equal(t, "860********4567", receipt.MaskSerial("860000001234567"))
+	require.Equal(t, "S*****78", receipt.MaskSerial("SN345678"))
+	require.Equal(t, "SN*****890", receipt.MaskSerial("SN34567890"))
+	require.Equal(t, "*****", receipt.MaskSerial("12345"))
 }
 
 func TestYuanPrintsFen(t *testing.T) {

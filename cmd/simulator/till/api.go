@@ -67,9 +67,9 @@ func (a *API) Claim(ctx context.Context, key string, person Person, category, ci
 	})
 }
 
-// ShowCode asks for a one-time code; position may be nil.
+// ShowCode asks for a one-time code; position may be nil. Only the document is sent: name and phone belong to the claim.
 func (a *API) ShowCode(ctx context.Context, entitlement string, person Person, position *Position) (APIAnswer, error) {
-	body := map[string]any{"person": person}
+	body := map[string]any{"person": map[string]string{"id_kind": person.IDKind, "id_number": person.IDNumber}}
 	if position != nil {
 		body["position"] = position
 	}
