@@ -56,7 +56,9 @@ func newRootCommand() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newDBCommand(),
+		newISO8583Command(),
 		newPolicyCommand(),
+		newServeCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"huanxin/switch/event"
+	"huanxin/switch/journal"
 )
 
 // State is where a purchase stands.
@@ -98,24 +97,28 @@ func NewBook() *Book {
 	}
 }
 
-// ReadBook reads the output of `huanxin journal cat`: one event a line, in order, without gaps.
-func ReadBook(r io.Reader) (*Book, error) {
-	book := NewBook()
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), 64<<20) // PolicyApplied carries whole files
-	for lines.Scan() {
-		ev := new(event.Event)
-		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(lines.Bytes(), ev); err != nil {
-			return nil, fmt.Errorf("read journal line %d: %w", book.Events+1, err)
-		}
-		if ev.Seq != book.Events+1 {
-			return nil, fmt.Errorf("read journal: event %d follows %d", ev.Seq, book.Events)
-		}
-		if err := book.Apply(ev); err != nil {
-			return nil, fmt.Errorf("read journal event %d: %w", ev.Seq, err)
-		}
+// ReadBook reads a journal's folder, also while its switch runs.
+func ReadBook(dir string) (*Book, error) {
+	folder, err := journal.OpenFolder(dir, "")
+	if err != nil {
+		return nil, err
 	}
-	return book, lines.Err()
+	book := NewBook()
+	err = folder.Replay(1, 0, func(batch *journal.Batch) error {
+		for _, ev := range batch.Events {
+			if ev.Seq != book.Events+1 {
+				return fmt.Errorf("event %d follows %d", ev.Seq, book.Events)
+			}
+			if err := book.Apply(ev); err != nil {
+				return fmt.Errorf("event %d: %w", ev.Seq, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal %s: %w", dir, err)
+	}
+	return book, nil
 }
 
 // Apply enters one event.

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/gateway"
+	"huanxin/switch/host"
+	"huanxin/switch/journal"
+	"huanxin/switch/keys"
+	"huanxin/switch/projection"
+	"huanxin/switch/terminal"
+	"huanxin/switch/wire"
+)
+
+// openEdges builds what speaks to the world: host links, terminal ports, HTTP. Nothing listens yet.
+func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
+	vault, err := set.Vault(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("keys.file: %w", err)
+	}
+	profiles, err := hostProfiles(s.cfg, dialect)
+	if err != nil {
+		return &exitError{2, err}
+	}
+	ports, err := terminalPorts(s.cfg, dialect)
+	if err != nil {
+		return &exitError{2, err}
+	}
+	lines, err := wire.NewMetrics(s.metrics)
+	if err != nil {
+		return err
+	}
+	hostMetrics, err := host.NewMetrics(s.metrics)
+	if err != nil {
+		return err
+	}
+	s.front, err = terminal.New(terminal.Config{
+		Ports: ports, Security: s.cfg.Security, Submit: s.submit, Hasher: set.Hasher(), Vault: vault,
+		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
+		Metrics: lines, Registerer: s.metrics, Log: s.log.Named("terminal"),
+	})
+	if err != nil {
+		return err
+	}
+	s.hosts, err = host.New(profiles, host.Deps{
+		Server: s.server, Originals: s.front, Cards: vault, Logger: s.log.Named("host"), Metrics: hostMetrics,
+		Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
+	})
+	if err != nil {
+		return err
+	}
+	return s.openGateway(set)
+}
+
+func (s *Switch) openGateway(set *keys.Set) error {
+	tokens, err := openTokens(s.cfg.Path(s.cfg.HTTP.TokenFile), s.log)
+	if err != nil {
+		return err
+	}
+	s.gate, err = gateway.New(gateway.Config{
+		Submit: s.submit, Hasher: set.Hasher(), Tokens: tokens, Rand: rand.Reader,
+		Logger: s.log.Named("gateway"), Registerer: s.metrics, Gatherer: s.metrics, Ready: s.readiness,
+		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
+	})
+	if err != nil {
+		return err
+	}
+	s.web, err = gateway.NewServer(gateway.ServerConfig{
+		AnswerTimeout: s.cfg.HTTP.AnswerTimeout, Logger: s.log.Named("http"),
+	}, s.gate.Handler())
+	return err
+}
+
+// submit is the fronts' way to the engine. Until the programme is in force, and once the switch is stopping, it is closed.
+func (s *Switch) submit(body any) error {
+	if why := s.stage.Load(); why != nil {
+		return *why
+	}
+	return s.server.Submit(body)
+}
+
+// readiness is what /readyz lists. The database counts until it was reached once: later the switch goes on without it.
+func (s *Switch) readiness() []gateway.Part {
+	parts := []gateway.Part{{Name: "engine", Err: s.server.Ready()}, {Name: "programme"}, {Name: "database"}}
+	if why := s.stage.Load(); why != nil {
+		parts[1].Err = *why
+	}
+	if !s.migrated.Load() {
+		parts[2].Err = fmt.Errorf("not reached yet")
+	}
+	down := map[string]bool{}
+	for _, name := range s.hosts.Down() {
+		down[name] = true
+	}
+	for name := range s.cfg.Hosts {
+		part := gateway.Part{Name: "host " + name}
+		if down[name] {
+			part.Err = fmt.Errorf("no connection is signed on")
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// deliverAdmin takes the answer to the start sequence's own requests. There is one under way at most.
+func (s *Switch) deliverAdmin(r *engine.AdminReply) {
+	select {
+	case s.admin <- *r:
+	default:
+	}
+}
+
+// adminToken marks requests of the start sequence.
+const adminToken engine.Token = 1
+
+// ask submits an admin request and waits for its answer.
+func (s *Switch) ask(ctx context.Context, what string, body any) error {
+	if err := s.server.Submit(body); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	select {
+	case reply := <-s.admin:
+		if len(reply.Problems) > 0 {
+			return &exitError{2, fmt.Errorf("%s was refused: %q", what, reply.Problems)}
+		}
+		s.log.Info(what, zap.Int("changes", reply.Changed))
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+}
+
+// rowsAtOnce is what one SetRows may carry.
+const rowsAtOnce = 1000
+
+// applyProgramme brings rules, budgets and registries to what the programme's folder says. What is already so makes no
+// event.
+func (s *Switch) applyProgramme(ctx context.Context) error {
+	const actor, why = "huanxin serve", "programme folder read at start"
+	err := s.ask(ctx, "rules and budgets", &engine.ApplyProgramme{Token: adminToken, Files: s.rules, Actor: actor, Reason: why})
+	if err != nil {
+		return err
+	}
+	var rows engine.SetRows
+	count := 0
+	flush := func() error {
+		if count == 0 {
+			return nil
+		}
+		rows.Token = adminToken
+		batch := rows
+		rows, count = engine.SetRows{}, 0
+		return s.ask(ctx, "registry rows", &batch)
+	}
+	add := func(list *[][]string, record []string) error {
+		*list = append(*list, record)
+		if count++; count < rowsAtOnce {
+			return nil
+		}
+		return flush()
+	}
+	for i := range s.programme.Merchants {
+		if err := add(&rows.Merchants, s.programme.Merchants[i].Record()); err != nil {
+			return err
+		}
+	}
+	for i := range s.programme.Terminals {
+		if err := add(&rows.Terminals, s.programme.Terminals[i].Record()); err != nil {
+			return err
+		}
+	}
+	for i := range s.programme.Products {
+		if err := add(&rows.Products, s.programme.Products[i].Record()); err != nil {
+			return err
+		}
+	}
+	return flush()
+}
+
+// journalSource lets the projector read the journal.
+type journalSource struct{ journal *journal.Journal }
+
+func (j journalSource) Position() uint64 { return j.journal.Position() }
+
+func (j journalSource) Follow(ctx context.Context, from uint64) (projection.Source, error) {
+	reader, err := j.journal.Follow(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return batchSource{reader}, nil
+}
+
+type batchSource struct{ reader *journal.Reader }
+
+func (b batchSource) Next(ctx context.Context) (projection.Batch, error) {
+	batch, err := b.reader.Next(ctx)
+	if err != nil {
+		return projection.Batch{}, err
+	}
+	return projection.Batch{Position: batch.Position, Hash: batch.Hash, Events: batch.Events}, nil
+}
+
+func (b batchSource) Close() { b.reader.Close() }

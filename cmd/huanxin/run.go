@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// task is one part of the process that runs until it is stopped.
+type task struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // read after done
+}
+
+// start runs fn beside. When it returns before it was stopped, with or without an error, the task goes to ended.
+func start(name string, ended chan<- *task, fn func(context.Context) error) *task {
+	// Not a child of the signal's context: parts are stopped one after the other.
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &task{name: name, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		t.err = fn(ctx)
+		close(t.done)
+		if ctx.Err() == nil {
+			ended <- t
+		}
+	}()
+	return t
+}
+
+// stop cancels the task and returns how it ended.
+func (t *task) stop() error {
+	t.cancel()
+	<-t.done
+	if t.err != nil {
+		return fmt.Errorf("%s: %w", t.name, t.err)
+	}
+	return nil
+}
+
+// tasks are the running parts of a Switch.
+type tasks struct {
+	ended                       chan *task
+	web, engine, hosts, project *task
+	front                       *task // nil until the terminal ports are open
+}
+
+// Run serves until ctx ends, then stops in good order: no new requests, answers to those in flight, sync, snapshot,
+// projection. It returns an error when it could not begin or when going on would be wrong.
+func (s *Switch) Run(ctx context.Context) error {
+	t := &tasks{ended: make(chan *task, 8)}
+	t.web = start("HTTP", t.ended, func(context.Context) error {
+		if err := s.web.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	t.engine = start("engine", t.ended, s.server.Run)
+	t.hosts = start("host links", t.ended, func(ctx context.Context) error { s.hosts.Run(ctx); return nil })
+	t.project = start("projection", t.ended, s.project)
+
+	err := s.open(ctx, t)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case part := <-t.ended:
+			err = ended(part)
+		}
+	}
+	s.stage.Store(&errStopping)
+	if err != nil {
+		s.log.Error("stopping at once", zap.Error(err))
+		return errors.Join(err, s.cut(t))
+	}
+	return s.drain(t)
+}
+
+func ended(part *task) error {
+	if part.err != nil {
+		return fmt.Errorf("%s: %w", part.name, part.err)
+	}
+	return fmt.Errorf("%s ended by itself", part.name)
+}
+
+// open waits for the recovery, puts the programme into force and only then lets terminals in.
+func (s *Switch) open(ctx context.Context, t *tasks) error {
+	select {
+	case <-s.server.Started():
+	case part := <-t.ended:
+		return ended(part)
+	case <-ctx.Done():
+		return nil
+	}
+	if err := s.applyProgramme(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	if err := s.front.Listen(ctx); err != nil {
+		return fmt.Errorf("listeners: %w", err)
+	}
+	s.stage.Store(nil)
+	t.front = start("terminal ports", t.ended, func(context.Context) error { return s.front.Serve() })
+	fields := []zap.Field{zap.Stringer("http", s.listener.Addr()), zap.String("token_file", s.cfg.Path(s.cfg.HTTP.TokenFile))}
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Listeners)) {
+		fields = append(fields, zap.Stringer("listener_"+name, s.front.Addr(name)))
+	}
+	s.log.Info("serving", fields...)
+	return nil
+}
+
+// project brings the schema up to date as soon as the database can be reached, and follows the journal from then on. The
+// switch does not depend on it: whatever ends it is said, and the journal keeps what is not projected.
+func (s *Switch) project(ctx context.Context) error {
+	pause := s.cfg.Database.RetryMin
+	for !s.migrated.Load() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, s.cfg.Database.RetryMax)
+		if err := s.migrate(ctx); err != nil {
+			s.log.Warn("database not reached", zap.Error(err))
+		}
+	}
+	if err := s.projector.Run(ctx); err != nil {
+		s.log.Error("projection has ended; PostgreSQL stays where it is until an operator acts", zap.Error(err))
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// drain is the graceful stop.
+func (s *Switch) drain(t *tasks) error {
+	s.log.Info("stopping: no new requests, waiting for those in flight", zap.Duration("at_most", s.cfg.Stop.Drain))
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Stop.Drain)
+	defer cancel()
+	answered := make(chan error, 2)
+	go func() { answered <- s.web.Shutdown(ctx) }()
+	go func() { answered <- s.front.Drain(ctx) }()
+	for range 2 {
+		if err := <-answered; err != nil {
+			s.log.Warn("some requests were cut off; terminals reverse them, callers repeat them", zap.Error(err))
+		}
+	}
+	errs := []error{s.closeFronts(t)}
+	errs = append(errs, t.engine.stop()) // decides what is queued, syncs, snapshots
+	errs = append(errs, t.hosts.stop())
+	if s.migrated.Load() && s.projector.Outage() == nil {
+		if err := s.projector.Wait(ctx, s.journal.Position()); err != nil {
+			s.log.Warn("PostgreSQL is behind; the next start catches up", zap.Uint64("events", s.projector.Lag()), zap.Error(err))
+		}
+	}
+	errs = append(errs, t.project.stop())
+	s.log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// cut ends everything without waiting for anybody: what is not acknowledged must not leave.
+func (s *Switch) cut(t *tasks) error {
+	// The cause is reported already; what the parts say while they are torn down adds nothing to it.
+	errs := []error{s.closeFronts(t)}
+	for _, part := range []*task{t.engine, t.hosts, t.project} {
+		if err := part.stop(); err != nil {
+			s.log.Warn("while stopping", zap.Error(err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Switch) closeFronts(t *tasks) error {
+	s.front.Close()
+	err := s.web.Close()
+	if t.front != nil {
+		err = errors.Join(err, t.front.stop())
+	}
+	return errors.Join(err, t.web.stop())
+}
+
+// Close gives back what newSwitch took: the journal, then the database, its private server last.
+func (s *Switch) Close() error {
+	var errs []error
+	if s.listener != nil {
+		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
+	}
+	if s.database != nil {
+		s.database.Close()
+	}
+	if s.private != nil {
+		errs = append(errs, s.private.Close())
+	}
+	// Standard error may be a closed pipe; there is nowhere to say so.
+	_ = s.log.Sync()
+	return errors.Join(errs...)
+}

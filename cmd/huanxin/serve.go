@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"huanxin/config"
+	"huanxin/config/programmes"
+	"huanxin/internal/postgres"
+	"huanxin/risk/geo"
+	"huanxin/subsidy/policy"
+	"huanxin/switch/engine"
+	"huanxin/switch/gateway"
+	"huanxin/switch/host"
+	"huanxin/switch/journal"
+	"huanxin/switch/keys"
+	"huanxin/switch/projection"
+	"huanxin/switch/server"
+	"huanxin/switch/terminal"
+)
+
+func newServeCommand() *cobra.Command {
+	var configFile, programme, dialectFolder string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "运行支付交换 – run the switch until SIGINT or SIGTERM",
+		Long: `Runs the whole switch in one process: terminal ports, HTTP, the deciding engine, journal, snapshots, host links,
+projection and, unless database.url is set, a private PostgreSQL.
+
+Settings come from --config, else config/huanxin.yaml, else the built-in copy; HUANXIN_SECTION_KEY overrides a key.
+The programme comes from --programme, else the setting; a name is looked for in config/programmes, then built in.
+
+Exit codes: 0 stopped in good order; 1 stopped because going on would have been wrong, or could not start; 2 the
+configuration or the programme was refused.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, origin, err := config.Load(configFile, os.Environ())
+			if err != nil {
+				return &exitError{2, err}
+			}
+			if programme != "" {
+				cfg.Programme = programme
+			}
+			log, err := newLogger(cfg.Log)
+			if err != nil {
+				return &exitError{2, err}
+			}
+			log.Info("settings read", zap.String("from", origin), zap.String("version", versionText()))
+			sw, err := newSwitch(cmd.Context(), cfg, dialectFolder, log)
+			if err != nil {
+				return err
+			}
+			return errors.Join(sw.Run(cmd.Context()), sw.Close())
+		},
+	}
+	cmd.Flags().StringVar(&configFile, "config", "", "file of settings")
+	cmd.Flags().StringVar(&programme, "programme", "", "name or folder of the programme to serve")
+	cmd.Flags().StringVar(&dialectFolder, "dialects", "", "folder in which dialects are looked for first")
+	return cmd
+}
+
+// Switch is `huanxin serve`: newSwitch opens, Run serves, Close gives back. A test starts the same thing on port 0.
+type Switch struct {
+	cfg       *config.Config
+	log       *zap.Logger
+	programme *policy.Programme
+	rules     map[string][]byte
+	metrics   *prometheus.Registry
+
+	private   *postgres.Private // nil when database.url is set
+	database  *postgres.Database
+	journal   *journal.Journal
+	projector *projection.Projector
+	server    *server.Server
+	hosts     *host.Hosts
+	front     *terminal.Front
+	gate      *gateway.Gateway
+	web       *gateway.Server
+	listener  net.Listener
+
+	admin    chan engine.AdminReply // of the one admin request under way
+	migrated atomic.Bool            // the database has been reached and has this program's schema
+	stage    atomic.Pointer[error]  // why requests are not taken yet, or no longer; nil while serving
+}
+
+var (
+	errStarting = errors.New("starting")
+	errStopping = errors.New("stopping")
+)
+
+// newSwitch opens everything in the order in which it is needed; what it had opened is closed when something fails.
+func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, log *zap.Logger) (_ *Switch, err error) {
+	s := &Switch{cfg: cfg, log: log, metrics: prometheus.NewRegistry(), admin: make(chan engine.AdminReply, 1)}
+	s.stage.Store(&errStarting)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := s.loadProgramme(); err != nil {
+		return nil, &exitError{2, err}
+	}
+	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	set, err := openKeys(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openJournal(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openLoop(set); err != nil {
+		return nil, err
+	}
+	if err := s.openEdges(set, &codecs{folder: dialectFolder}); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", cfg.HTTP.Address); err != nil {
+		return nil, fmt.Errorf("http.address: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Switch) loadProgramme() error {
+	folder, where, err := programmes.Resolve(s.cfg.Programme)
+	if err != nil {
+		return fmt.Errorf("programme: %w", err)
+	}
+	files, err := programmes.Load(folder)
+	if err != nil {
+		return fmt.Errorf("programme %s: %w", where, err)
+	}
+	if s.programme, err = policy.Compile(files); err != nil {
+		return fmt.Errorf("programme %s:\n%w", where, err)
+	}
+	s.rules = policy.Rules(files)
+	s.log.Info("programme read", zap.String("id", s.programme.ID), zap.String("from", where))
+	return nil
+}
+
+// openDatabase starts the private cluster, or prepares to use the operator's server, which need not be up.
+func (s *Switch) openDatabase(ctx context.Context) (err error) {
+	url := s.cfg.Database.URL
+	if url == "" {
+		s.private, err = postgres.StartPrivate(ctx, postgres.PrivateConfig{
+			Dir: s.cfg.Path(s.cfg.Database.Folder), Binaries: s.cfg.Database.Binaries,
+		})
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		for _, note := range s.private.Notes() {
+			s.log.Info(note)
+		}
+		s.log.Info("private PostgreSQL is up", zap.String("user", s.private.RunsAs()), zap.String("data", s.private.Data()))
+		url = s.private.URL()
+	}
+	s.database, err = postgres.Open(ctx, postgres.Config{URL: url, Connections: s.cfg.Database.Connections})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil && !postgres.Unavailable(err) {
+		return fmt.Errorf("database: %w", err)
+	} else if err != nil {
+		s.log.Warn("database not reached; the switch serves without it and goes on trying", zap.Error(err))
+	}
+	return nil
+}
+
+// databaseReach bounds one attempt at the start, so that an unreachable server does not hold up the switch.
+const databaseReach = 30 * time.Second
+
+func (s *Switch) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseReach)
+	defer cancel()
+	applied, err := s.database.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	s.migrated.Store(true)
+	s.log.Info("database schema is current", zap.Int("migrations_applied", applied))
+	return nil
+}
+
+// openJournal walks the whole journal. What PostgreSQL has already seen must be in it.
+func (s *Switch) openJournal(ctx context.Context) (err error) {
+	var marks []journal.Mark
+	if s.migrated.Load() {
+		at, err := s.database.Projection().Position(ctx)
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		if at.Batch > 0 {
+			marks = append(marks, journal.Mark{Name: "PostgreSQL", Position: at.Batch, Hash: at.Hash})
+		}
+	}
+	j := s.cfg.Journal
+	s.journal, err = journal.Open(ctx, journal.Config{
+		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
+		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
+		MustReach: marks, Logger: s.log.Named("journal"),
+	})
+	return err
+}
+
+// openLoop builds the deciding loop and the projector. Nothing runs yet.
+func (s *Switch) openLoop(set *keys.Set) (err error) {
+	province, err := geo.Load(geo.LiaoningGeoJSON)
+	if err != nil {
+		return fmt.Errorf("load the map of the province: %w", err)
+	}
+	engineCfg := engineConfig(s.cfg, province)
+	s.server, err = server.New(server.Config{
+		Journal:    s.journal,
+		NewEngine:  func() (server.Engine, error) { return engine.New(engineCfg) },
+		ReadEngine: func(r io.Reader) (server.Engine, error) { return engine.ReadState(engineCfg, r) },
+		Ownership: engine.TakeOwnership{
+			Owner: ownerName(s.cfg.Engine.Owner), Software: versionText(), Programme: s.programme.ID, PersonKeyCheck: set.PersonKeyCheck(),
+		},
+		Terminal: func(r *engine.Reply) { s.front.Deliver(r) },
+		Host:     func(r *engine.HostRequest) { s.hosts.Send(r) },
+		API:      func(r *engine.APIReply) { s.gate.Deliver(r) },
+		Admin:    s.deliverAdmin,
+		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every,
+		Logger: s.log.Named("server"), Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.projector, err = projection.New(projection.Config{
+		Journal: journalSource{s.journal}, Store: s.database.Projection(),
+		BatchEvents: s.cfg.Database.BatchEvents, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
+		Log: s.log.Named("projection"), Metrics: s.metrics,
+	})
+	return err
+}
+
+func ownerName(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown host"
+	}
+	return fmt.Sprintf("%s pid %d", name, os.Getpid())
+}

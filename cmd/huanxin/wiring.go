@@ -1,0 +1,223 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"huanxin/config"
+	"huanxin/config/dialects"
+	"huanxin/risk/geo"
+	"huanxin/switch/engine"
+	"huanxin/switch/gateway"
+	"huanxin/switch/host"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/keys"
+	"huanxin/switch/terminal"
+	"huanxin/switch/wire"
+)
+
+// This file turns sections of the configuration into the Config of each package. Every error names the key.
+
+func newLogger(c config.Log) (*zap.Logger, error) {
+	level, err := zap.ParseAtomicLevel(c.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	z := zap.NewProductionConfig()
+	if c.Format == "console" {
+		z.Encoding = "console"
+		z.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
+	}
+	z.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	z.Level = level
+	z.DisableStacktrace, z.DisableCaller = true, true
+	z.Sampling = nil // a line that says what went wrong must not be the one that is left out
+	return z.Build()
+}
+
+// codecs compiles each dialect once, however many ports and links speak it.
+type codecs struct {
+	folder   string // of --dialects, searched first
+	compiled map[string]*iso8583.Codec
+}
+
+func (c *codecs) get(key, name string) (*iso8583.Codec, error) {
+	if codec := c.compiled[name]; codec != nil {
+		return codec, nil
+	}
+	spec, from, err := dialects.Load(c.folder, name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	codec, err := iso8583.Compile(spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: dialect %s: %w", key, from, err)
+	}
+	if c.compiled == nil {
+		c.compiled = map[string]*iso8583.Codec{}
+	}
+	c.compiled[name] = codec
+	return codec, nil
+}
+
+// terminalPorts are the listeners by name, ascending.
+func terminalPorts(c *config.Config, dialect *codecs) ([]terminal.Port, error) {
+	var ports []terminal.Port
+	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
+		l, key := c.Listeners[name], "listeners."+name
+		framing, err := wire.ParseFraming(l.Framing)
+		if err != nil {
+			return nil, fmt.Errorf("%s.framing: %w", key, err)
+		}
+		codec, err := dialect.get(key+".dialect", l.Dialect)
+		if err != nil {
+			return nil, err
+		}
+		port := terminal.Port{
+			Name: name, Address: l.Address, Framing: framing, Codec: codec,
+			SwapTPDU: l.TPDU == "swap", Positions: coordinateSystem(l.Positions),
+			MaxFrame: int(l.FrameLimit), MaxConns: l.Connections, MaxInFlight: l.InFlight,
+			IdleTimeout: l.IdleTimeout, FrameTimeout: l.FrameTimeout, WriteTimeout: l.WriteTimeout,
+			AnswerWithin: c.Terminal.AnswerTimeout + 5*time.Second,
+		}
+		if l.TLS.Certificate != "" {
+			if port.TLS, err = wire.ServerTLS(c.Path(l.TLS.Certificate), c.Path(l.TLS.Key)); err != nil {
+				return nil, fmt.Errorf("%s.tls.certificate: %w", key, err)
+			}
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// coordinateSystem is the one of that name, which config has checked.
+func coordinateSystem(name string) geo.CRS {
+	for crs := geo.WGS84; crs.Valid(); crs++ {
+		if crs.String() == name {
+			return crs
+		}
+	}
+	return 0
+}
+
+// hostProfiles are the links to card networks and wallets, by name, ascending.
+func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
+	var profiles []host.Config
+	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
+		h, key := c.Hosts[name], "hosts."+name
+		framing, err := wire.ParseFraming(h.Framing)
+		if err != nil {
+			return nil, fmt.Errorf("%s.framing: %w", key, err)
+		}
+		codec, err := dialect.get(key+".dialect", h.Dialect)
+		if err != nil {
+			return nil, err
+		}
+		profile := host.Config{
+			Name: name, Addresses: h.Addresses, Framing: framing, Codec: codec,
+			Connections: h.Connections, SignOn: h.SignOn, Management: h.Management, Original: h.Original,
+			MatchKey: h.MatchKey, Acquirer: h.Acquirer, Forwarder: h.Forwarder,
+			DialTimeout: h.DialTimeout, WriteTimeout: h.WriteTimeout, Echo: h.Echo, EchoTimeout: h.EchoTimeout,
+			ReconnectMin: h.ReconnectMin, ReconnectMax: h.ReconnectMax,
+			Queue: h.Queue, InFlight: h.InFlight, Remember: h.Remember, FrameLimit: int(h.FrameLimit),
+		}
+		// A framing takes only what it has a place for; config has checked the hex.
+		if framing.TPDU() {
+			if profile.TPDU, err = hex.DecodeString(h.TPDU); err != nil {
+				return nil, fmt.Errorf("%s.tpdu: %w", key, err)
+			}
+		}
+		if framing.Header() {
+			if profile.Header, err = hex.DecodeString(h.Header); err != nil {
+				return nil, fmt.Errorf("%s.header: %w", key, err)
+			}
+		}
+		profiles = append(profiles, profile)
+	}
+	return profiles, nil
+}
+
+// engineConfig is the engine's half of the host profiles, and its memory.
+func engineConfig(c *config.Config, province *geo.Map) engine.Config {
+	hosts := make(map[string]engine.HostProfile, len(c.Hosts))
+	for name, h := range c.Hosts {
+		hosts[name] = engine.HostProfile{
+			Timeout: h.Timeout, Done: h.Done, Retry: h.Retry, FirstRetry: h.RetryMin, MaxRetry: h.RetryMax,
+		}
+	}
+	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting, Memory: c.Engine.Memory}
+}
+
+// openKeys reads the key file, or creates it when the journal is new. Where a journal exists and its keys do not, new
+// keys would give everybody a fresh quota: that is refused.
+func openKeys(c *config.Config, log *zap.Logger) (*keys.Set, error) {
+	path := c.Path(c.Keys.File)
+	set, err := keys.Load(path)
+	if err == nil {
+		return set, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("keys.file: %w", err)
+	}
+	if entries, err := os.ReadDir(c.Path(c.Journal.Folder)); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("keys.file: %s is missing, and journal.folder %s already holds a journal: restore the file from your copy",
+			path, c.Path(c.Journal.Folder))
+	}
+	if set, err = keys.Create(path, rand.Reader); err != nil {
+		return nil, fmt.Errorf("keys.file: %w", err)
+	}
+	log.Info("created keys; keep a copy of the file in a safe place", zap.String("file", path))
+	return set, nil
+}
+
+// openTokens reads the callers of the HTTP interface, or draws the secret of one at the first start.
+func openTokens(path string, log *zap.Logger) ([]gateway.Token, error) {
+	tokens, err := readTokens(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = createToken(path); err == nil {
+			log.Info("created the token of the HTTP interface", zap.String("file", path))
+			tokens, err = readTokens(path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("http.token-file: %w", err)
+	}
+	return tokens, nil
+}
+
+func createToken(path string) error {
+	secret, err := gateway.NewSecret(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(secret+"\n"), 0o600)
+}
+
+func readTokens(path string) ([]gateway.Token, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o, want 0600 (chmod 0600 %s)", path, mode, path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.ParseTokens(text)
+}

@@ -1,0 +1,268 @@
+package drill
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"huanxin/cmd/simulator/issuer"
+	"huanxin/cmd/simulator/till"
+	"huanxin/internal/postgres"
+)
+
+// Ports are the addresses of one set of programs.
+type Ports struct {
+	CUP, NAC, HTTP, Host string
+}
+
+// FreePorts finds ports that nobody uses now.
+func FreePorts() (Ports, error) {
+	var addresses [4]string
+	for i := range addresses {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return Ports{}, fmt.Errorf("find a free port: %w", err)
+		}
+		// All are held until all are found, so that they differ.
+		defer l.Close()
+		addresses[i] = l.Addr().String()
+	}
+	return Ports{addresses[0], addresses[1], addresses[2], addresses[3]}, nil
+}
+
+// Site is one folder with its own switch, card network and database.
+type Site struct {
+	Dir       string // state of everything
+	Programs  string // folder of huanxin and simulator
+	Ports     Ports
+	Programme string   // name or folder; "" as configured
+	Settings  []string // HUANXIN_… of the switch, beside state and addresses
+	Log       io.Writer
+
+	Host, Serve *Process
+}
+
+func (s *Site) program(name string) string { return filepath.Join(s.Programs, name) }
+
+// say writes one line about what is being done.
+func (s *Site) say(format string, args ...any) { fmt.Fprintf(s.Log, format+"\n", args...) }
+
+// startLimit bounds the start of a program; a first start makes a database cluster.
+const startLimit = 2 * time.Minute
+
+// StartHost starts the simulated card network; its ledger is in the site's folder and survives it.
+func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
+	args = append([]string{"host", "--listen", s.Ports.Host, "--ledger", s.ledgerFile()}, args...)
+	if s.Host, err = StartProcess(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return s.Host.Await(ctx, "the card network", func(ctx context.Context) error {
+		nc, err := new(net.Dialer).DialContext(ctx, "tcp", s.Ports.Host)
+		if err != nil {
+			return err
+		}
+		return nc.Close()
+	})
+}
+
+// StartServe starts the switch and waits until every part of it is ready.
+func (s *Site) StartServe(ctx context.Context) (err error) {
+	args := []string{"serve"}
+	if s.Programme != "" {
+		args = append(args, "--programme", s.Programme)
+	}
+	if s.Serve, err = StartProcess(s.Dir, "serve", s.program("huanxin"), args, s.environment()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return s.Serve.Await(ctx, "the switch", func(ctx context.Context) error {
+		body, err := s.get(ctx, "/readyz")
+		if err != nil {
+			return fmt.Errorf("%w %s", err, body)
+		}
+		return nil
+	})
+}
+
+// environment are the settings of the switch. Addresses are set even where they are the defaults.
+func (s *Site) environment() []string {
+	return append([]string{
+		"HUANXIN_STATE=" + s.Dir,
+		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.Ports.CUP,
+		"HUANXIN_LISTENERS_NAC_ADDRESS=" + s.Ports.NAC,
+		"HUANXIN_HTTP_ADDRESS=" + s.Ports.HTTP,
+		"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Ports.Host,
+	}, s.Settings...)
+}
+
+// stopLimit is longer than the switch's own limits for draining and stopping its database.
+const stopLimit = time.Minute
+
+// Stop ends the switch, then the card network.
+func (s *Site) Stop() error {
+	var errs []error
+	for _, p := range []*Process{s.Serve, s.Host} {
+		if p != nil {
+			errs = append(errs, p.Stop(stopLimit))
+		}
+	}
+	s.Serve, s.Host = nil, nil
+	return errors.Join(errs...)
+}
+
+func (s *Site) ledgerFile() string   { return filepath.Join(s.Dir, "ledger.jsonl") }
+func (s *Site) tokenFile() string    { return filepath.Join(s.Dir, "token") }
+func (s *Site) databaseDir() string  { return filepath.Join(s.Dir, "postgres") }
+func (s *Site) journalDir() string   { return filepath.Join(s.Dir, "journal") }
+func (s *Site) base() string         { return "http://" + s.Ports.HTTP }
+func (s *Site) file(n string) string { return filepath.Join(s.Dir, n) }
+
+// Token is the bearer token that the switch has created.
+func (s *Site) Token() (string, error) {
+	text, err := os.ReadFile(s.tokenFile())
+	return strings.TrimSpace(string(text)), err
+}
+
+// API is the site's claiming interface.
+func (s *Site) API() (*till.API, error) {
+	token, err := s.Token()
+	if err != nil {
+		return nil, err
+	}
+	return till.NewAPI(s.base(), token, 8, 15*time.Second), nil
+}
+
+// get reads a page that needs no token. A status that is no success is an error, with the body beside it.
+func (s *Site) get(ctx context.Context, path string) (body string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base()+path, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	if err == nil && res.StatusCode >= 300 {
+		err = fmt.Errorf("%s answered %s", path, res.Status)
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+// Counter reads one sample of /metrics: its name and all of its labels, as name, value, in alphabetical order. A counter
+// that is not there yet is 0.
+func (s *Site) Counter(ctx context.Context, name string, labels ...string) (float64, error) {
+	page, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	return sample(page, name, labels...)
+}
+
+func sample(page, name string, labels ...string) (float64, error) {
+	want := name
+	for i := 0; i+1 < len(labels); i += 2 {
+		if i == 0 {
+			want += "{"
+		} else {
+			want += ","
+		}
+		want += labels[i] + "=" + strconv.Quote(labels[i+1])
+	}
+	if len(labels) > 0 {
+		want += "}"
+	}
+	lines := bufio.NewScanner(strings.NewReader(page))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), want+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, lines.Err()
+}
+
+// Ledger reads the card network's own book.
+func (s *Site) Ledger() ([]issuer.Line, error) {
+	file, err := os.Open(s.ledgerFile())
+	if err != nil {
+		return nil, fmt.Errorf("read ledger: %w", err)
+	}
+	defer file.Close()
+	return decodeLines[issuer.Line](file)
+}
+
+// Answers reads what the load generator wrote down, of all its runs.
+func (s *Site) Answers(name string) ([]Answer, error) {
+	file, err := os.Open(s.file(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read answers: %w", err)
+	}
+	defer file.Close()
+	return decodeLines[Answer](file)
+}
+
+// Rows reads all purchases from PostgreSQL.
+func Rows(ctx context.Context, db *postgres.Database) ([]Row, error) {
+	rows := []Row{}
+	var after uint64
+	for {
+		page, err := db.Purchases(ctx, after, 5000)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 {
+			return rows, nil
+		}
+		for i := range page {
+			p := &page[i]
+			rows = append(rows, Row{p.ID, State(p.State), int64(p.Subsidy), int64(p.Amount), p.RRN})
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// openDatabase opens the private cluster of the switch, which must be running.
+func (s *Site) openDatabase(ctx context.Context) (*postgres.Database, error) {
+	url, err := postgres.PrivateURL(s.databaseDir())
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, postgres.Config{URL: url})
+}
+
+// awaitProjection waits until everything that the journal holds now is in PostgreSQL.
+func (s *Site) awaitProjection(ctx context.Context, db *postgres.Database) error {
+	position, err := s.Counter(ctx, "huanxin_journal_position")
+	if err != nil {
+		return err
+	}
+	return s.Serve.Await(ctx, "PostgreSQL to catch up", func(ctx context.Context) error {
+		totals, err := db.Totals(ctx)
+		if err != nil {
+			return err
+		}
+		if float64(totals.Position.Batch) < position {
+			return fmt.Errorf("at batch %d of %.0f", totals.Position.Batch, position)
+		}
+		return nil
+	})
+}
