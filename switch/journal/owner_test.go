@@ -226,6 +226,32 @@ func (j *Journal) wakeWaiting() bool {
 	return j.wake != nil
 }
 
+func TestFollowerDoesNotSeeABatchBeforeItsAcknowledgement(t *testing.T) {
+	j := mustOpen(t, testConfig(t.TempDir()))
+	fill(t, j, 1)
+	// Stored, but the owner has not been told yet.
+	var d Draft
+	require.NoError(t, d.Add(events(2, 1)...))
+	raw, _ := d.seal(2, j.end.hash)
+	require.NoError(t, j.node.append(context.Background(), new(appendRequest), raw, 2))
+
+	r, err := j.Follow(context.Background(), 1)
+	require.NoError(t, err)
+	defer r.Close()
+	b, err := r.Next(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, b.Position)
+	soon, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err = r.Next(soon)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	j.position.Store(2)
+	j.wakeReaders()
+	b, err = r.Next(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, b.Position)
+}
+
 func TestFollowerStopsWithItsContext(t *testing.T) {
 	j := mustOpen(t, testConfig(t.TempDir()))
 	r, err := j.Follow(context.Background(), 1)

@@ -88,6 +88,7 @@ func (n *node) scan(ctx context.Context, from, to uint64, fn func(raw []byte) er
 		return err
 	}
 	defer w.close()
+	patience := n.patience()
 	for from <= to {
 		if err := w.ask(from); err != nil {
 			return err
@@ -112,11 +113,38 @@ func (n *node) scan(ctx context.Context, from, to uint64, fn func(raw []byte) er
 			}
 			from++
 		}
-		if from == start {
+		if from > start {
+			patience = n.patience()
+		} else if !patience.wait(ctx) {
 			return fmt.Errorf("position %d: %w: the stream has nothing from there to %d", from, ErrMissing, to)
 		}
 	}
 	return nil
+}
+
+// patience is how long a read goes on asking for a batch that must be there. The embedded server either has it or not;
+// in a cluster the replica that answers may be a moment behind.
+type patience struct{ left int }
+
+func (n *node) patience() patience {
+	if n.cfg.URL == "" {
+		return patience{}
+	}
+	return patience{left: int(readTimeout / pollInterval)}
+}
+
+// wait returns false when there is no point in asking again.
+func (p *patience) wait(ctx context.Context) bool {
+	p.left--
+	if p.left < 0 {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pollInterval):
+		return true
+	}
 }
 
 // walk verifies the chain as the server gives it.
@@ -213,10 +241,12 @@ type Reader struct {
 	end  link
 	open bool // a window has been asked for and not read to its end
 	got  bool // the window has given something
+	// held is a batch that has been read but not given: the owner's append of it has not been acknowledged yet.
+	held *nats.Msg
 }
 
-// Follow opens a reader at position from. Within the owner's process it gives acknowledged batches only; on an external
-// cluster also the last one of another owner that has not had its acknowledgement yet, which is just as durable.
+// Follow opens a reader at position from. In the owner's process it gives acknowledged batches only: a batch whose sync
+// fails must not be seen by anybody. Beside another owner (ReadOnly) it gives what the cluster gives.
 func (j *Journal) Follow(ctx context.Context, from uint64) (*Reader, error) {
 	l, err := j.node.linkBefore(ctx, from)
 	if err != nil {
@@ -235,52 +265,70 @@ func (r *Reader) Position() uint64 { return r.end.position }
 // Next returns the next batch, waiting for it if need be. It returns the context's error when that ends, ErrClosed when
 // the journal closes, and ErrDamaged, ErrChain, ErrMissing or ErrVersion when what follows cannot be trusted.
 func (r *Reader) Next(ctx context.Context) (*Batch, error) {
+	if r.held == nil {
+		msg, err := r.fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.held = msg
+	}
+	position := r.end.position + 1
+	if !r.j.cfg.ReadOnly {
+		if err := r.await(ctx, position); err != nil {
+			return nil, err
+		}
+	}
+	next, b, err := r.end.batch(r.held.Data)
+	if err != nil {
+		return nil, fmt.Errorf("follow position %d: %w", position, err)
+	}
+	r.end, r.held = next, nil
+	return b, nil
+}
+
+// fetch reads the message behind the reader's position.
+func (r *Reader) fetch(ctx context.Context) (*nats.Msg, error) {
+	position := r.end.position + 1
+	patience := r.j.node.patience()
 	for {
 		if !r.open {
-			if err := r.await(ctx); err != nil {
+			if err := r.await(ctx, position); err != nil {
 				return nil, err
 			}
-			if err := r.w.ask(r.end.position + 1); err != nil {
+			if err := r.w.ask(position); err != nil {
 				return nil, r.closedOr(err)
 			}
 			r.open, r.got = true, false
 		}
 		msg, seq, err := r.w.next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			return nil, r.closedOr(fmt.Errorf("follow position %d: %w", r.end.position+1, err))
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, r.closedOr(fmt.Errorf("follow position %d: %w", position, err))
+		case msg != nil && seq != position:
+			return nil, fmt.Errorf("follow position %d: %w: the stream continues at %d", position, ErrMissing, seq)
+		case msg != nil:
+			r.got = true
+			return msg, nil
 		}
-		if msg == nil {
-			r.open = false
-			if !r.got && r.end.position < r.j.position.Load() {
-				return nil, fmt.Errorf("follow position %d: %w", r.end.position+1, ErrMissing)
-			}
-			continue
+		r.open = false
+		if !r.got && position <= r.j.position.Load() && !patience.wait(ctx) {
+			return nil, fmt.Errorf("follow position %d: %w", position, ErrMissing)
 		}
-		r.got = true
-		if seq != r.end.position+1 {
-			return nil, fmt.Errorf("follow position %d: %w: the stream continues at %d", r.end.position+1, ErrMissing, seq)
-		}
-		next, b, err := r.end.batch(msg.Data)
-		if err != nil {
-			return nil, fmt.Errorf("follow position %d: %w", r.end.position+1, err)
-		}
-		r.end = next
-		return b, nil
 	}
 }
 
-// await returns when there is, or may be, a batch behind the reader's position.
-func (r *Reader) await(ctx context.Context) error {
-	for r.end.position >= r.j.position.Load() {
+// await returns when the batch at position has been acknowledged. Beside another owner, where nobody tells, it returns
+// after a short while.
+func (r *Reader) await(ctx context.Context, position uint64) error {
+	for r.j.position.Load() < position {
 		wake, err := r.j.waitChannel()
 		if err != nil {
 			return err
 		}
 		// Appended between the check and the channel?
-		if r.end.position < r.j.position.Load() {
+		if r.j.position.Load() >= position {
 			return nil
 		}
 		var poll <-chan time.Time

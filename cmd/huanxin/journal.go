@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"huanxin/subsidy/policy"
+	"huanxin/switch/event"
+	"huanxin/switch/journal"
+)
+
+// journalPlace is where the commands read: the folder of an embedded journal – also while its switch runs: it is read
+// without lock and without a write –, or an external cluster.
+type journalPlace struct {
+	dir, programme, url string
+}
+
+// newJournalCommand is `huanxin journal`: read, check and export the facts of a programme.
+func newJournalCommand() *cobra.Command {
+	var src journalPlace
+	cmd := &cobra.Command{
+		Use:   "journal",
+		Short: "读取、核验、导出日志 – read, verify and export the journal, also while the switch runs",
+		Args:  cobra.NoArgs,
+	}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&src.dir, "dir", "var/journal", "the journal's folder")
+	flags.StringVar(&src.programme, "programme", "", "the programme, where the folder does not tell")
+	flags.StringVar(&src.url, "url", "", "an external NATS cluster instead of a folder (needs --programme)")
+	cmd.AddCommand(newJournalCatCommand(&src), newJournalVerifyCommand(&src), newJournalExportCommand(&src))
+	return cmd
+}
+
+func newJournalCatCommand(src *journalPlace) *cobra.Command {
+	var from, to uint64
+	cmd := &cobra.Command{
+		Use:   "cat",
+		Short: "逐行输出事件 – print the events as JSON lines, masked",
+		Long: `Print the events as JSON lines. The journal holds no card number, track, PIN block, identity number or phone; sealed
+envelopes and the files of a rule bundle are shown by their lengths. --from and --to are event numbers, both included.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+			err := src.replay(cmd.Context(), func(b *journal.Batch) error {
+				for _, ev := range b.Events {
+					if ev.Seq < from {
+						continue
+					}
+					if to != 0 && ev.Seq > to {
+						return errEnough
+					}
+					line, err := appendEventLine(nil, b.Position, ev)
+					if err != nil {
+						return fmt.Errorf("event %d: %w", ev.Seq, err)
+					}
+					if _, err := out.Write(line); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if errors.Is(err, errEnough) {
+				err = nil
+			}
+			return errors.Join(err, out.Flush())
+		},
+	}
+	cmd.Flags().Uint64Var(&from, "from", 1, "first event")
+	cmd.Flags().Uint64Var(&to, "to", 0, "last event; 0 = to the end")
+	return cmd
+}
+
+// errEnough ends a replay early.
+var errEnough = errors.New("enough")
+
+func newJournalVerifyCommand(src *journalPlace) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "核验全链 – walk the whole chain; exit 1 and name the position where it breaks",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := src.verify(cmd.Context())
+			if err != nil && report.Programme == "" {
+				return err
+			}
+			printReport(cmd.OutOrStdout(), report, err == nil)
+			return err
+		},
+	}
+}
+
+func newJournalExportCommand(src *journalPlace) *cobra.Command {
+	return &cobra.Command{
+		Use:   "export FILE",
+		Short: "导出为单个文件 – write the whole journal to one file (- for standard output)",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if src.url != "" {
+				return &exitError{code: 2, err: errors.New("export reads a folder, not a cluster")}
+			}
+			folder, err := journal.OpenFolder(src.dir, src.programme)
+			if err != nil {
+				return err
+			}
+			if args[0] == "-" {
+				_, err := folder.Export(cmd.OutOrStdout())
+				return err
+			}
+			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return err
+			}
+			report, err := folder.Export(f)
+			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+				return err
+			}
+			printReport(cmd.OutOrStdout(), report, true)
+			return nil
+		},
+	}
+}
+
+func printReport(out io.Writer, r journal.Report, whole bool) {
+	state := "whole"
+	if !whole {
+		state = "BROKEN after position " + fmt.Sprint(r.Last.Position)
+	}
+	fmt.Fprintf(out, "programme  %s\nchain      %s\npositions  1–%d (%d batches, %d bytes)\nevents     1–%d\nlast hash  %x\n",
+		r.Programme, state, r.Last.Position, r.Batches, r.Bytes, r.LastSeq, r.Last.Hash)
+	if r.Torn != "" {
+		fmt.Fprintf(out, "torn       %s: an append in flight, or one that nobody saw acknowledged, which the next start cuts off\n", r.Torn)
+	}
+}
+
+func (src *journalPlace) replay(ctx context.Context, fn func(*journal.Batch) error) error {
+	if src.url == "" {
+		folder, err := journal.OpenFolder(src.dir, src.programme)
+		if err != nil {
+			return err
+		}
+		return folder.Replay(1, 0, fn)
+	}
+	j, err := src.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	return j.Replay(ctx, 1, fn)
+}
+
+func (src *journalPlace) verify(ctx context.Context) (journal.Report, error) {
+	if src.url == "" {
+		folder, err := journal.OpenFolder(src.dir, src.programme)
+		if err != nil {
+			return journal.Report{}, err
+		}
+		return folder.Verify()
+	}
+	j, err := src.open(ctx) // which walks the whole chain
+	if err != nil {
+		return journal.Report{}, err
+	}
+	defer j.Close()
+	return j.Report(), nil
+}
+
+func (src *journalPlace) open(ctx context.Context) (*journal.Journal, error) {
+	if src.programme == "" {
+		return nil, &exitError{code: 2, err: errors.New("--url needs --programme")}
+	}
+	return journal.Open(ctx, journal.Config{Programme: src.programme, URL: src.url, ReadOnly: true})
+}
+
+// appendEventLine appends one event as a JSON line: seq, position, at, type, then the body as protojson writes it.
+func appendEventLine(dst []byte, position uint64, ev *event.Event) ([]byte, error) {
+	m := ev.ProtoReflect()
+	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
+	if field == nil {
+		return dst, journal.ErrVersion
+	}
+	body, err := protojson.Marshal(m.Get(field).Message().Interface())
+	if err != nil {
+		return dst, err
+	}
+	var masked any
+	if err := json.Unmarshal(body, &masked); err != nil {
+		return dst, err
+	}
+	maskSealed(m.Get(field).Message().Descriptor(), masked)
+	line := struct {
+		Seq      uint64 `json:"seq"`
+		Position uint64 `json:"position"`
+		At       string `json:"at"`
+		Type     string `json:"type"`
+		Body     any    `json:"body"`
+	}{ev.Seq, position, time.Unix(0, ev.At).In(policy.China()).Format(time.RFC3339Nano), string(field.Message().Name()), masked}
+	raw, err := json.Marshal(line)
+	return append(append(dst, raw...), '\n'), err
+}
+
+// maskSealed replaces, wherever they occur, the envelope of a card and the contents of a bundle's files by their lengths.
+// The ciphertext is safe, but of no use to a reader; rule bundles fill screens.
+func maskSealed(d protoreflect.MessageDescriptor, body any) {
+	object, ok := body.(map[string]any)
+	if !ok {
+		return
+	}
+	for i := range d.Fields().Len() {
+		f := d.Fields().Get(i)
+		value, present := object[f.JSONName()]
+		switch {
+		case !present:
+		case f.FullName() == "huanxin.event.v1.Card.envelope":
+			object[f.JSONName()] = lengthOf(value)
+		case f.IsMap() && f.MapValue().Kind() == protoreflect.BytesKind:
+			if files, ok := value.(map[string]any); ok {
+				for name := range files {
+					files[name] = lengthOf(files[name])
+				}
+			}
+		case f.IsList() && f.Kind() == protoreflect.MessageKind:
+			if list, ok := value.([]any); ok {
+				for _, item := range list {
+					maskSealed(f.Message(), item)
+				}
+			}
+		case f.Kind() == protoreflect.MessageKind:
+			maskSealed(f.Message(), value)
+		}
+	}
+}
+
+// lengthOf describes a value that protojson wrote in base64.
+func lengthOf(value any) string {
+	text, _ := value.(string)
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "masked"
+	}
+	return fmt.Sprintf("%d bytes", len(raw))
+}
