@@ -152,7 +152,8 @@ func (g *Gateway) showCode(c *call) (*answer, *problem) {
 	}
 	reply, p := g.ask(c, func(token engine.Token) any {
 		return &engine.ShowCodeRequest{
-			Token: token, Entitlement: id, Person: g.hash(who), Code: engine.Hash(g.cfg.Hasher.Code([]byte(code))), Position: position,
+			Token: token, Entitlement: id, Person: g.hash(who), Position: position,
+			Code: engine.Hash(g.cfg.Hasher.Code([]byte(code))),
 		}
 	})
 	if p != nil {

@@ -1,5 +1,5 @@
-// Package gateway is the HTTP interface of the switch: claiming apps, QR acquirers and online shops claim entitlements, read
-// and return them, show one-time codes and ask for quotes. docs/interface/http.md describes it to its users,
+// Package gateway is the HTTP interface of the switch: claiming apps, QR acquirers and online shops claim entitlements,
+// read and return them, show one-time codes and ask for quotes. docs/interface/http.md describes it to its users,
 // openapi.yaml defines it.
 //
 // It does not decide anything and keeps nothing: every question becomes an input of the engine, every answer is the
@@ -41,7 +41,7 @@ type Config struct {
 	Rand io.Reader
 	// Clock tells today's date, for the birth date of an identity card, and measures requests. Default time.Now.
 	Clock func() time.Time
-	// Logger gets one entry for each answer that is the switch's fault. Default: none.
+	// Logger gets one entry for each INTERNAL_ERROR, under the reference that its caller was told. Default: none.
 	Logger *zap.Logger
 	// Registerer takes the metrics, Gatherer is what /metrics shows. Both or neither; without, /metrics is 404.
 	Registerer prometheus.Registerer

@@ -70,7 +70,8 @@ func (g *Gateway) routes() http.Handler {
 		allow[path] = []string{http.MethodGet}
 	}
 	if g.cfg.Gatherer != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(g.cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+		opts := promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}
+		mux.Handle("GET /metrics", promhttp.HandlerFor(g.cfg.Gatherer, opts))
 		allow["/metrics"] = []string{http.MethodGet}
 	}
 	for path, methods := range allow {
@@ -84,7 +85,8 @@ func (g *Gateway) routes() http.Handler {
 	return mux
 }
 
-// serve runs one endpoint: authenticate, read, ask, write, count.
+// serve runs one endpoint: authenticate, read, ask, write, count. Overload and silence are counted, not logged: a claim rush
+// would fill the disk.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	start := g.cfg.Clock()
 	caller, status := "", 0
@@ -97,10 +99,6 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	}
 	if p != nil {
 		status = p.Status
-		if status >= 500 {
-			g.cfg.Logger.Warn("request failed", zap.String("method", e.method), zap.String("path", e.path), zap.String("caller", caller),
-				zap.Int("status", status), zap.String("code", string(p.Code)), zap.String("reference", p.Reference))
-		}
 		g.refuse(w, p)
 		return
 	}
@@ -212,7 +210,8 @@ func (g *Gateway) internal(err error, fields ...zap.Field) *problem {
 		err = errors.Join(err, fmt.Errorf("draw reference: %w", randErr))
 	}
 	p.Reference = hex.EncodeToString(number[:])
-	g.cfg.Logger.Error("request could not be answered", append(slices.Clone(fields), zap.String("reference", p.Reference), zap.Error(err))...)
+	fields = append(slices.Clone(fields), zap.String("reference", p.Reference), zap.Error(err))
+	g.cfg.Logger.Error("request could not be answered", fields...)
 	return p
 }
 

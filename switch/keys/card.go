@@ -74,12 +74,17 @@ func (r *CardRecord) Check() error {
 	return nil
 }
 
+// short are the fields with a length of one byte, in the order of the encoding.
+func (r *CardRecord) short() [8]*[]byte {
+	return [...]*[]byte{&r.PAN, &r.Expiry, &r.Sequence, &r.EntryMode, &r.Condition, &r.Currency, &r.QRCode, &r.ICC}
+}
+
 // Append appends the encoding of r, which must pass Check.
 func (r *CardRecord) Append(dst []byte) []byte {
 	dst = append(dst, cardRecordVersion)
-	for _, f := range [...][]byte{r.PAN, r.Expiry, r.Sequence, r.EntryMode, r.Condition, r.Currency, r.QRCode, r.ICC} {
-		dst = append(dst, byte(len(f)))
-		dst = append(dst, f...)
+	for _, f := range r.short() {
+		dst = append(dst, byte(len(*f)))
+		dst = append(dst, *f...)
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.POSData)))
 	return append(dst, r.POSData...)
@@ -92,7 +97,7 @@ func ParseCardRecord(b []byte) (CardRecord, error) {
 		return CardRecord{}, fmt.Errorf("%w: unknown version", ErrCardRecord)
 	}
 	rest := b[1:]
-	for _, f := range [...]*[]byte{&r.PAN, &r.Expiry, &r.Sequence, &r.EntryMode, &r.Condition, &r.Currency, &r.QRCode, &r.ICC} {
+	for _, f := range r.short() {
 		if len(rest) < 1 || len(rest)-1 < int(rest[0]) {
 			return CardRecord{}, fmt.Errorf("%w: truncated", ErrCardRecord)
 		}
@@ -112,9 +117,10 @@ func ParseCardRecord(b []byte) (CardRecord, error) {
 // Wipe overwrites the bytes behind every field with zeros. A record whose fields point into a received message wipes that
 // message too.
 func (r *CardRecord) Wipe() {
-	for _, f := range [...][]byte{r.PAN, r.Expiry, r.Sequence, r.EntryMode, r.Condition, r.Currency, r.QRCode, r.ICC, r.POSData} {
-		clear(f)
+	for _, f := range r.short() {
+		clear(*f)
 	}
+	clear(r.POSData)
 }
 
 // Mask is what may be shown: the first six and last four digits of the PAN or QR code, by the rule for DE2.

@@ -48,7 +48,7 @@ type Vault struct {
 
 // Vault returns the vault for card data; nonces come from rand (crypto/rand.Reader).
 func (s *Set) Vault(rand io.Reader) (*Vault, error) {
-	v := &Vault{purpose: "card", current: s.current, keys: make(map[string]cipher.AEAD, len(s.card)), rand: rand, hasher: s.Hasher()}
+	v := &Vault{purpose: "card", current: s.current, keys: map[string]cipher.AEAD{}, rand: rand, hasher: s.Hasher()}
 	for id, key := range s.card {
 		block, err := aes.NewCipher(key[:])
 		if err != nil {
