@@ -57,6 +57,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newDBCommand(),
 		newISO8583Command(),
+		newJournalCommand(),
 		newPolicyCommand(),
 		newServeCommand(),
 		newVersionCommand(),
