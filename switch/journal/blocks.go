@@ -249,3 +249,56 @@ func (b blocks) cut(t *torn) error {
 	}
 	return syncFolder(b.dir)
 }
+
+// roll notices when the server begins a new block. The server syncs what it writes into a block, but not the folder in
+// which the block appears: after a power loss a whole synced file could be without a name.
+type roll struct {
+	dir  string
+	last uint64
+	next string // the file that the server will create when the present block is full
+}
+
+// openRoll syncs the stream's folder and those above it, up to the journal's.
+func (b blocks) openRoll(top string) (*roll, error) {
+	r := &roll{dir: b.dir}
+	r.next = r.name(1)
+	if _, err := r.advance(); err != nil {
+		return nil, err
+	}
+	for dir := b.dir; ; dir = filepath.Dir(dir) {
+		if err := syncFolder(dir); err != nil {
+			return nil, err
+		}
+		if dir == filepath.Clean(top) {
+			return r, nil
+		}
+	}
+}
+
+func (r *roll) name(index uint64) string {
+	return filepath.Join(r.dir, strconv.FormatUint(index, 10)+".blk")
+}
+
+// advance moves over blocks that have appeared.
+func (r *roll) advance() (moved bool, err error) {
+	for {
+		_, err := os.Lstat(r.next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return moved, nil
+		}
+		if err != nil {
+			return moved, err
+		}
+		r.last++
+		moved, r.next = true, r.name(r.last+1)
+	}
+}
+
+// appended makes the name of a new block durable; without a new block it costs one look at the folder.
+func (r *roll) appended() error {
+	moved, err := r.advance()
+	if err != nil || !moved {
+		return err
+	}
+	return syncFolder(r.dir)
+}

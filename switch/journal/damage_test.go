@@ -97,10 +97,12 @@ func TestAFlippedByteInAnyOfManyBlocksIsRefused(t *testing.T) {
 	}
 	fill(t, j, 2, 2)
 	last := j.Position()
+	rolled := j.roll.last
 	require.NoError(t, j.Close())
 
 	blocks := filesUnder(t, dir, ".blk")
 	require.Greater(t, len(blocks), 2)
+	require.EqualValues(t, len(blocks), rolled, "a new block's name must have been synced with the append that began it")
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, name := range blocks {
 		raw := mustRead(t, filepath.Join(dir, name))

@@ -156,6 +156,7 @@ type Journal struct {
 	end     link
 	report  Report
 	failed  error
+	roll    *roll // embedded server only
 	request appendRequest
 	unsync  int // appends since the mark file was last synced
 
@@ -206,10 +207,10 @@ func (j *Journal) open(ctx context.Context) error {
 	if err := j.node.openStream(ctx, isNew && w.end.position == 0 && w.reached(nil) == nil); err != nil {
 		return err
 	}
-	if j.cfg.URL == "" {
-		err = j.node.agrees(ctx, w.end)
-	} else {
+	if j.cfg.URL != "" {
 		err = j.node.walk(ctx, w)
+	} else if err = j.node.agrees(ctx, w.end); err == nil {
+		j.roll, err = openBlocks(j.cfg.Dir, j.cfg.Programme).openRoll(j.cfg.Dir)
 	}
 	if err != nil {
 		return err
@@ -300,6 +301,11 @@ func (j *Journal) append(ctx context.Context, d *Draft) error {
 	raw, hash := d.seal(position, j.end.hash)
 	if err := j.node.append(ctx, &j.request, raw, position); err != nil {
 		return fmt.Errorf("append batch %d: %w", position, err)
+	}
+	if j.roll != nil {
+		if err := j.roll.appended(); err != nil {
+			return fmt.Errorf("%w: sync the folder behind batch %d: %w", ErrAppend, position, err)
+		}
 	}
 	j.end = link{position: position, hash: hash, nextSeq: d.first + uint64(d.count)}
 
