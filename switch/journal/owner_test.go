@@ -2,7 +2,9 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -508,5 +510,41 @@ func FuzzParseRecord(f *testing.F) {
 			require.LessOrEqual(t, len(rec.subject)+len(rec.message)+recordHeader+recordHash, n)
 			require.LessOrEqual(t, n, len(raw))
 		}
+	})
+}
+
+func FuzzCheckSnapshot(f *testing.F) {
+	body := []byte("state")
+	sum := sha256.Sum256(body)
+	f.Add(append(appendSnapshotHeader(nil, Snapshot{Position: 3, Seq: 9}, uint64(len(body)), sum[:]), body...))
+	f.Add(make([]byte, snapshotHeader))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		snap, err := checkSnapshot(bytes.NewReader(raw))
+		if err != nil {
+			return
+		}
+		// What is accepted is, byte for byte, what would be written; only the reserved bytes are free.
+		sum := sha256.Sum256(raw[snapshotHeader:])
+		again := appendSnapshotHeader(nil, snap, uint64(len(raw)-snapshotHeader), sum[:])
+		require.Equal(t, again[:6], raw[:6])
+		require.Equal(t, again[8:96], raw[8:96])
+	})
+}
+
+func FuzzReadMark(f *testing.F) {
+	name := filepath.Join(f.TempDir(), "mark")
+	m := &markFile{name: name}
+	require.NoError(f, m.set(link{position: 4}, true))
+	require.NoError(f, m.set(link{position: 5}, true))
+	require.NoError(f, m.close())
+	f.Add(mustRead(f, name))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		mark, err := readMark(bytes.NewReader(raw), ownMark)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMarkDamaged)
+			return
+		}
+		require.Contains(t, string(raw), string(markMagic)+string(binary.BigEndian.AppendUint64(nil, mark.Position)))
 	})
 }
