@@ -44,10 +44,13 @@ func loadProgramme(name string) (p *policy.Programme, where string, err error) {
 }
 
 func newPolicyCheckCommand() *cobra.Command {
+	var assumptions bool
 	cmd := &cobra.Command{
 		Use:   "check DIR",
 		Short: "检查方案目录并运行对照案例 – validate a programme folder and run its golden cases",
 		Long: `Reads all files of a programme folder, prints every problem as file:line: what is wrong, then runs the golden cases.
+
+--assumptions lists what no source was found for, with the reason it was chosen.
 
 Exit codes: 0 everything is right and every golden case passes; 1 problems or failing cases; 2 no such folder.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -56,13 +59,16 @@ Exit codes: 0 everything is right and every golden case passes; 1 problems or fa
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return checkPolicy(cmd.OutOrStdout(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return checkPolicy(cmd.OutOrStdout(), args[0], assumptions)
+		},
 	}
+	cmd.Flags().BoolVar(&assumptions, "assumptions", false, "列出未经核实的取值 – list the values that are assumptions")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput("%w", err) })
 	return cmd
 }
 
-func checkPolicy(out io.Writer, name string) error {
+func checkPolicy(out io.Writer, name string, assumptions bool) error {
 	p, where, err := loadProgramme(name)
 	var problems policy.Problems
 	switch {
@@ -85,12 +91,29 @@ func checkPolicy(out io.Writer, name string) error {
 	fmt.Fprintf(out, "%s %s\n", p.ID, p.Name.ZH)
 	fmt.Fprintf(out, "政策版本 %d 城市 %d 渠道 %d 品类 %d 资金节点 %d 商户 %d 终端 %d 商品 %d 示例人员 %d\n",
 		len(p.Versions), len(p.Cities), len(p.Channels), len(p.Categories), len(p.Budget.Nodes), len(p.Merchants), len(p.Terminals), len(p.Products), len(p.Persons))
+	writeOrigins(out, p, assumptions)
 	fmt.Fprintf(out, "摘要 digest %x\n", p.Digest)
 	fmt.Fprintf(out, "对照案例 golden cases: %d passed, %d failed\n", len(results)-failed, failed)
 	if failed > 0 {
 		return &exitError{1, fmt.Errorf("%s: %d of %d golden cases failed", where, failed, len(results))}
 	}
 	return nil
+}
+
+// writeOrigins says how many values are verified and how many assumed, and lists the latter when asked.
+func writeOrigins(out io.Writer, p *policy.Programme, list bool) {
+	assumed := 0
+	for i := range p.Values {
+		v := &p.Values[i]
+		if v.Status != policy.Assumption {
+			continue
+		}
+		assumed++
+		if list {
+			fmt.Fprintf(out, "假设 %s:%d: %s: %s\n", v.File, v.Line, v.Key, v.Source)
+		}
+	}
+	fmt.Fprintf(out, "取值 values: %d verified 已核实, %d assumption 假设\n", len(p.Values)-assumed, assumed)
 }
 
 // explainFlags are the flags of `policy explain` as typed.

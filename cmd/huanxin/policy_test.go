@@ -181,3 +181,13 @@ func TestExplainOfABrokenProgrammeNamesItsFirstProblem(t *testing.T) {
 	require.Equal(t, 2, code)
 	require.Contains(t, text, "policy.yaml:")
 }
+
+func TestCheckListsWhatIsAssumed(t *testing.T) {
+	_, out, _ := policyCommand(t, "check", "liaoning-2025")
+	require.Regexp(t, `取值 values: \d+ verified 已核实, \d+ assumption 假设`, out)
+	require.NotContains(t, out, "假设 policy.yaml")
+	code, out, _ := policyCommand(t, "check", "--assumptions", "liaoning-2025")
+	require.Zero(t, code)
+	require.Regexp(t, `假设 policy\.yaml:\d+: to: 政策原文至2025-12-31`, out)
+	require.NotRegexp(t, `假设 policy\.yaml:\d+: item_cap: 商办流通函〔2025〕6号`, out)
+}

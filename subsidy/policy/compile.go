@@ -84,6 +84,7 @@ func Compile(files map[string][]byte) (*Programme, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
+	p.Values = r.list()
 	return p, nil
 }
 

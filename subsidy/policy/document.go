@@ -105,6 +105,7 @@ func (n node) origin() Origin {
 	if o.Status == "" {
 		n.problem("has no source and status: give them here or to a block around it")
 	}
+	n.r.note(n.what, o, n.y.Column)
 	return o
 }
 

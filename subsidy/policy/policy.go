@@ -50,6 +50,12 @@ type Origin struct {
 // Text is a name in the two languages of the system.
 type Text struct{ ZH, EN string }
 
+// Value names one value of the rule files by its key.
+type Value struct {
+	Key string
+	Origin
+}
+
 // Programme is one compiled bundle: province × year.
 type Programme struct {
 	ID       string
@@ -72,6 +78,8 @@ type Programme struct {
 	Terminals []registry.Terminal
 	Products  []catalogue.Product
 	Persons   []Person
+
+	Values []Value // every value of the rule files with its origin, by file and line
 
 	cityIndex, channelIndex, categoryIndex map[string]int
 	end                                    int64 // no entitlement outlives it

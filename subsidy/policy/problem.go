@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -37,8 +38,38 @@ func (p Problems) Error() string {
 // maxProblems bounds a report: behind the first hundred an operator reads nothing new.
 const maxProblems = 100
 
-// report gathers problems.
-type report struct{ problems Problems }
+// report gathers problems, and what the values that were read rest on.
+type report struct {
+	problems Problems
+	values   map[place]Value
+}
+
+type place struct {
+	file         string
+	line, column int
+}
+
+// note keeps the origin of one value; a value that is read twice is one value.
+func (r *report) note(what string, o Origin, column int) {
+	if r.values == nil {
+		r.values = map[place]Value{}
+	}
+	r.values[place{o.File, o.Line, column}] = Value{what, o}
+}
+
+// list returns the values of the rule files in the order in which they are written.
+func (r *report) list() []Value {
+	places := slices.SortedFunc(maps.Keys(r.values), func(a, b place) int {
+		return cmp.Or(strings.Compare(a.file, b.file), cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+	})
+	var values []Value
+	for _, at := range places {
+		if slices.Contains(RuleFiles(), at.file) {
+			values = append(values, r.values[at])
+		}
+	}
+	return values
+}
 
 func (r *report) add(file string, line int, format string, args ...any) {
 	r.problems = append(r.problems, Problem{file, line, fmt.Sprintf(format, args...)})
