@@ -37,11 +37,13 @@ type entry struct {
 	won     [settingCount]bool // decided somewhere
 }
 
-// matches reports whether the scope holds a cell. merchant "" is "any merchant without entries of its own".
-func (e *entry) matches(city, channel, category int, merchant string) bool {
-	return e.cities.Has(city) && e.channels.Has(channel) && e.category.Has(category) &&
-		(len(e.merchants) == 0 || slices.Contains(e.merchants, merchant))
+// matches reports whether the scope holds a cell, for a merchant that it holds.
+func (e *entry) matches(city, channel, category int) bool {
+	return e.cities.Has(city) && e.channels.Has(channel) && e.category.Has(category)
 }
+
+// names reports whether the scope names a merchant.
+func (e *entry) names(merchant string) bool { return slices.Contains(e.merchants, merchant) }
 
 // rank orders entries that set the same value for the same cell; the highest decides, and two highest are a conflict:
 //
@@ -120,7 +122,7 @@ type resolver struct {
 	c         *compiler
 	v         *Version
 	entries   []*entry
-	bySetting [settingCount][]*entry
+	bySetting [settingCount][]*entry // of the merchant that is being laid out
 	rules     map[string]int32
 	conflicts map[string]bool
 	missing   [settingCount]int // cells without a required value
@@ -135,11 +137,6 @@ func (c *compiler) resolve(v *Version, entries []*entry) {
 	r := resolver{c: c, v: v, entries: entries, rules: map[string]int32{}, conflicts: map[string]bool{}}
 	own := map[string]bool{}
 	for _, e := range entries {
-		for s := range e.set {
-			if e.set[s] != nil {
-				r.bySetting[s] = append(r.bySetting[s], e)
-			}
-		}
 		for _, id := range e.merchants {
 			own[id] = true
 		}
@@ -157,25 +154,44 @@ func (c *compiler) resolve(v *Version, entries []*entry) {
 	r.reportIdle()
 }
 
-// lay returns the rule of every cell for one merchant. Cells that no entry of the merchant touches are those of base.
+// lay returns the rule of every cell for one merchant, "" for all that no entry names. Cells that no entry of the
+// merchant touches are those of base.
 func (r *resolver) lay(merchant string, base []int32) []int32 {
+	own := r.gather(merchant)
 	p := r.c.p
 	cells := make([]int32, 0, len(p.Cities)*len(p.Channels)*len(p.Categories))
 	for city := range p.Cities {
 		for channel := range p.Channels {
 			for category := range p.Categories {
-				cell := p.cell(city, channel, category)
-				if base != nil && !slices.ContainsFunc(r.entries, func(e *entry) bool {
-					return len(e.merchants) > 0 && e.matches(city, channel, category, merchant)
-				}) {
-					cells = append(cells, base[cell])
+				if base != nil && !slices.ContainsFunc(own, func(e *entry) bool { return e.matches(city, channel, category) }) {
+					cells = append(cells, base[p.cell(city, channel, category)])
 					continue
 				}
-				cells = append(cells, r.rule(city, channel, category, merchant))
+				cells = append(cells, r.rule(city, channel, category))
 			}
 		}
 	}
 	return cells
+}
+
+// gather sorts out the entries that can hold for a merchant and returns those that name it.
+func (r *resolver) gather(merchant string) (own []*entry) {
+	r.bySetting = [settingCount][]*entry{}
+	for _, e := range r.entries {
+		named := e.names(merchant)
+		if named {
+			own = append(own, e)
+		}
+		if !named && len(e.merchants) > 0 {
+			continue
+		}
+		for s := range e.set {
+			if e.set[s] != nil {
+				r.bySetting[s] = append(r.bySetting[s], e)
+			}
+		}
+	}
+	return own
 }
 
 // choice is the set of entries that decide one cell; cells with the same choice share a rule.
@@ -185,8 +201,8 @@ type choice struct {
 	pauses []*entry
 }
 
-func (r *resolver) rule(city, channel, category int, merchant string) int32 {
-	ch := r.choose(city, channel, category, merchant)
+func (r *resolver) rule(city, channel, category int) int32 {
+	ch := r.choose(city, channel, category)
 	key := ch.key(r.entries, category)
 	if i, ok := r.rules[key]; ok {
 		return i
@@ -197,13 +213,13 @@ func (r *resolver) rule(city, channel, category int, merchant string) int32 {
 	return i
 }
 
-func (r *resolver) choose(city, channel, category int, merchant string) choice {
+func (r *resolver) choose(city, channel, category int) choice {
 	var ch choice
 	cell := r.c.p.cell(city, channel, category)
 	for s := range settingCount {
 		var first, second *entry
 		for _, e := range r.bySetting[s] {
-			if !e.matches(city, channel, category, merchant) {
+			if !e.matches(city, channel, category) {
 				continue
 			}
 			switch {

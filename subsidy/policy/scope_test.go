@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -105,4 +107,19 @@ func TestOpeningHoursAreChineseHoursOfEveryDay(t *testing.T) {
 		r.At = at(t, instant)
 		require.Equal(t, open, len(decide(p, r).Refused) == 0, instant)
 	}
+}
+
+func TestMerchantsWithRulesOfTheirOwnAreBounded(t *testing.T) {
+	files := Rules(withRules(t, `
+- {scope: {merchant: [MERCHANTS]}, item_cap: 1.00}`))
+	with := func(n int) error {
+		ids := make([]string, n)
+		for i := range ids {
+			ids[i] = fmt.Sprintf(`"898210157%06d"`, i)
+		}
+		_, err := Compile(edit(t, files, FilePolicy, "MERCHANTS", strings.Join(ids, ", ")))
+		return err
+	}
+	require.NoError(t, with(maxMerchantOverrides))
+	require.ErrorContains(t, with(maxMerchantOverrides+1), "501 merchants with rules of their own, at most 500")
 }
