@@ -231,11 +231,11 @@ func (p *Player) reserve(ctx context.Context, s *story, step *Step) error {
 	if a == nil || err != nil {
 		return err
 	}
-	s.hold = *a
 	if a.Refused() {
 		p.say("申请补贴 %s %s", a.Response, refusalText(a))
 		p.print(p.refusal(s, a, money.Amount(want.Price)))
 	} else {
+		s.hold = *a
 		p.say("申请补贴 00 预占号 %012d 补贴 %s 应付 %s", a.Hold, a.Subsidy, a.Payable)
 	}
 	return step.Expect.terminalAnswer(a)
@@ -299,6 +299,7 @@ func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 		}
 		r = fresh
 		r.Kind, r.Card, r.Amount = KindSale, &card, 100
+		s.last, s.sent = r, true
 	} else if !s.sent {
 		return errors.New("nothing to reverse")
 	}
