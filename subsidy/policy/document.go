@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"huanxin/internal/money"
+	"huanxin/subsidy/catalogue"
 )
 
 // A document is read value by value, so that every problem has its line. Three rules hold for every file:
@@ -252,7 +253,7 @@ func (n node) text() (string, bool) {
 
 func (n node) code() (string, bool) {
 	v, ok := n.text()
-	if ok && !isCode(v) {
+	if ok && !catalogue.IsCode(v) {
 		n.problem("%q: want a code of 1–16 letters, digits, - or _", v)
 		return "", false
 	}
@@ -391,16 +392,6 @@ func kindName(y *yaml.Node) string {
 	default:
 		return fmt.Sprintf("%q", y.Value)
 	}
-}
-
-func isCode(text string) bool {
-	for i := range len(text) {
-		c := text[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return len(text) >= 1 && len(text) <= 16
 }
 
 func (n node) isBlock() bool { return n.y.Kind == yaml.MappingNode }

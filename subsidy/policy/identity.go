@@ -154,7 +154,7 @@ func readMustState(n node) (must []MustState) {
 			value, _ := item.code()
 			m.Values = append(m.Values, value)
 		}
-		if !isCode(m.Key) || len(m.Values) == 0 {
+		if !catalogue.IsCode(m.Key) || len(m.Values) == 0 {
 			v.problem("want an attribute and the values it may have")
 		}
 		must = append(must, m)

@@ -94,8 +94,8 @@ func readAttributes(n node, rate *Rate) bool {
 		}
 		v, _ := b.take(key.Value)
 		value, good := v.code()
-		ok = ok && good && isCode(key.Value)
-		if !isCode(key.Value) {
+		ok = ok && good && catalogue.IsCode(key.Value)
+		if !catalogue.IsCode(key.Value) {
 			v.problem("want a code of 1–16 letters, digits, - or _ as the name of an attribute")
 		}
 		rate.Attributes = append(rate.Attributes, catalogue.Attribute{Key: key.Value, Value: value})

@@ -178,7 +178,7 @@ func parsePerson(record []string) (Person, error) {
 		if err := CheckIDCard(p.ID); err != nil {
 			errs = append(errs, fmt.Errorf("id: %w", err))
 		}
-	} else if !isCode(p.ID) {
+	} else if !catalogue.IsCode(p.ID) {
 		errs = append(errs, errors.New("id: want 1–16 letters and digits"))
 	}
 	if p.Name == "" || len(p.Name) > 120 {
