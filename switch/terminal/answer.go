@@ -123,6 +123,8 @@ func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
 	}
 	if r.Price > 0 {
 		a.number(tagPrice, int64(r.Price))
+	}
+	if r.Price > 0 && r.Hold != 0 { // a refusal has no payable that a till could charge
 		a.number(tagSubsidy, int64(r.Subsidy))
 		a.number(tagPayable, int64(r.Payable))
 	}
@@ -152,13 +154,13 @@ func (a *answerer) number(name string, v int64) {
 }
 
 // cashierText appends what the cashier reads, in GBK: the reasons, else the engine's text, else the text of the code
-// when it is the switch that answers. An issuer's code has no text of ours.
+// when it is the switch that answers. An issuer's code has no text of ours, but for 91, which is certain: not charged.
 func cashierText(dst []byte, r *engine.Reply) []byte {
 	if len(r.Reasons) > 0 {
 		return appendReasons(dst, r.Reasons)
 	}
 	text := r.Text
-	if text == "" && r.Answer == nil {
+	if text == "" && (r.Answer == nil || r.Response == neverSent) {
 		text = codeTexts[r.Response]
 	}
 	if out, ok := iso8583.AppendGBK(dst, text); ok && len(out)-len(dst) <= maxTextBytes {

@@ -19,6 +19,7 @@ var (
 	unsupported = [2]byte{'4', '0'}
 	badAmount   = [2]byte{'1', '3'}
 	overloaded  = [2]byte{'9', '6'}
+	neverSent   = [2]byte{'9', '1'}
 )
 
 func field(n int) string { return "域" + strconv.Itoa(n) }
