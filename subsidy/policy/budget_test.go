@@ -144,3 +144,9 @@ func TestThePlanNamesItsNextInstant(t *testing.T) {
 	require.Equal(t, at(t, "2026-01-01T00:00:00+08:00"), next("2025-08-01T12:00:00+08:00"))
 	require.Equal(t, int64(math.MaxInt64), next("2026-01-01T00:00:00+08:00"))
 }
+
+func TestTheDayOfADailyReleaseBeginsAtItsHour(t *testing.T) {
+	d := DailyRelease{Second: 8 * 3600}
+	require.Equal(t, d.Day(at(t, "2025-06-18T07:59:59+08:00"))+1, d.Day(at(t, "2025-06-18T08:00:00+08:00")))
+	require.Equal(t, d.Day(at(t, "2025-06-18T08:00:00+08:00")), d.Day(at(t, "2025-06-19T07:59:59+08:00")))
+}

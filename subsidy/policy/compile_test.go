@@ -69,6 +69,7 @@ func TestEveryProblemIsNamedWithFileAndLine(t *testing.T) {
 		{"component twice", FilePolicy, "kind: bank, role", "kind: merchant, role", "order: 2", `kind "merchant" is given twice`},
 		{"missing setting", FilePolicy, "        hold_seconds: 180\n", "", "id: v1", "no entry sets hold_seconds for 16 combinations, such as city 210100, channel store, category A01"},
 		{"no rates", FilePolicy, "rates: [{percent: 15}]", "rates: []", "rates", "at least one row"},
+		{"row with attributes never decides", FilePolicy, "rates: [{percent: 15}]", "rates: [{attributes: {a: b}, percent: 15}, {attributes: {c: d, a: b}, old_item: lead, percent: 20}]", "rates", "never decides: the row in line"},
 		{"row never decides", FilePolicy, "rates: [{percent: 15}]", "rates: [{percent: 15}, {grade: 1, percent: 20}]", "rates", "never decides: the row in line"},
 		{"percent and flat", FilePolicy, "{percent: 15}", "{percent: 15, flat: 1}", "rates", "exactly one of percent, flat and bands"},
 		{"bands from 0", FilePolicy, "{percent: 15}", "{bands: [{from: 1, percent: 15}]}", "rates", "the first band must begin at 0"},
@@ -93,6 +94,9 @@ func TestEveryProblemIsNamedWithFileAndLine(t *testing.T) {
 		{"unknown merchant", FilePolicy, "      # EXTRA", "      - {scope: {merchant: \"898210157229999\"}, open: false}", "898210157229999", "is not in merchants.csv"},
 		{"malformed merchant", FilePolicy, "      # EXTRA", "      - {scope: {merchant: abc}, open: false}", "merchant: abc", "want a merchant id"},
 		{"open to nothing", FilePolicy, "      # EXTRA", "      - {scope: {city: \"210100\"}, open: {windows: []}}", "windows", "say `open: false`"},
+		{"open by nothing", FilePolicy, "      # EXTRA", "      - {scope: {city: \"210100\"}, open: {}}", "open: {}", "names neither windows nor hours"},
+		{"a very long value", FilePolicy, "mode: till", "mode: " + strings.Repeat("x", 5000), "mode: x", " …"},
+		{"name with a line break", FileProgramme, "zh: 门店", `zh: "门\n店"`, "en: store", "without control characters"},
 		{"old item of a rate", FilePolicy, "      # EXTRA", "      - {scope: {category: C01}, old_item: {required: true, kinds: [lead]}, rates: [{old_item: lithium, percent: 20}]}", "lithium, percent", "is not among the kinds of old_item"},
 		{"versions overlap", FilePolicy, "  # VERSIONS", "  - {id: v2, valid: {from: \"2025-12-31T00:00:00+08:00\", to: \"2026-12-31T00:00:00+08:00\"}, grandfather: none, rules: []}", "id: v2", "begins before version v1 ends"},
 		{"grandfather early", FilePolicy, "grandfather: none", "grandfather: {until: \"2025-06-01T00:00:00+08:00\"}", "grandfather", "before the end of the version"},
@@ -232,4 +236,71 @@ func TestEveryValueCarriesItsOwnOriginOrThatOfTheBlockAroundIt(t *testing.T) {
 	item, order := r.Origin(SetItemCap), r.Origin(SetOrderCap)
 	require.Equal(t, Origin{FilePolicy, lineOf(t, files[FilePolicy], "item_cap: 1000.00"), "a notice", Verified}, item)
 	require.Equal(t, Origin{FilePolicy, lineOf(t, files[FilePolicy], "order_cap:"), "a guess", Assumption}, order)
+}
+
+func TestWhatMayBeAbsentCanBeTakenBackByNone(t *testing.T) {
+	p := compile(t, withRules(t, `
+- scope: {category: "@big"}
+  order_cap: 5.00
+  person_caps: [{id: x, amount: 5.00, over: "@big"}]
+  exclusions: [{id: g, members: [A01, A02]}]
+  price_ceiling: {amount: 1.00, on: final}
+  old_item: {required: true}
+- scope: {merchant: "898210157220001"}
+  item_cap: none
+  order_cap: none
+  person_caps: none
+  exclusions: none
+  price_ceiling: none
+  old_item: none
+  components: none`))
+	require.Len(t, decide(p, fridge(t, 100_000)).Refused, 2, "old item, ceiling")
+	r := fridge(t, 10_000_000)
+	r.Merchant = "898210157220001"
+	r.Usage = []CategoryUse{{Category: "A02", Items: 1, Subsidy: 500}}
+	d := decide(p, r)
+	require.Empty(t, d.Refused)
+	require.EqualValues(t, 1_500_000, d.Subsidy)
+	require.Empty(t, d.Rule.Components)
+}
+
+func TestValuesOfTheWrongKindAreProblems(t *testing.T) {
+	for _, tc := range [][2]string{
+		{"mode: till", "mode: [till]"}, {"mode: till", "mode:"}, {"quota: {items: 1}", "quota: 1"}, {"rates: [{percent: 15}]", "rates: 15"},
+		{"rates: [{percent: 15}]", "rates: [15]"}, {"rates: [{percent: 15}]", "rates: [{bands: 15}]"}, {"rates: [{percent: 15}]", "rates: [{bands: [{from: 0}]}]"},
+		{"quota: {items: 1}", "quota: {items: one}"}, {"place_cities: province", "place_cities: []"}, {"place_cities: province", "place_cities: [\"210100\", \"210100\"]"},
+		{"id_kinds: id-card", "id_kinds: []"}, {"id_kinds: id-card", "id_kinds: [id-card, id-card]"}, {"id_kinds: id-card", "id_kinds: {a: b}"},
+		{"missing: mark", "missing: maybe"}, {", missing: mark", ""}, {"claim_hours: 08:00-23:00", "claim_hours: 08:00"},
+		{"{hours: 24}", "24"}, {"{claims: 3, active: 1}", "{claims: 0, active: 0}"}, {"order: 1,", "order: 0,"}, {"in_base: true}", "in_base: yes}"},
+		{"evidence: {serial: sn", "evidence: {serial: vin"}, {"refund: {window_days: 7", "refund: {window_days: -7"}, {"address: none", "address: sometimes"},
+		{"percent: 15", "percent: 15, attributes: [a]"}, {"percent: 15", "percent: 15, attributes: {a b: c}"}, {"percent: 15", "percent: 15, may_fall: maybe"},
+		{"percent: 15", "percent: 15, label: heat"}, {"- scope: programme", "- scope: [programme]"}, {"versions:\n", "versions: {}\nothers:\n"},
+		{"decides: reserve", "decides: {value: reserve, source: x}"}, {"decides: reserve", "decides: {value: reserve, status: verified, source: \" \"}"},
+	} {
+		_, err := Compile(edit(t, small(t), FilePolicy, tc[0], tc[1]))
+		require.ErrorContains(t, err, "policy.yaml:", "%s → %s", tc[0], tc[1])
+	}
+}
+
+func TestIdentityNumbersHaveARightCheckCharacter(t *testing.T) {
+	require.NoError(t, CheckIDCard("210102190001011017"))
+	require.NoError(t, CheckIDCard("11010519491231002X")) // the example of GB 11643
+	for _, bad := range []string{"", "210102190001011018", "11010519491231002x", "110105194912310021", "2101021900010110170", "21010219000101A017"} {
+		require.ErrorIs(t, CheckIDCard(bad), ErrIDCard, bad)
+	}
+}
+
+func TestCodesAreFoundByTheirPositionInTheFile(t *testing.T) {
+	p := compile(t, small(t))
+	i, ok := p.CategoryIndex("B01")
+	require.True(t, ok)
+	require.Equal(t, 2, i)
+	i, ok = p.CityIndex("210200")
+	require.True(t, ok)
+	require.Equal(t, 1, i)
+	i, ok = p.ChannelIndex("online")
+	require.True(t, ok)
+	require.Equal(t, 1, i)
+	_, ok = p.CategoryIndex("Z01")
+	require.False(t, ok)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -262,8 +263,8 @@ func (n node) code() (string, bool) {
 
 func (n node) name() string {
 	v, ok := n.text()
-	if ok && (strings.TrimSpace(v) == "" || len(v) > 120) {
-		n.problem("want a name of 1–120 bytes")
+	if ok && (strings.TrimSpace(v) == "" || len(v) > 120 || strings.ContainsFunc(v, unicode.IsControl)) {
+		n.problem("want a name of 1–120 bytes without control characters")
 	}
 	return v
 }

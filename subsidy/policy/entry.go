@@ -155,6 +155,10 @@ func readOpen(n node) func(*Rule) {
 		ok = ok && good
 	}
 	b.end()
+	if ok && len(o.Windows) == 0 && o.Hours == (Hours{}) {
+		b.problem("names neither windows nor hours: say true or false")
+		ok = false
+	}
 	return when(ok, func(r *Rule) { r.open[0] = o })
 }
 

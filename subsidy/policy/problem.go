@@ -72,7 +72,17 @@ func (r *report) list() []Value {
 }
 
 func (r *report) add(file string, line int, format string, args ...any) {
-	r.problems = append(r.problems, Problem{file, line, fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, Problem{file, line, shorten(fmt.Sprintf(format, args...))})
+}
+
+// maxProblem bounds one problem in bytes: a value of megabytes must not be quoted in full.
+const maxProblem = 600
+
+func shorten(text string) string {
+	if len(text) <= maxProblem {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxProblem], "") + " …"
 }
 
 // err returns the sorted, deduplicated problems, or nil.

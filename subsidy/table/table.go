@@ -14,8 +14,12 @@ import (
 	"strings"
 )
 
-// MaxRows bounds one table; a longer one is reported and the rest is not read.
-const MaxRows = 1_000_000
+const (
+	// MaxRows bounds one table; a longer one is reported and the rest is not read.
+	MaxRows = 1_000_000
+	// MaxField bounds one field in bytes; a row with a longer one is reported and left out.
+	MaxField = 4096
+)
 
 // Row is one parsed record and the line it starts on.
 type Row[T any] struct {
@@ -59,6 +63,10 @@ func Read[T any](data []byte, columns []string, parse func(record []string) (T, 
 		line, _ := r.FieldPos(0)
 		if len(rows)+len(problems) >= MaxRows {
 			return rows, append(problems, Problem{line, fmt.Errorf("more than %d rows", MaxRows)})
+		}
+		if i := slices.IndexFunc(record, func(field string) bool { return len(field) > MaxField }); i >= 0 {
+			problems = append(problems, Problem{line, fmt.Errorf("field %d has %d bytes, at most %d", i+1, len(record[i]), MaxField)})
+			continue
 		}
 		value, err := parse(record)
 		if err != nil {

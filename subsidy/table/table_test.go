@@ -43,6 +43,13 @@ func TestABrokenQuoteEndsTheTableWithItsLine(t *testing.T) {
 	require.GreaterOrEqual(t, problems[0].Line, 3)
 }
 
+func TestAnOversizedFieldIsReportedNotQuoted(t *testing.T) {
+	rows, problems := Read([]byte("a,b\n1,"+strings.Repeat("x", MaxField+1)+"\n3,4\n"), columns, pair)
+	require.Equal(t, []Row[string]{{3, "3+4"}}, rows)
+	require.Len(t, problems, 1)
+	require.Less(t, len(problems[0].Err.Error()), 100)
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("a,b\n1,2\n"))
 	f.Add([]byte("# c\na,b\n\"1\n\",2\nbad,1\n"))
