@@ -87,9 +87,17 @@ func (f *Front) Addr(name string) net.Addr {
 	return nil
 }
 
+// ErrNotListening is returned by Serve before Listen.
+var ErrNotListening = errors.New("terminal ports are not open")
+
 // Serve serves all ports until Drain or Close, then returns nil. A port that fails ends Serve with its error; the others
 // go on until Close.
 func (f *Front) Serve() error {
+	for _, p := range f.ports {
+		if p.listener == nil {
+			return ErrNotListening
+		}
+	}
 	ended := make(chan error, len(f.ports))
 	for _, p := range f.ports {
 		go func() { ended <- p.listener.Serve() }()

@@ -3,10 +3,13 @@ package terminal
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -282,6 +285,9 @@ func TestBadMessagesGetTheirExactCode(t *testing.T) {
 		{"9F02 of five bytes", sale.with(fields{55: "9F02050000004799"}), "30", "报文域55标签9F02格式错误"},
 		{"hold tag cut off", sale.with(fields{59: "S7012000000000"}), "30", "报文域59格式错误"},
 		{"hold tag behind something unreadable", sale.with(fields{59: "xS7012000000000042"}), "30", "报文域59格式错误"},
+		{"code in a sale, no hold", sale.with(tags("S1", "12345678", "S2", "6901234567892")), "30", "报文缺少域59标签S7"},
+		{"component in a sale, no hold", sale.with(tags("A1", "x", "S6", "merchant=1")), "30", "报文缺少域59标签S7"},
+		{"code in a sale, cut off", sale.with(fields{59: "S1008123456"}), "30", "报文域59格式错误"},
 		{"PIN", sale.with(fields{26: "06", 52: "FA36989B212B5950"}), "40", pinRefused},
 		{"balance", sale.with(fields{3: "310000", 60: "01000001000"}), "40", "暂不支持该交易类型"},
 		{"void", sale.with(fields{3: "200000", 60: "23000001000"}), "40", "暂不支持该交易类型"},
@@ -679,5 +685,39 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	front, err := New(good)
 	require.NoError(t, err)
 	require.Nil(t, front.Addr("cup"), "New opens no port")
+	require.ErrorIs(t, front.Serve(), ErrNotListening)
 	require.NoError(t, front.Drain(context.Background()))
+}
+
+func TestOnePortThatCannotOpenOpensNone(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	cfg := testConfig(t, prometheus.NewRegistry())
+	cfg.Submit = func(any) error { return nil }
+	second := cfg.Ports[0]
+	second.Name, second.Address = "second", taken.Addr().String()
+	cfg.Ports = append(cfg.Ports, second)
+	front, err := New(cfg)
+	require.NoError(t, err)
+	require.ErrorContains(t, front.Listen(context.Background()), "second")
+	_, err = net.Dial("tcp", front.Addr("cup").String())
+	require.Error(t, err)
+}
+
+func TestTLSPort(t *testing.T) {
+	server := httptest.NewTLSServer(nil) // for its certificate
+	defer server.Close()
+	b := newBench(t, func(c *Config) {
+		c.Ports[0].TLS = &tls.Config{Certificates: server.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	trust := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	c := tls.Client(b.dial(), &tls.Config{RootCAs: trust, ServerName: "example.com"})
+	for range 3 {
+		b.send(c, echo)
+		require.Equal(t, "00", b.receive(c)[39])
+	}
+	require.NoError(t, c.CloseWrite())
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
 }

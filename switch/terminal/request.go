@@ -253,7 +253,8 @@ func (r *reader) sale() (any, *refusal) {
 }
 
 // saleTags reads DE59 of a sale. An ordinary sale may carry a DE59 of another make, which goes to the host as it is; but
-// a message that could be a sale on a hold is never taken for an ordinary one, which would charge the gross price.
+// a message that speaks of a subsidy and names no hold is never taken for an ordinary sale: that would charge the gross
+// price to a buyer who was promised a subsidy.
 func (r *reader) saleTags(in *engine.SaleRequest) *refusal {
 	if !r.m.Has(59) {
 		return nil
@@ -267,6 +268,9 @@ func (r *reader) saleTags(in *engine.SaleRequest) *refusal {
 		return nil
 	}
 	if r.tags.hold == nil {
+		if r.tags.any {
+			return missing(tag59(tagHold))
+		}
 		return nil
 	}
 	if in.Hold = r.tags.holdID(); in.Hold == 0 {

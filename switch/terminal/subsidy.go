@@ -26,6 +26,8 @@ type subsidyTags struct {
 	code, barcode, serial, order, position, baidu, hold, delivery, oldItem, payCode []byte
 
 	components []policy.Component // made anew for each message: the engine keeps them
+
+	any bool // a tag of the S family is there, whichever
 }
 
 func (t *subsidyTags) reset() { *t = subsidyTags{} }
@@ -42,6 +44,7 @@ func (t *subsidyTags) read(field59 []byte) *refusal {
 		if !ok {
 			return wrong(field(59))
 		}
+		t.any = t.any || name[0] == 'S'
 		if string(name[:]) == tagComponent {
 			if no := t.component(value); no != nil {
 				return no
@@ -143,9 +146,11 @@ func (t *subsidyTags) holdID() uint64 {
 	return uint64(max(0, amount(t.hold)))
 }
 
-// mentionsSubsidy tells whether a DE59 that cannot be read may have been meant for this switch: the name of the hold
-// tag stands somewhere in it.
-func mentionsSubsidy(field59 []byte) bool { return bytes.Contains(field59, []byte(tagHold)) }
+// mentionsSubsidy tells whether a DE59 that cannot be read may have been meant for this switch: it begins with a tag of
+// the S family, or the name of the hold tag stands somewhere in it.
+func mentionsSubsidy(field59 []byte) bool {
+	return len(field59) > 1 && field59[0] == 'S' && alnum(field59[1]) || bytes.Contains(field59, []byte(tagHold))
+}
 
 // word tells whether b is a name of the policy: 1 to max of a–z, 0–9, - and _, in either case.
 func word(b []byte, max int) bool {
