@@ -19,3 +19,27 @@ func TestTheManualNamesEverySettingAndFile(t *testing.T) {
 		require.Contains(t, string(manual), "`"+name+"`")
 	}
 }
+
+func TestTheGoldenExampleOfTheManualPasses(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/programme-format.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(manual), "\n## golden.yaml\n")
+	require.True(t, found)
+	var example strings.Builder
+	for line := range strings.Lines(section) {
+		code, indented := strings.CutPrefix(line, "    ")
+		if !indented && example.Len() > 0 {
+			break
+		}
+		if indented {
+			example.WriteString(code)
+		}
+	}
+	files := readBundle(t, liaoning)
+	files[FileGolden] = []byte(example.String())
+	results := compile(t, files).RunGolden()
+	require.Len(t, results, 3)
+	for _, r := range results {
+		require.Empty(t, r.Failures, r.Name)
+	}
+}
