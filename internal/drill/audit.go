@@ -55,6 +55,25 @@ func (v *Verdict) Clean() bool {
 	return len(v.Lost)+len(v.Duplicated)+len(v.Overspent)+len(v.ChargedWithoutRecord)+len(v.SubsidisedWithoutCharge)+len(v.OrphanHolds) == 0
 }
 
+// add takes over what another comparison of the same scenario found; one finding counts once.
+func (v *Verdict) add(other *Verdict) {
+	v.Acknowledged = max(v.Acknowledged, other.Acknowledged)
+	for _, kind := range []struct {
+		into *[]string
+		from []string
+	}{
+		{&v.Lost, other.Lost}, {&v.Duplicated, other.Duplicated}, {&v.Overspent, other.Overspent},
+		{&v.ChargedWithoutRecord, other.ChargedWithoutRecord}, {&v.SubsidisedWithoutCharge, other.SubsidisedWithoutCharge},
+		{&v.OrphanHolds, other.OrphanHolds},
+	} {
+		for _, finding := range kind.from {
+			if !slices.Contains(*kind.into, finding) {
+				*kind.into = append(*kind.into, finding)
+			}
+		}
+	}
+}
+
 // String is the one line of a scenario.
 func (v *Verdict) String() string {
 	return fmt.Sprintf("%s acknowledged %d lost %d duplicated %d overspent %d charged-without-record %d subsidised-without-charge %d orphan-holds %d",

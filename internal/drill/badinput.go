@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"huanxin/cmd/simulator/till"
@@ -52,7 +51,7 @@ var (
 
 func (s spot) position() *till.Position {
 	return &till.Position{
-		CRS: "WGS-84", Lon: float64(s.lon) / positionAccuracyMu, Lat: float64(s.lat) / positionAccuracyMu, AgeSeconds: 5,
+		CRS: "WGS84", Lon: float64(s.lon) / positionAccuracyMu, Lat: float64(s.lat) / positionAccuracyMu, AgeSeconds: 5,
 	}
 }
 
@@ -61,6 +60,7 @@ func (s spot) position() *till.Position {
 type Outcome struct {
 	Input        string
 	Code, Reason string
+	Said         string // what the cashier reads
 	Want         [2]string
 	Err          error
 }
@@ -69,7 +69,11 @@ type Outcome struct {
 func (o Outcome) OK() bool { return o.Err == nil && o.Want == [2]string{o.Code, o.Reason} }
 
 func (o Outcome) String() string {
-	text := fmt.Sprintf("bad-input %-42s code %-6s reason %s", o.Input, o.Code, o.Reason)
+	reason := o.Reason
+	if reason == "" {
+		reason = "–"
+	}
+	text := strings.TrimSpace(fmt.Sprintf("bad-input %-34s code %-6s reason %-19s %s", o.Input, o.Code, reason, o.Said))
 	switch {
 	case o.Err != nil:
 		text += fmt.Sprintf("  FAILED: %v", o.Err)
@@ -79,7 +83,8 @@ func (o Outcome) String() string {
 	return text
 }
 
-// Mischief sends bad input to a running switch. The programme in force must be the drill's, with short times.
+// Mischief sends bad input to a running switch. The programme in force must be the drill's, with short times. It has one
+// owner.
 type Mischief struct {
 	Terminals string // address of a port with framing cup
 	Codec     *iso8583.Codec
@@ -87,9 +92,9 @@ type Mischief struct {
 	Counter   func(ctx context.Context, name string, labels ...string) (float64, error) // of /metrics
 	People    uint64                                                                    // number of the first person to use
 
-	mu   sync.Mutex // guards the numbers below
 	stan uint32
 	used uint64
+	said string // text of the last answer
 }
 
 // trick is one piece of bad input.
@@ -124,7 +129,9 @@ func (m *Mischief) Play(ctx context.Context) []Outcome {
 	var list []Outcome
 	for _, t := range tricks() {
 		o := Outcome{Input: t.input, Want: [2]string{t.code, t.reason}}
+		m.said = ""
 		o.Code, o.Reason, o.Err = t.play(m, ctx)
+		o.Said = m.said
 		list = append(list, o)
 	}
 	return list
@@ -339,16 +346,12 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 func (m *Mischief) nextSTAN() uint32 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.stan++
 	return m.stan
 }
 
 // nextPerson numbers persons, serials and cards.
 func (m *Mischief) nextPerson() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.used++
 	return m.People + m.used
 }
@@ -422,6 +425,7 @@ func (m *Mischief) ask(ctx context.Context, r *till.Request) (code, reason strin
 	if err != nil {
 		return "", "", err
 	}
+	m.said = answer.Text
 	return answer.Response, strings.Join(answer.Reasons, " "), nil
 }
 
@@ -499,11 +503,27 @@ func (m *Mischief) rawAnswer(ctx context.Context, message []byte) (code, reason 
 			if err := m.Codec.Parse(answer.Message, &parsed); err != nil {
 				return "", "", err
 			}
+			m.said = textOf(&parsed)
 			return string(parsed.AppendField(nil, 39)), "", nil
 		case err == io.EOF:
 			return closedByPeer, "", nil
 		case err != nil:
 			return "", "", err
+		}
+	}
+}
+
+// textOf is what the cashier reads: DE59 tag SC.
+func textOf(m *iso8583.Message) string {
+	tags := iso8583.WalkTags59(m.Raw(59))
+	for {
+		name, value, ok := tags.Next()
+		if !ok {
+			return ""
+		}
+		if name.String() == "SC" {
+			text, _ := iso8583.AppendUTF8(nil, value) // what is no GBK is shown as far as it goes
+			return string(text)
 		}
 	}
 }

@@ -45,6 +45,29 @@ type Purchase struct {
 // live reports whether the purchase takes budget, entitlement and serial number.
 func (p *Purchase) live() bool { return p.State == Reserved || p.State == Sent || p.State == Captured }
 
+// InFlight counts the purchases whose end is still open: sent to a host, or with a reversal that is not confirmed and not
+// handed to a person.
+func (b *Book) InFlight() int {
+	n := 0
+	for _, p := range b.Purchases {
+		if p.State == Sent || p.Pending && !p.WorkItem {
+			n++
+		}
+	}
+	return n
+}
+
+// OpenHolds counts the holds that are neither used nor ended.
+func (b *Book) OpenHolds() int {
+	n := 0
+	for _, p := range b.Purchases {
+		if p.State == Reserved {
+			n++
+		}
+	}
+	return n
+}
+
 // Key is the identity of an exchange, comparable.
 type Key struct {
 	Class    uint32
@@ -54,8 +77,13 @@ type Key struct {
 	STAN     uint32
 }
 
+// keyOf takes the class as a digit or as its character: the engine writes the character.
 func keyOf(k *event.ExchangeKey) Key {
-	return Key{k.GetClass(), k.GetTerminal(), k.GetMerchant(), k.GetBatch(), k.GetStan()}
+	class := k.GetClass()
+	if class >= '0' {
+		class -= '0'
+	}
+	return Key{class, k.GetTerminal(), k.GetMerchant(), k.GetBatch(), k.GetStan()}
 }
 
 // Exchange is what the journal says was answered to one request of a terminal.
@@ -232,10 +260,7 @@ func (b *Book) queued(r *event.ReversalQueued) error {
 	if p.live() {
 		b.free(p)
 	}
-	if p.State != Declined { // the charged part of a declined purchase is given back; it stays declined
-		p.State = Reversing
-	}
-	p.Pending = true
+	p.State, p.Pending = Reversing, true
 	b.reversals[r.Reversal] = p
 	return nil
 }
@@ -245,10 +270,7 @@ func (b *Book) done(r *event.ReversalDone) error {
 	if p == nil {
 		return fmt.Errorf("end of unknown reversal %d", r.Reversal)
 	}
-	p.Pending = false
-	if p.State == Reversing {
-		p.State = Reversed
-	}
+	p.State, p.Pending = Reversed, false
 	return nil
 }
 

@@ -1,0 +1,181 @@
+// Command drill is what make uses to show and to test the whole: `drill run` is the demonstration, `drill smoke` the same
+// with every figure checked, and the other commands frighten a switch of their own and compare the books.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"huanxin/config"
+	"huanxin/config/dialects"
+	"huanxin/internal/drill"
+	"huanxin/switch/iso8583"
+)
+
+func main() {
+	// SIGHUP too: a closed terminal window must not leave programs behind.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	err := newRootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "drill:", err)
+		os.Exit(1)
+	}
+}
+
+// options are common to all commands.
+type options struct {
+	programs string        // folder of huanxin and simulator
+	state    string        // folder under which each scenario gets its own
+	seed     uint64        // of kill moments and of the unfriendly network
+	kills    int           // of kill9
+	outage   time.Duration // of postgres-down and host-down
+	rate     int           // requests a second
+	rewrite  string        // smoke: file to write the receipts to
+}
+
+func newRootCommand() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use: "drill", Short: "演示与演练 – demonstration, smoke test and drills", SilenceUsage: true, SilenceErrors: true,
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = "bin/drill"
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&o.programs, "programs", filepath.Dir(self), "folder of huanxin and simulator")
+	flags.StringVar(&o.state, "state", "var", "folder below which smoke and each drill get a folder of their own")
+	flags.Uint64Var(&o.seed, "seed", 1, "seed of the moments of a kill and of the unfriendly network")
+	flags.IntVar(&o.kills, "kills", 20, "kill9: how often")
+	flags.DurationVar(&o.outage, "outage", 2*time.Minute, "postgres-down, host-down: how long")
+	flags.StringVar(&o.rewrite, "rewrite-receipts", "", "smoke: write the receipts to this file instead of comparing them")
+	flags.IntVar(&o.rate, "rate", 150, "load: purchases a second")
+	root.AddCommand(
+		command("run", "演示并持续服务 – everything on the configured ports, until Ctrl-C", &o, runDemo),
+		command("smoke", "同一演示并核对每个数字 – the same on its own ports and folder, every figure checked", &o, smoke),
+		command("kill9", "kill -9 under load, then compare the books", &o, scenario((*drill.Arena).Kill9)),
+		command("postgres-down", "PostgreSQL stopped under load", &o, scenario((*drill.Arena).PostgresDown)),
+		command("host-down", "the card network gone under load", &o, scenario((*drill.Arena).HostDown)),
+		command("bad-input", "what terminals should never send", &o, scenario((*drill.Arena).BadInput)),
+		command("all", "every drill, one after the other", &o, all),
+	)
+	return root
+}
+
+func command(use, short string, o *options, run func(context.Context, *options) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		for _, path := range []*string{&o.programs, &o.state} {
+			absolute, err := filepath.Abs(*path)
+			if err != nil {
+				return err
+			}
+			*path = absolute
+		}
+		return run(cmd.Context(), o)
+	}}
+}
+
+const demoScript = "config/simulator/demo.yaml"
+
+// runDemo takes addresses and state from the configuration, as `huanxin serve` does.
+func runDemo(ctx context.Context, o *options) error {
+	cfg, _, err := config.Load("", os.Environ())
+	if err != nil {
+		return err
+	}
+	state, err := filepath.Abs(cfg.State)
+	if err != nil {
+		return err
+	}
+	ports := drill.Ports{HTTP: cfg.HTTP.Address}
+	for name, address := range map[string]*string{"cup": &ports.CUP, "nac": &ports.NAC} {
+		if *address = cfg.Listeners[name].Address; *address == "" {
+			return fmt.Errorf("the demonstration needs a listener called %s", name)
+		}
+	}
+	network, ok := cfg.Hosts["unionpay"]
+	if !ok {
+		return errors.New("the demonstration needs a host called unionpay")
+	}
+	ports.Host = network.Addresses[0]
+	demo := drill.Demo{
+		Site: &drill.Site{Dir: state, Programs: o.programs, Ports: ports, Log: os.Stdout}, Script: demoScript, Out: os.Stdout,
+	}
+	return demo.Run(ctx)
+}
+
+func smoke(ctx context.Context, o *options) error {
+	site, err := newSite(o, "smoke")
+	if err != nil {
+		return err
+	}
+	demo := drill.Demo{Site: site, Script: demoScript, Out: os.Stdout}
+	return demo.Smoke(ctx, o.rewrite)
+}
+
+// newSite is a fresh folder with free ports.
+func newSite(o *options, name string) (*drill.Site, error) {
+	ports, err := drill.FreePorts()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(o.state, name)
+	if err := drill.Sweep(dir, filepath.Join(o.programs, "huanxin")); err != nil {
+		return nil, err
+	}
+	return &drill.Site{Dir: dir, Programs: o.programs, Ports: ports, Log: os.Stdout}, nil
+}
+
+// scenario runs one drill in a folder of its own.
+func scenario(play func(*drill.Arena, context.Context) error) func(context.Context, *options) error {
+	return func(ctx context.Context, o *options) error {
+		arena, err := newArena(o)
+		if err != nil {
+			return err
+		}
+		return play(arena, ctx)
+	}
+}
+
+func newArena(o *options) (*drill.Arena, error) {
+	spec, _, err := dialects.Load("", "cup")
+	if err != nil {
+		return nil, err
+	}
+	codec, err := iso8583.Compile(spec)
+	if err != nil {
+		return nil, err
+	}
+	return &drill.Arena{
+		NewSite: func(name string) (*drill.Site, error) { return newSite(o, filepath.Join("drill", name)) },
+		Codec:   codec, Seed: o.seed, Kills: o.kills, Outage: o.outage, Rate: o.rate, Out: os.Stdout,
+	}, nil
+}
+
+// all plays every drill even when one fails: each says what it found.
+func all(ctx context.Context, o *options) error {
+	arena, err := newArena(o)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, play := range []func(*drill.Arena, context.Context) error{
+		(*drill.Arena).Kill9, (*drill.Arena).PostgresDown, (*drill.Arena).HostDown, (*drill.Arena).BadInput,
+	} {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, play(arena, ctx))
+	}
+	return errors.Join(errs...)
+}

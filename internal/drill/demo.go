@@ -1,0 +1,252 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"huanxin/cmd/simulator/issuer"
+	"huanxin/internal/money"
+	"huanxin/internal/postgres"
+	"huanxin/subsidy/reason"
+)
+
+// Demo is `make run`: everything on one machine, a script of purchases, a summary, and then it keeps serving.
+type Demo struct {
+	Site   *Site
+	Script string
+	Out    io.Writer
+}
+
+// Run shows the script once and serves until ctx ends. Started again it continues from the same state.
+func (d *Demo) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.Site.Stop()) }()
+	db, err := d.start(ctx)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	defer db.Close()
+	if err := d.show(ctx, db); err != nil {
+		return interrupted(ctx, err)
+	}
+	d.where()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(d.Out, "\n正在停止 · stopping")
+		return nil
+	case <-d.Site.Serve.Done():
+		return fmt.Errorf("%w: huanxin serve; see %s", ErrEnded, d.Site.Serve.Log())
+	case <-d.Site.Host.Done():
+		return fmt.Errorf("%w: the simulated card network; see %s", ErrEnded, d.Site.Host.Log())
+	}
+}
+
+// interrupted turns the errors that Ctrl-C causes into a normal end.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// start starts the card network and the switch, and says what was there before.
+func (d *Demo) start(ctx context.Context) (*postgres.Database, error) {
+	d.Site.say("启动卡组织模拟器与交换 · starting the card network and the switch (first start: a few seconds more)")
+	if err := d.Site.StartHost(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.Site.StartServe(ctx); err != nil {
+		return nil, err
+	}
+	db, err := d.Site.openDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Site.awaitProjection(ctx, db); err != nil {
+		return nil, errors.Join(err, closed(db))
+	}
+	before, err := db.Totals(ctx)
+	if err != nil {
+		return nil, errors.Join(err, closed(db))
+	}
+	if before.Purchases > 0 {
+		d.Site.say("沿用已有状态 · continuing: %d purchases, %s yuan subsidised before this start", before.Purchases, before.Subsidised)
+	}
+	return db, nil
+}
+
+func closed(db *postgres.Database) error {
+	db.Close()
+	return nil
+}
+
+// show plays the script, with its receipts, and prints the summary once PostgreSQL has everything. An answer that was not
+// as the script expects is shown by the script itself; the switch goes on serving, so that it can be looked at.
+func (d *Demo) show(ctx context.Context, db *postgres.Database) error {
+	if err := d.play(ctx, d.Out); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.Site.say("%v", err)
+	}
+	if err := d.settled(ctx, db); err != nil {
+		return err
+	}
+	facts, err := d.Site.Facts(ctx, db)
+	if err != nil {
+		return err
+	}
+	return facts.print(d.Out)
+}
+
+func (d *Demo) play(ctx context.Context, out io.Writer) error {
+	s := d.Site
+	cmd := exec.CommandContext(ctx, s.program("simulator"), "terminal", "--script", d.Script, "--connect", s.Ports.CUP,
+		"--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("terminals.json"), "--wait", "20s")
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("simulator terminal: %w", err)
+	}
+	return nil
+}
+
+// settled waits until no sale is in flight, no reversal is pending, and PostgreSQL has everything.
+func (d *Demo) settled(ctx context.Context, db *postgres.Database) error {
+	if _, err := d.Site.drained(ctx, false); err != nil {
+		return err
+	}
+	return d.Site.awaitProjection(ctx, db)
+}
+
+// print writes one screen: purchases, money, refusals, budgets, the network's own ledger.
+func (f *Facts) print(w io.Writer) error {
+	var b strings.Builder
+	t := f.Totals
+	fmt.Fprintf(&b, "\n──── PostgreSQL 中的记录 · records read back from PostgreSQL ────\n")
+	fmt.Fprintf(&b, "journal batch %d, event %d\n", t.Position.Batch, t.Position.Seq)
+	for _, c := range f.States {
+		kind := "补贴 subsidised"
+		if c.Ordinary {
+			kind = "普通 ordinary  "
+		}
+		fmt.Fprintf(&b, "  %-10s %s %4d   subsidy %12s   charged %12s\n", c.State, kind, c.Count, c.Subsidy, c.Amount)
+	}
+	fmt.Fprintf(&b, "captures %d: charged %s, subsidised %s   refunds %d: given back %s, subsidy restored %s\n",
+		t.Captures, t.Charged, t.Subsidised, t.Refunds, t.GivenBack, t.SubsidyRestored)
+	fmt.Fprintf(&b, "entitlements %d   open holds %d (%s)   reversals waiting %d   work items %d\n",
+		t.Entitlements, t.OpenHolds, t.Held, t.ReversalsWaiting, t.WorkItems)
+	fmt.Fprintf(&b, "拒绝 refused: %s\n", f.refusals())
+	fmt.Fprintf(&b, "──── 预算 · budgets in use, yuan: allocated = free + held + spent ────\n")
+	for _, n := range f.Budgets {
+		if n.Path == "" || n.Leaf {
+			fmt.Fprintf(&b, "  %-22s %14s = %14s + %9s + %10s\n", nodeName(n.Path), n.Allocated, n.Free, n.Held, n.Spent)
+		}
+	}
+	fmt.Fprintf(&b, "──── 卡组织账本 · the card network's own ledger ────\n")
+	fmt.Fprintf(&b, "  charged %d (%s)   given back %d (%s)   standing %s\n", f.Ledger.Charges, f.Ledger.Charged,
+		f.Ledger.Returns, f.Ledger.Returned, f.Ledger.Charged-f.Ledger.Returned)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (f *Facts) refusals() string {
+	var list []string
+	for _, r := range f.Refusals {
+		list = append(list, fmt.Sprintf("%s×%d", refusalName(r), r.Count))
+	}
+	return strings.Join(list, "  ")
+}
+
+func nodeName(path string) string {
+	if path == "" {
+		return "whole programme"
+	}
+	return path
+}
+
+func refusalName(r postgres.ReasonCount) string {
+	if r.Reason == 0 {
+		return r.Response
+	}
+	return r.Response + "/" + reason.Code(r.Reason).String()
+}
+
+// where tells a newcomer what to try next.
+func (d *Demo) where() {
+	s := d.Site
+	fmt.Fprintf(d.Out, `
+继续服务中，按 Ctrl-C 停止 · serving until Ctrl-C
+  POS terminals   %s (framing cup)   %s (framing nac)
+  HTTP            %s   metrics %s/metrics   readiness %s/readyz
+  API token       %s
+  sample ids      terminal %s, merchant %s, product %s (冰箱 A01), city %s
+  logs            %s, %s
+`, s.Ports.CUP, s.Ports.NAC, s.base(), s.base(), s.base(), s.tokenFile(),
+		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.Serve.Log(), s.Host.Log())
+}
+
+// Facts is what a demonstration left behind, as PostgreSQL and the network's ledger have it.
+type Facts struct {
+	Totals   postgres.Totals
+	States   []postgres.StateCount
+	Refusals []postgres.ReasonCount
+	Budgets  []postgres.BudgetNode // nodes with something held or spent
+	Ledger   LedgerSums
+}
+
+// LedgerSums is the card network's own book in figures.
+type LedgerSums struct {
+	Charges, Returns  int
+	Charged, Returned money.Amount
+}
+
+// Facts reads everything back.
+func (s *Site) Facts(ctx context.Context, db *postgres.Database) (f Facts, err error) {
+	if f.Totals, err = db.Totals(ctx); err != nil {
+		return f, err
+	}
+	if f.States, err = db.PurchasesByState(ctx); err != nil {
+		return f, err
+	}
+	if f.Refusals, err = db.RefusalsByReason(ctx); err != nil {
+		return f, err
+	}
+	nodes, err := db.Budgets(ctx, -1)
+	if err != nil {
+		return f, err
+	}
+	for _, n := range nodes {
+		if n.Held != 0 || n.Spent != 0 {
+			f.Budgets = append(f.Budgets, n)
+		}
+	}
+	lines, err := s.Ledger()
+	if err != nil {
+		return f, err
+	}
+	f.Ledger = sumLedger(lines)
+	return f, nil
+}
+
+func sumLedger(lines []issuer.Line) (sums LedgerSums) {
+	for _, line := range lines {
+		switch line.Kind {
+		case issuer.Charge:
+			sums.Charges++
+			sums.Charged += line.Amount
+		case issuer.Return:
+			sums.Returns++
+			sums.Returned += line.Amount
+		}
+	}
+	return sums
+}

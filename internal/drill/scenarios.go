@@ -1,0 +1,190 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"huanxin/internal/postgres"
+)
+
+// The unfriendly network declines, answers late, twice or not at all, and hangs up; its late answers come after the
+// switch has given up.
+const unfriendly = "0.15"
+
+func (a *Arena) unfriendlyHost(ctx context.Context, s *Site) error {
+	return s.StartHost(ctx, "--unfriendly", unfriendly, "--late-by", "3s", "--seed", fmt.Sprint(a.Seed))
+}
+
+// killRound is how long the terminals work in one round; the kill comes somewhere in it.
+const killRound = 3 * time.Second
+
+// Kill9 kills the switch at random moments under load, restarts it while the terminals go on, and after each drain holds
+// the four books against each other.
+func (a *Arena) Kill9(ctx context.Context) (err error) {
+	site, err := a.prepare("kill9")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Stop()) }()
+	if err := a.unfriendlyHost(ctx, site); err != nil {
+		return err
+	}
+	if err := site.StartServe(ctx); err != nil {
+		return err
+	}
+	dice := rand.New(rand.NewPCG(a.Seed, 9))
+	total := &Verdict{Name: "kill9"}
+	for round := 1; round <= a.Kills; round++ {
+		v, err := a.killOnce(ctx, site, round, dice)
+		if err != nil {
+			return fmt.Errorf("kill9, round %d, seed %d: %w", round, a.Seed, err)
+		}
+		site.say("  kill %2d of %d: %s", round, a.Kills, v)
+		total.add(v)
+	}
+	answers, err := site.Answers(answersFile)
+	if err != nil {
+		return err
+	}
+	v, err := site.compare(ctx, "kill9", answers, nil, true)
+	if err != nil {
+		return fmt.Errorf("kill9, after the last hold: %w", err)
+	}
+	total.add(v)
+	return a.verdict(total)
+}
+
+func (a *Arena) killOnce(ctx context.Context, site *Site, round int, dice *rand.Rand) (*Verdict, error) {
+	load, err := site.StartLoad(fmt.Sprintf("load-%02d", round), a.Rate, killRound, a.Seed+uint64(round))
+	if err != nil {
+		return nil, err
+	}
+	moment := 200*time.Millisecond + time.Duration(dice.Int64N(int64(killRound-400*time.Millisecond)))
+	if err := wait(ctx, moment); err != nil {
+		return nil, errors.Join(err, load.stop())
+	}
+	site.Serve.Kill()
+	if err := site.StartServe(ctx); err != nil {
+		return nil, errors.Join(err, load.stop())
+	}
+	if _, err := load.Wait(); err != nil {
+		return nil, err
+	}
+	answers, err := site.Answers(answersFile)
+	if err != nil {
+		return nil, err
+	}
+	return site.compare(ctx, fmt.Sprintf("after %4d ms,", moment.Milliseconds()), answers, nil, false)
+}
+
+// outageLead is how long the terminals work before and after an outage.
+const outageLead = 5 * time.Second
+
+// PostgresDown stops PostgreSQL under load. Nobody may be refused because of it, and afterwards every row must be there.
+func (a *Arena) PostgresDown(ctx context.Context) (err error) {
+	site, err := a.prepare("postgres-down")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Stop(), site.database(context.WithoutCancel(ctx), "stop")) }()
+	// The database is the operator's here: the switch neither starts nor stops it.
+	if err := site.database(ctx, "start"); err != nil {
+		return err
+	}
+	url, err := postgres.PrivateURL(site.databaseDir())
+	if err != nil {
+		return err
+	}
+	site.Settings = append(site.Settings, "HUANXIN_DATABASE_URL="+url)
+	if err := site.StartHost(ctx); err != nil {
+		return err
+	}
+	if err := site.StartServe(ctx); err != nil {
+		return err
+	}
+	return a.outage(ctx, site, "postgres-down", true,
+		func() error { return site.database(ctx, "stop") },
+		func() error { return site.database(ctx, "start") })
+}
+
+// HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind.
+func (a *Arena) HostDown(ctx context.Context) (err error) {
+	site, err := a.prepare("host-down")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Stop()) }()
+	if err := a.unfriendlyHost(ctx, site); err != nil {
+		return err
+	}
+	if err := site.StartServe(ctx); err != nil {
+		return err
+	}
+	short := *a
+	short.Outage = a.Outage / 4
+	return short.outage(ctx, site, "host-down", false,
+		func() error { site.Host.Kill(); return nil },
+		func() error { return a.unfriendlyHost(ctx, site) })
+}
+
+// outage lets terminals work, takes something away, gives it back, and compares. strict demands that no answer was other
+// than it would have been.
+func (a *Arena) outage(ctx context.Context, site *Site, name string, strict bool, stop, restart func() error) error {
+	load, err := site.StartLoad("load", a.Rate, a.Outage+2*outageLead, a.Seed)
+	if err != nil {
+		return err
+	}
+	steps := []func() error{
+		func() error { return wait(ctx, outageLead) }, stop,
+		func() error { return wait(ctx, a.Outage) }, restart,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return fmt.Errorf("%s: %w", name, errors.Join(err, load.stop()))
+		}
+	}
+	report, err := load.Wait()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	site.say("  %s for %v: %d messages answered, %d unanswered, %d kinds of unexpected answers",
+		name, a.Outage, report.Messages, report.Unanswered, len(report.Unexpected))
+	if strict && (len(report.Unexpected) > 0 || report.Unanswered > 0) {
+		var list []string
+		for _, u := range report.Unexpected {
+			list = append(list, fmt.Sprintf("%s %s ×%d (%s)", u.Kind, u.Code, u.Count, u.Example))
+		}
+		return fmt.Errorf("%s: %d requests without an answer; answers that were not as usual: %s", name, report.Unanswered, strings.Join(list, "; "))
+	}
+	answers, err := site.Answers(answersFile)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	db, err := site.openDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := site.awaitProjection(ctx, db); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	site.say("  PostgreSQL has everything %v after the load", time.Since(began).Round(time.Millisecond))
+	return a.audit(ctx, name, site, answers, db)
+}
+
+// database starts or stops the site's private cluster as an operator would.
+func (s *Site) database(ctx context.Context, verb string) error {
+	_, err := command(ctx, s.program("huanxin"), []string{"db", verb, "--dir", s.databaseDir()}, nil)
+	return err
+}
+
+// stop ends a run that is of no use any more.
+func (l *Load) stop() error {
+	l.process.Kill()
+	return nil
+}
