@@ -23,6 +23,7 @@ import (
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
+	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
 
@@ -320,6 +321,41 @@ func TestBadMessagesGetTheirExactCode(t *testing.T) {
 	require.Zero(t, b.engine.count(), "nothing of it reaches the engine")
 	require.Empty(t, b.vault.records)
 	require.Zero(t, b.front.Pending())
+}
+
+// Dialects whose numbers are text let through what is no number; the front does not.
+func TestFieldsThatAreNoNumbersOrNames(t *testing.T) {
+	codec := loadCodec(t, "iso87a")
+	b := newBench(t, func(c *Config) { c.Ports[0].Codec = codec })
+	b.codec = codec
+	for _, tt := range []struct {
+		in   fields
+		text string
+	}{
+		{sale.with(fields{41: "2101\x01001"}), "报文域41格式错误"},
+		{sale.with(fields{42: "8982101572200\x011"}), "报文域42格式错误"},
+		{signOn.with(fields{42: "8982101572200\x011"}), "报文域42格式错误"},
+		{sale.with(fields{60: "22x00001000501"}), "报文域60格式错误"},
+		{sale.with(fields{60: "2200000x000501"}), "报文域60格式错误"},
+		{reserve.with(fields{60: "9600001"}), "报文域60格式错误"},
+		{sale.with(fields{60: "22000001000x01"}), "报文域60格式错误"},
+		{signOn.with(fields{60: "00000001x03"}), "报文域60格式错误"},
+	} {
+		c := b.dial()
+		_, err := c.Write(frameOf(t, wire.CUP, encode(t, codec, tt.in)))
+		require.NoError(t, err)
+		_, message := b.receiveFrame(c)
+		var m iso8583.Message
+		require.NoError(t, codec.Parse(message, &m))
+		require.True(t, m.Equal(39, "30"), tt.text)
+		require.Contains(t, string(m.AppendField(nil, 59)), string(gbk(tt.text)))
+	}
+	require.Zero(t, b.engine.count())
+}
+
+func gbk(text string) []byte {
+	out, _ := iso8583.AppendGBK(nil, text)
+	return out
 }
 
 func TestPlacesThatOnlyConcernTheSubsidyAreTheEnginesToRefuse(t *testing.T) {

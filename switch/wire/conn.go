@@ -89,9 +89,6 @@ func newConn(nc net.Conn, cfg *Config, m *portMetrics, h Handler) *Conn {
 	return c
 }
 
-// RemoteAddr returns the peer's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
-
 // Serve reads until the connection ends, waits for the answers still owed where the peer can still take them, closes,
 // and calls Handler.Closed. It returns the cause. Call it once.
 func (c *Conn) Serve() Cause {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 // echo answers every frame with itself, at once. It records what it was given.
@@ -32,11 +33,15 @@ type echo struct {
 }
 
 func (e *echo) Frame(c *Conn, f Frame) bool {
-	e.mu.Lock()
-	e.frames = append(e.frames, bytes.Clone(f.Message))
-	e.mu.Unlock()
 	c.Expect()
 	_ = c.Answer(raw2(f.Message))
+	return e.note(f)
+}
+
+func (e *echo) note(f Frame) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.frames = append(e.frames, bytes.Clone(f.Message))
 	return !bytes.Equal(f.Message, []byte("refuse"))
 }
 
@@ -540,7 +545,7 @@ func TestTLSServesAndRefusesOldVersions(t *testing.T) {
 		RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	require.Error(t, err)
 
-	l.Close()
+	require.NoError(t, l.Drain(t.Context()))
 	require.NoError(t, <-served)
 	require.Equal(t, 1.0, count(reg, "huanxin_wire_closes_total", "peer"))
 	require.Equal(t, 1.0, count(reg, "huanxin_wire_closes_total", "handshake"))
@@ -677,5 +682,71 @@ func FuzzConn(f *testing.F) {
 			require.True(t, bytes.Equal(want[i], h.frames[i]), "frame %d", i)
 		}
 		require.Equal(t, []Cause{c.cause}, h.closed)
+	})
+}
+
+// dropper answers nothing.
+type dropper struct{ echo }
+
+func (d *dropper) Frame(c *Conn, f Frame) bool {
+	c.Expect()
+	c.Forget()
+	return d.echo.note(f)
+}
+
+func TestForgottenAnswerDoesNotKeepAHalfClosedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, &dropper{}, nil)
+		c := p.pipes.dial()
+		_, err := c.Write(raw2([]byte("no answer")))
+		require.NoError(t, err)
+		require.NoError(t, c.CloseWrite())
+		requireEnd(t, c)
+		synctest.Wait()
+		p.requireClosed(t, CausePeer)
+	})
+}
+
+func TestDialledConnectionHasTheSameLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := &dropper{}
+		far, near := newDuplex()
+		link, err := New(near, config(t, prometheus.NewRegistry()), answers)
+		require.NoError(t, err)
+		ended := make(chan Cause, 1)
+		go func() { ended <- link.Serve() }()
+		require.NoError(t, link.Send(raw2([]byte("request"))))
+		hear(t, far, "request")
+		_, err = far.Write(raw2([]byte("answer")))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, [][]byte{[]byte("answer")}, answers.frames)
+		link.Close()
+		require.Equal(t, CauseClosed, <-ended)
+		require.ErrorIs(t, link.Send(raw2([]byte("late"))), ErrClosed)
+	})
+}
+
+func TestFramesOfAnySizeInPiecesOfAnySize(t *testing.T) {
+	m, err := NewMetrics(prometheus.NewRegistry())
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(900, 1100), rapid.IntRange(1, 20000)), 1, 20).
+			Draw(t, "frame sizes")
+		var stream []byte
+		var want [][]byte
+		for i, n := range sizes {
+			frame := bytes.Repeat([]byte{byte('a' + i)}, n)
+			want = append(want, frame)
+			stream = append(stream, raw2(frame)...)
+		}
+		pieces := rapid.SliceOfN(rapid.Byte(), 0, 400).Draw(t, "piece sizes")
+		h := &dropper{}
+		c, err := New(&chunks{data: stream, sizes: pieces}, Config{Name: "test", Framing: Raw2, MaxFrame: 20002, Metrics: m}, h)
+		require.NoError(t, err)
+		require.Equal(t, CausePeer, c.Serve())
+		require.Equal(t, want, h.frames)
+		require.LessOrEqual(t, len(c.in), 20002)
+		require.Equal(t, make([]byte, len(c.in)), c.in, "wiped")
 	})
 }
