@@ -345,8 +345,9 @@ func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.M
 	return step.Expect.terminalAnswer(a)
 }
 
-// ask sends a financial request and remembers it. With lose the terminal hangs up before it can read the answer, which
-// is nil then.
+// ask sends a financial request and remembers it. With lose the answer is thrown away when it comes, as if the line had
+// failed on its last metre, and the terminal hangs up; the answer is nil then. Hanging up before it comes would leave
+// open whether request or reversal is processed first.
 func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Answer, error) {
 	line, err := p.connect(ctx)
 	if err != nil {
@@ -356,7 +357,7 @@ func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Ans
 	if !lose {
 		return line.Ask(ctx, r)
 	}
-	if err := line.Tell(r); err != nil {
+	if _, err := line.Ask(ctx, r); err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrTimeout) {
 		return nil, err
 	}
 	p.hangUp()
@@ -469,5 +470,4 @@ func (p *Player) print(slip *receipt.Slip) {
 	for line := range strings.Lines(string(slip.AppendText(nil))) {
 		fmt.Fprint(p.Out, "      ", line)
 	}
-	fmt.Fprintln(p.Out)
 }
