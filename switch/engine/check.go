@@ -13,6 +13,7 @@ import (
 func (e *Engine) CheckInvariants() error {
 	var held, spent money.Amount
 	holds := 0
+	orders := map[orderKey]money.Amount{}
 	for id, p := range e.purchases {
 		h, subsidised := p.hold()
 		if !subsidised {
@@ -22,12 +23,15 @@ func (e *Engine) CheckInvariants() error {
 		if !ok {
 			return fmt.Errorf("purchase %d has entitlement %d, which does not exist", id, h.Entitlement)
 		}
-		live := p.state == Reserved || p.state == Sent || p.state == Captured
+		live := p.live()
 		if owns := en.Purchase == id && (en.State == subsidy.Held || en.State == subsidy.Used); owns != live {
 			return fmt.Errorf("purchase %d is %s, its entitlement %d is %s by purchase %d", id, p.state, en.ID, en.State, en.Purchase)
 		}
 		if h.Serial != (Hash{}) && live != (e.book.SerialHolder(h.Serial) == id) {
 			return fmt.Errorf("purchase %d is %s, its serial is held by purchase %d", id, p.state, e.book.SerialHolder(h.Serial))
+		}
+		if k, ok := p.order(); ok && live {
+			orders[k] += h.Subsidy
 		}
 		switch p.state {
 		case Reserved, Sent:
@@ -39,6 +43,14 @@ func (e *Engine) CheckInvariants() error {
 	}
 	if err := e.book.Check(held); err != nil {
 		return err
+	}
+	for k, sum := range orders {
+		if e.orders[k] != sum {
+			return fmt.Errorf("an order of merchant %s has had %s, %s is counted", k.merchant, sum, e.orders[k])
+		}
+	}
+	if len(orders) != len(e.orders) {
+		return fmt.Errorf("%d orders have live purchases, %d are counted", len(orders), len(e.orders))
 	}
 	if holds != e.book.OpenHolds() {
 		return fmt.Errorf("%d purchases hold a subsidy, the book counts %d", holds, e.book.OpenHolds())

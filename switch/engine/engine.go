@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"huanxin/internal/money"
 	"huanxin/risk"
 	"huanxin/risk/geo"
 	"huanxin/subsidy"
@@ -119,6 +120,7 @@ type Engine struct {
 	reversals      map[uint64]*reversal
 	lastReversal   uint64
 	lastItem       uint64
+	orders         map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
 	claims         map[Hash]claimRequest
 	claimAging     fifo[agedClaim]
 
@@ -147,6 +149,7 @@ func New(cfg Config) (*Engine, error) {
 		byTransmission: map[transmission]uint64{},
 		clearing:       map[string]string{},
 		reversals:      map[uint64]*reversal{},
+		orders:         map[orderKey]money.Amount{},
 		claims:         map[Hash]claimRequest{},
 		waiting:        map[uint64][]Token{},
 	}, nil

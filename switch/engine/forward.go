@@ -145,14 +145,7 @@ func (e *Engine) applyReversalQueued(m *event.ReversalQueued) {
 		panic(fmt.Sprintf("reversal %d is queued, the last was %d", m.Reversal, e.lastReversal))
 	}
 	e.lastReversal = m.Reversal
-	if h, ok := p.hold(); ok {
-		switch p.state {
-		case Sent:
-			e.book.Release(h)
-		case Captured:
-			e.book.Restore(h)
-		}
-	}
+	e.letGo(p)
 	e.move(p, Reversing, Sent, Captured, Declined, Reversed)
 	p.reversal, p.undone = m.Reversal, [2]byte{}
 	e.reversals[m.Reversal] = &reversal{id: m.Reversal, purchase: p.id, reason: m.Reason, amount: money.Amount(m.Amount)}

@@ -141,11 +141,9 @@ func (e *Engine) applySaleApproved(m *event.SaleApproved) {
 
 func (e *Engine) applySaleDeclined(m *event.SaleDeclined) {
 	p := e.mustPurchase(m.Purchase)
+	e.letGo(p)
 	e.move(p, Declined, Sent)
 	p.answer = m.Answer
-	if h, ok := p.hold(); ok {
-		e.book.Release(h)
-	}
 }
 
 func (e *Engine) openWorkItem(kind string, purchase, reversal uint64, response, detail string) {

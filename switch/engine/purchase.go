@@ -63,6 +63,51 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 	}, true
 }
 
+// orderKey names an order of a merchant: what the cap per order is counted over.
+type orderKey struct{ merchant, order string }
+
+func (p *purchase) order() (k orderKey, ok bool) {
+	if p.reserved == nil || p.reserved.Order == "" {
+		return k, false
+	}
+	return orderKey{p.reserved.Key.Merchant, p.reserved.Order}, true
+}
+
+// live reports whether the purchase has a subsidy: held or spent.
+func (p *purchase) live() bool {
+	return p.reserved != nil && (p.state == Reserved || p.state == Sent || p.state == Captured)
+}
+
+// count adds the purchase to its order, or takes it out.
+func (e *Engine) count(p *purchase, sign money.Amount) {
+	k, ok := p.order()
+	if !ok {
+		return
+	}
+	if sum := e.orders[k] + sign*money.Amount(p.reserved.Subsidy); sum != 0 {
+		e.orders[k] = sum
+	} else {
+		delete(e.orders, k)
+	}
+}
+
+// letGo gives back what a purchase holds or has spent. It is called before the purchase leaves its state.
+func (e *Engine) letGo(p *purchase) {
+	h, ok := p.hold()
+	if !ok {
+		return
+	}
+	switch p.state {
+	case Reserved, Sent:
+		e.book.Release(h)
+	case Captured:
+		e.book.Restore(h)
+	default:
+		return
+	}
+	e.count(p, -1)
+}
+
 // terminal is the DE41 of the exchange that last drove the purchase.
 func (p *purchase) terminal() [8]byte {
 	if p.sale != nil {

@@ -69,6 +69,7 @@ func (e *Engine) consider(in *ReserveRequest, who party) considered {
 	e.considerProduct(in, &c, who)
 	e.decide(&c, policyQuestion{
 		price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: who.merchant.ID,
+		ordered: e.orders[orderKey{string(in.Key.Merchant[:]), in.Order}],
 	})
 	e.considerSerial(in, &c)
 	e.considerPlace(in, &c, who.merchant.StoreCity)
@@ -170,6 +171,7 @@ type policyQuestion struct {
 	components []policy.Component
 	oldItem    string
 	merchant   string
+	ordered    money.Amount // subsidy that the same order has had
 }
 
 // decide asks the policy. The decision lives in the engine's scratch until the next Step.
@@ -182,6 +184,7 @@ func (e *Engine) decide(c *considered, q policyQuestion) {
 	*r = policy.Request{
 		At: e.now, ClaimAt: c.entitlement.ClaimedAt, City: c.city, Channel: c.channel, Category: c.category,
 		Merchant: q.merchant, OldItem: q.oldItem, Price: q.price, Components: q.components, Usage: e.scratch.usage,
+		OrderSubsidy: q.ordered,
 	}
 	if c.product != nil {
 		r.Grade, r.Label, r.Attributes = c.product.Grade, c.product.Label, c.product.Attributes
@@ -392,6 +395,7 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	e.purchases[p.id] = p
 	h, _ := p.hold()
 	e.book.Reserve(h)
+	e.count(p, 1)
 	key := keyOf(m.Key)
 	e.touch(key.Terminal)
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
@@ -409,9 +413,8 @@ func (e *Engine) applyReserveRefused(m *event.ReserveRefused, seq uint64) {
 
 func (e *Engine) applyHoldCancelled(m *event.HoldCancelled) {
 	p := e.mustPurchase(m.Purchase)
+	e.letGo(p)
 	e.move(p, Cancelled, Reserved)
-	h, _ := p.hold()
-	e.book.Release(h)
 	if m.Cause == event.CancelCause_CANCEL_CAUSE_REQUEST {
 		e.remember(keyOf(m.Key), exchange{content: hash(m.Content), kind: exchangeCancel, purchase: p.id})
 	}
@@ -419,7 +422,6 @@ func (e *Engine) applyHoldCancelled(m *event.HoldCancelled) {
 
 func (e *Engine) applyHoldExpired(m *event.HoldExpired) {
 	p := e.mustPurchase(m.Purchase)
+	e.letGo(p)
 	e.move(p, HoldExpired, Reserved)
-	h, _ := p.hold()
-	e.book.Release(h)
 }

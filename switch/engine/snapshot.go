@@ -302,6 +302,9 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		if p.sale != nil {
 			e.indexSale(p)
 		}
+		if p.live() {
+			e.count(p, 1)
+		}
 	}
 	e.lastReversal = r.Uint()
 	for range r.Len() {

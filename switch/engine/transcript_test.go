@@ -205,7 +205,7 @@ func (s *story) reserve() *engine.ReserveRequest {
 	serial := s.arg("serial", "s1")
 	in := &engine.ReserveRequest{Token: s.nextToken(), Key: s.key('1'), Price: fen(s.t, s.arg("price", "5000")),
 		Code: hashOf(s.arg("code", "c1")), Barcode: s.arg("barcode", "6901234567892"), SerialMask: "***", SerialOK: serial != "bad",
-		Position: s.position(s.arg("at", "none"))}
+		Position: s.position(s.arg("at", "none")), Order: s.arg("order", "")}
 	if serial != "none" {
 		in.Serial = hashOf(serial)
 	}
