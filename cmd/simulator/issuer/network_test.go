@@ -123,6 +123,7 @@ func TestNetworkApprovesAndBooksBeforeItAnswers(t *testing.T) {
 	_, l := startNetwork(t, DefaultRules(), ledger)
 	l.send(0x0200, "516900000001", 10000, func(b *iso8583.Builder) { b.Set(55, []byte("\x9F\x02\x06\x00\x00\x00\x01\x00\x00")) })
 	m := l.want(0x0210, "00")
+	require.Equal(t, 1, ledger.Summary().Charges)
 	require.Contains(t, file.String(), `"rrn":"516900000001"`)
 	require.NotContains(t, file.String(), "6224240000000017")
 	require.Equal(t, "516900000001", value(m, 37))
@@ -252,9 +253,9 @@ func TestUnfriendlyNetworkNeverChargesOrReturnsTwice(t *testing.T) {
 }
 
 func TestGarbageEndsOneConnectionOnly(t *testing.T) {
-	network, l := startNetwork(t, DefaultRules(), NewLedger(nil))
+	_, l := startNetwork(t, DefaultRules(), NewLedger(nil))
 	other := &link{t: t, codec: l.codec}
-	other.dial(network.listener.Addr().String())
+	other.dial(l.nc.RemoteAddr().String())
 	_, err := l.nc.Write([]byte{0xff, 0xff, 0xff})
 	require.NoError(t, err)
 	_, err = l.next()
