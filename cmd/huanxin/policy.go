@@ -152,7 +152,7 @@ Exit codes: 0 for any decision, refused or not; 2 for bad input.`,
 	flags.StringVar(&f.city, "city", "", "城市代码 division code, such as 210100 (required)")
 	flags.StringVar(&f.category, "category", "", "品类代码 category code, such as A01 (required)")
 	flags.StringVar(&f.channel, "channel", "store", "渠道 channel: store, qr, online …")
-	flags.StringVar(&f.grade, "grade", "none", "能效/水效等级 grade: 1…5 or none")
+	flags.StringVar(&f.grade, "grade", "none", "能效/水效等级 grade: 1…5, or none (also 0)")
 	flags.StringVar(&f.label, "label", "", "标识种类 label: energy, water or none (default: the category's)")
 	flags.StringVar(&f.merchant, "merchant", "", "商户号 merchant id (default: none, no merchant rules)")
 	flags.StringVar(&f.price, "price", "", "商品成交价（元）price in yuan after all discounts (required)")
@@ -201,8 +201,11 @@ func (f *explainFlags) request(p *policy.Programme) (*policy.Request, error) {
 		}
 	}
 	var err error
-	if r.Grade, err = catalogue.ParseGrade(f.grade); err != nil {
-		return nil, fmt.Errorf("--grade %w", err)
+	// Goods without a label are grade 0 in many interfaces; the tables write none.
+	if f.grade != "0" {
+		if r.Grade, err = catalogue.ParseGrade(f.grade); err != nil {
+			return nil, fmt.Errorf("--grade %w", err)
+		}
 	}
 	if f.price == "" {
 		return nil, errors.New("--price is missing: the price in yuan, such as 5999.00")

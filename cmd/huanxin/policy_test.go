@@ -94,7 +94,7 @@ func TestExplainRefusesBadInputWithCodeTwo(t *testing.T) {
 	}{
 		{[]string{"--city", "110100"}, "--city"}, {[]string{"--city", "210102"}, "--city"}, {[]string{"--city", ""}, "--city is missing"},
 		{[]string{"--city", "沈阳"}, "--city"}, {[]string{"--category", "Z01"}, "--category"}, {[]string{"--category", ""}, "--category is missing"},
-		{[]string{"--grade", "0"}, "--grade"}, {[]string{"--grade", "6"}, "--grade"}, {[]string{"--grade", "first"}, "--grade"},
+		{[]string{"--grade", ""}, "--grade"}, {[]string{"--grade", "6"}, "--grade"}, {[]string{"--grade", "first"}, "--grade"},
 		{[]string{"--price", "-1"}, "--price"}, {[]string{"--price", "5999.001"}, "--price"}, {[]string{"--price", "abc"}, "--price"},
 		{[]string{"--price", ""}, "--price is missing"}, {[]string{"--price", "99999999999"}, "--price"}, {[]string{"--price", "1e3"}, "--price"},
 		{[]string{"--at", "2025-06-18T10:00:00"}, "with zone"}, {[]string{"--at", "yesterday"}, "with zone"}, {[]string{"--at", ""}, "--at is missing"},
