@@ -108,7 +108,20 @@ func (a *Arena) PostgresDown(ctx context.Context) (err error) {
 	}
 	return a.outage(ctx, site, "postgres-down", true,
 		func() error { return site.database(ctx, "stop") },
-		func() error { return site.database(ctx, "start") })
+		func() error { return errors.Join(a.behind(ctx, site), site.database(ctx, "start")) })
+}
+
+// behind makes sure that the outage was one: the rows must have fallen behind the journal.
+func (a *Arena) behind(ctx context.Context, site *Site) error {
+	lag, err := site.Counter(ctx, "huanxin_projection_lag_batches")
+	if err != nil {
+		return err
+	}
+	if lag == 0 {
+		return errors.New("PostgreSQL did not fall behind: it was not down, or nothing happened")
+	}
+	site.say("  PostgreSQL is %.0f journal batches behind when it comes back", lag)
+	return nil
 }
 
 // HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind.
