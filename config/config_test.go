@@ -76,7 +76,7 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 		"HUANXIN_HOSTS_UNIONPAY_SIGN_ON=false",
 		"HUANXIN_SNAPSHOT_EVENTS=7500",
 		"HUANXIN_JOURNAL_HIGH_WATER=1GiB",
-		"PATH=/bin")
+		"HUANXIN_TEST_POSTGRES=postgres://x", "PATH=/bin")
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8181", cfg.HTTP.Address)
 	require.Equal(t, "127.0.0.1:0", cfg.Listeners["cup"].Address)

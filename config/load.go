@@ -29,6 +29,9 @@ const DefaultFile = "config/huanxin.yaml"
 
 const envPrefix = "HUANXIN_"
 
+// testPrefix begins the variables that tests hand down; they are no settings.
+const testPrefix = envPrefix + "TEST_"
+
 // ErrInvalid is wrapped by every refusal of Load; the text names the keys, one a line.
 var ErrInvalid = errors.New("configuration refused")
 
@@ -194,7 +197,7 @@ func overrides(v *viper.Viper, known map[string]any, environ []string) (problems
 	}
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(variable, envPrefix) {
+		if !strings.HasPrefix(variable, envPrefix) || strings.HasPrefix(variable, testPrefix) {
 			continue
 		}
 		key, ok := byVariable[variable]

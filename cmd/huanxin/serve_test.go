@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"huanxin/cmd/simulator/issuer"
+	"huanxin/cmd/simulator/till"
+	"huanxin/config"
+	"huanxin/config/dialects"
+	"huanxin/internal/money"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/projection"
+	"huanxin/switch/wire"
+)
+
+const (
+	testTerminal = "21010001"
+	testMerchant = "898210157220001"
+)
+
+// testSwitch is a running Switch on ports that the system chose.
+type testSwitch struct {
+	*Switch
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// testConfig is the built-in configuration on free ports, with its state in dir and the card network at address.
+func testConfig(t *testing.T, dir, network string, more ...string) *config.Config {
+	t.Helper()
+	t.Chdir(t.TempDir()) // no config/ of the working directory
+	cfg, _, err := config.Load("", append([]string{
+		"HUANXIN_STATE=" + dir, "HUANXIN_LOG_LEVEL=error",
+		"HUANXIN_LISTENERS_CUP_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_NAC_ADDRESS=127.0.0.1:0",
+		"HUANXIN_HTTP_ADDRESS=127.0.0.1:0", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + network,
+		"HUANXIN_HOSTS_UNIONPAY_RECONNECT_MAX=200ms",
+	}, more...))
+	require.NoError(t, err)
+	return cfg
+}
+
+func startSwitch(t *testing.T, cfg *config.Config) *testSwitch {
+	t.Helper()
+	log, err := newLogger(cfg.Log)
+	require.NoError(t, err)
+	sw, err := newSwitch(t.Context(), cfg, "", log)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &testSwitch{Switch: sw, stop: cancel, ended: make(chan error, 1)}
+	go func() { s.ended <- sw.Run(ctx) }()
+	t.Cleanup(func() { cancel() })
+	return s
+}
+
+// end stops the switch in good order.
+func (s *testSwitch) end(t *testing.T) {
+	t.Helper()
+	s.stop()
+	require.NoError(t, <-s.ended)
+	require.NoError(t, s.Close())
+}
+
+// ready asks /readyz until the predicate holds.
+func (s *testSwitch) ready(t *testing.T, wanted func(status int, parts map[string]bool) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		res, err := http.Get("http://" + s.listener.Addr().String() + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		var body struct {
+			Parts []struct {
+				Name  string `json:"name"`
+				Ready bool   `json:"ready"`
+			} `json:"parts"`
+		}
+		text, err := io.ReadAll(res.Body)
+		if err != nil || json.Unmarshal(text, &body) != nil {
+			return false
+		}
+		parts := map[string]bool{}
+		for _, p := range body.Parts {
+			parts[p.Name] = p.Ready
+		}
+		return wanted(res.StatusCode, parts)
+	}, time.Minute, 20*time.Millisecond)
+}
+
+func everythingReady(status int, _ map[string]bool) bool { return status == http.StatusOK }
+
+func (s *testSwitch) api(t *testing.T) *till.API {
+	t.Helper()
+	tokens, err := readTokens(s.cfg.Path(s.cfg.HTTP.TokenFile))
+	require.NoError(t, err)
+	return till.NewAPI("http://"+s.listener.Addr().String(), tokens[0].Secret, 2, 30*time.Second)
+}
+
+func (s *testSwitch) dial(t *testing.T) *till.Line {
+	t.Helper()
+	line, err := till.DialLine(t.Context(), till.LineConfig{Address: s.front.Addr("cup").String(), Framing: wire.CUP, Codec: cupCodec(t)})
+	require.NoError(t, err)
+	t.Cleanup(line.Close)
+	return line
+}
+
+func cupCodec(t *testing.T) *iso8583.Codec {
+	t.Helper()
+	spec, _, err := dialects.Load("", "cup")
+	require.NoError(t, err)
+	codec, err := iso8583.Compile(spec)
+	require.NoError(t, err)
+	return codec
+}
+
+// startNetwork is a card network in this process.
+func startNetwork(t *testing.T) (address string, ledger *issuer.Ledger) {
+	t.Helper()
+	ledger = issuer.NewLedger(nil)
+	network, err := issuer.New(issuer.Config{
+		Framing: wire.CUP, Codec: cupCodec(t), Rules: issuer.DefaultRules(), Ledger: ledger, Logger: zap.NewNop(), Now: time.Now,
+	})
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- network.Serve(listener) }()
+	t.Cleanup(func() {
+		network.Close()
+		require.NoError(t, <-served)
+	})
+	return listener.Addr().String(), ledger
+}
+
+func ask(t *testing.T, line *till.Line, r *till.Request) *till.Answer {
+	t.Helper()
+	answer, err := line.Ask(t.Context(), r)
+	require.NoError(t, err)
+	return answer
+}
+
+func TestOneSubsidisedPurchaseEndToEnd(t *testing.T) {
+	network, ledger := startNetwork(t)
+	dir := t.TempDir()
+	cfg := testConfig(t, dir, network)
+	sw := startSwitch(t, cfg)
+	sw.ready(t, everythingReady)
+	line, api := sw.dial(t), sw.api(t)
+
+	signOn := ask(t, line, &till.Request{MTI: 0x0800, Net: till.NetSignOn, Terminal: testTerminal, Merchant: testMerchant, STAN: 1})
+	require.Equal(t, "00", signOn.Response)
+
+	person := till.NewPerson(1)
+	claim, err := api.Claim(t.Context(), "key-1", person, "A01", "210100", "store")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, claim.Status)
+	code, err := api.ShowCode(t.Context(), claim.Entitlement, person, &till.Position{CRS: "WGS84", Lon: 123.4294, Lat: 41.7964, AgeSeconds: 1})
+	require.NoError(t, err)
+	require.NotEmpty(t, code.Code)
+
+	hold := ask(t, line, &till.Request{
+		MTI: 0x0100, Kind: till.KindReserve, Terminal: testTerminal, Merchant: testMerchant, Batch: signOn.Batch, STAN: 2, Amount: 599900,
+		Tags: []till.Tag{{Name: "S1", Value: code.Code}, {Name: "S2", Value: "6901234567892"}, {Name: "S3", Value: till.NewSerial(1)}},
+	})
+	require.Equal(t, "00", hold.Response, "%v %s", hold.Reasons, hold.Text)
+	require.Equal(t, money.Amount(119980), hold.Subsidy)
+	require.Equal(t, money.Amount(479920), hold.Payable)
+
+	sale := till.Request{
+		MTI: 0x0200, Kind: till.KindSale, Terminal: testTerminal, Merchant: testMerchant, Batch: signOn.Batch, STAN: 3, Amount: hold.Payable,
+		Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"}, Tags: []till.Tag{{Name: "S7", Value: fmt.Sprintf("%012d", hold.Hold)}},
+	}
+	paid := ask(t, line, &sale)
+	require.Equal(t, "00", paid.Response)
+	entry, ok := ledger.Find(paid.RRN)
+	require.True(t, ok)
+	require.Equal(t, hold.Payable, entry.Sale.Amount)
+
+	require.NoError(t, sw.projector.Wait(t.Context(), sw.journal.Position()))
+	rows, err := sw.database.Purchases(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, projection.Captured, rows[0].State)
+	require.Equal(t, hold.Subsidy, rows[0].Subsidy)
+	require.Equal(t, hold.Payable, rows[0].Amount)
+	require.Equal(t, paid.RRN, rows[0].RRN)
+	sw.end(t)
+
+	// A second start continues: the terminal's resend gets the original answer, and the network is not asked again.
+	again := startSwitch(t, cfg)
+	again.ready(t, everythingReady)
+	repeated := ask(t, again.dial(t), &sale)
+	require.Equal(t, paid.Response, repeated.Response)
+	require.Equal(t, paid.RRN, repeated.RRN)
+	require.Equal(t, 1, ledger.Summary().Charges)
+	require.Zero(t, ledger.Summary().Repeats)
+	again.end(t)
+}
+
+func TestReadinessNamesThePartThatIsNotReady(t *testing.T) {
+	unused, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, unused.Close())
+	sw := startSwitch(t, testConfig(t, t.TempDir(), unused.Addr().String()))
+	sw.ready(t, func(status int, parts map[string]bool) bool {
+		return status == http.StatusServiceUnavailable && parts["engine"] && parts["programme"] && parts["database"] && !parts["host unionpay"]
+	})
+	sw.end(t)
+}
+
+func TestSwitchServesWhileTheDatabaseIsNotThere(t *testing.T) {
+	network, _ := startNetwork(t)
+	cfg := testConfig(t, t.TempDir(), network, "HUANXIN_DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing")
+	sw := startSwitch(t, cfg)
+	sw.ready(t, func(_ int, parts map[string]bool) bool {
+		return parts["programme"] && parts["host unionpay"] && !parts["database"]
+	})
+	paid := ask(t, sw.dial(t), &till.Request{
+		MTI: 0x0200, Kind: till.KindSale, Terminal: testTerminal, Merchant: testMerchant, Batch: 1, STAN: 1, Amount: 10000,
+		Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"},
+	})
+	require.Equal(t, "00", paid.Response)
+	sw.end(t)
+}
+
+func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
+	log := zap.NewNop()
+	_, err := openKeys(cfg, log)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(cfg.Path(cfg.Keys.File)))
+	require.NoError(t, os.MkdirAll(filepath.Join(cfg.Path(cfg.Journal.Folder), "store"), 0o700))
+	_, err = openKeys(cfg, log)
+	require.ErrorContains(t, err, "keys.file: ")
+	require.ErrorContains(t, err, "restore the file")
+}
+
+func TestTokenIsCreatedOnceAndMustBeTheOwnersOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	first, err := openTokens(path, zap.NewNop())
+	require.NoError(t, err)
+	again, err := openTokens(path, zap.NewNop())
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	require.NoError(t, os.Chmod(path, 0o644))
+	_, err = openTokens(path, zap.NewNop())
+	require.ErrorContains(t, err, "http.token-file: ")
+}
+
+func TestSecondSwitchOnTheSameStateIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	sw := startSwitch(t, testConfig(t, dir, "127.0.0.1:1"))
+	_, err := newSwitch(t.Context(), testConfig(t, dir, "127.0.0.1:1"), "", zap.NewNop())
+	require.ErrorContains(t, err, "in use by another process")
+	sw.end(t)
+}
+
+func TestUnknownDialectIsRefusedWithItsKey(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_LISTENERS_NAC_DIALECT=cpu")
+	_, err := terminalPorts(cfg, &codecs{})
+	require.ErrorContains(t, err, "listeners.nac.dialect: ")
+}
