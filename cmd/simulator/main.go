@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "simulator",
 		Short: "模拟终端、领券应用与卡组织 · simulated terminals, claiming app and card network",
-		Args:  cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(newHost(), newLedger(), newTerminal(), newLoad())
 	return root

@@ -118,39 +118,39 @@ func defaultPlace(given string, codec *iso8583.Codec, field int, with, without s
 func (c *Config) check() error {
 	switch {
 	case c.Name == "":
-		return errors.New("no Name")
+		return errors.New("the profile has no Name")
 	case len(c.Addresses) == 0 || slices.Contains(c.Addresses, ""):
-		return errors.New("no Addresses")
+		return errors.New("the profile has no Addresses")
 	case c.Codec == nil:
-		return errors.New("no Codec")
+		return errors.New("the profile has no Codec")
 	case c.Management != "de60" && c.Management != "de70":
-		return fmt.Errorf("Management %q: want de60 or de70", c.Management)
+		return fmt.Errorf("field Management is %q: want de60 or de70", c.Management)
 	case c.Original != "de61" && c.Original != "de90":
-		return fmt.Errorf("Original %q: want de61 or de90", c.Original)
+		return fmt.Errorf("field Original is %q: want de61 or de90", c.Original)
 	case c.Connections < 1 || c.Queue < 1 || c.InFlight < 1 || c.Remember < 1:
-		return errors.New("Connections, Queue, InFlight and Remember: want 1 or more")
+		return errors.New("fields Connections, Queue, InFlight and Remember: want 1 or more")
 	case c.FrameLimit < 64 || c.FrameLimit > 1<<20:
-		return fmt.Errorf("FrameLimit %d: want 64 to %d", c.FrameLimit, 1<<20)
+		return fmt.Errorf("field FrameLimit is %d: want 64 to %d", c.FrameLimit, 1<<20)
 	case min(c.DialTimeout, c.WriteTimeout, c.Echo, c.EchoTimeout, c.ReconnectMin) < 0:
 		return errors.New("a time-out is negative")
 	case c.ReconnectMax < c.ReconnectMin:
-		return errors.New("ReconnectMax is below ReconnectMin")
+		return errors.New("field ReconnectMax is below ReconnectMin")
 	case len(c.Acquirer) > 11 || len(c.Forwarder) > 11 || strings.Trim(c.Acquirer+c.Forwarder, "0123456789") != "":
-		return errors.New("Acquirer and Forwarder: want at most 11 digits")
+		return errors.New("fields Acquirer and Forwarder: want at most 11 digits")
 	}
 	for _, field := range c.MatchKey {
 		if field != 7 && field != 11 && field != 37 {
-			return fmt.Errorf("MatchKey field %d: want 7, 11 or 37", field)
+			return fmt.Errorf("field MatchKey has %d: want 7, 11 or 37", field)
 		}
 		if !c.Codec.Defines(field) {
-			return fmt.Errorf("MatchKey field %d is not in the dialect", field)
+			return fmt.Errorf("field MatchKey has %d, which is not in the dialect %s", field, c.Codec.Name())
 		}
 	}
 	if !slices.Contains(c.MatchKey, 37) && !(slices.Contains(c.MatchKey, 7) && slices.Contains(c.MatchKey, 11)) {
-		return errors.New("MatchKey needs 37, or 7 and 11: STANs wrap")
+		return errors.New("field MatchKey needs 37, or 7 and 11: STANs wrap")
 	}
 	if _, err := c.Framing.AppendFrame(nil, c.TPDU, c.Header, []byte{0}); err != nil {
-		return fmt.Errorf("Framing: %w", err)
+		return fmt.Errorf("field Framing: %w", err)
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ type message struct {
 
 var (
 	errMTI      = errors.New("message type is not expected from a host")
-	errResponse = errors.New("answer without a DE39 of two characters")
+	errResponse = errors.New("answer without a DE39 of two letters or digits")
 )
 
 // words writes and reads the messages of one profile. Safe for concurrent use.
@@ -72,6 +72,7 @@ type pen struct {
 	builder iso8583.Builder
 	body    []byte
 	value   []byte
+	whole   []byte // a field as it came, before something is taken out of it
 }
 
 func newWords(cfg *Config) (*words, error) {
@@ -125,9 +126,9 @@ func (w *words) privateTags(p *pen, original *iso8583.Message) {
 	if !w.codec.Defines(59) {
 		return
 	}
-	whole := original.AppendField(nil, 59)
-	p.value = appendATags(p.value[:0], whole)
-	clear(whole) // it may hold a payment code
+	p.whole = original.AppendField(p.whole[:0], 59)
+	p.value = appendATags(p.value[:0], p.whole)
+	clear(p.whole) // it may hold a payment code
 	if len(p.value) > 0 {
 		p.builder.Set(59, p.value)
 	}
@@ -249,13 +250,23 @@ func (w *words) read(parsed *iso8583.Message, raw []byte, now time.Time) (messag
 	default:
 		return message{}, fmt.Errorf("%w: %s", errMTI, parsed.MTI())
 	}
-	if len(msg.response) != 2 {
+	if !isResponse(msg.response) {
 		return message{}, errResponse
 	}
 	if msg.class == classAnswer {
 		w.answer(&msg, parsed, now)
 	}
 	return msg, nil
+}
+
+// isResponse tells a DE39 (an2) from anything else; what it lets pass is fit for the journal.
+func isResponse(code string) bool {
+	for i := range len(code) {
+		if c := code[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return len(code) == 2
 }
 
 // answer takes what the engine wants of an answer. RRN is the echoed one only where the network echoes ours.

@@ -64,12 +64,6 @@ func (q *queue) take() *item {
 	return it
 }
 
-func (q *queue) length() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.size
-}
-
 // start lets items in.
 func (q *queue) start() {
 	q.mu.Lock()

@@ -164,7 +164,6 @@ type conn struct {
 	mu      sync.Mutex // guards the writer and what it needs
 	builder iso8583.Builder
 	body    []byte
-	out     []byte
 }
 
 func (c *conn) serve() error {

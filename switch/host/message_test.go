@@ -1,0 +1,77 @@
+package host
+
+import (
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"huanxin/switch/engine"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
+)
+
+// Whatever a network sends, reading it gives a message of a known class with sound values, or an error.
+func FuzzRead(f *testing.F) {
+	for _, dialect := range []string{"cup", "iso87b"} {
+		codec := codecOf(f, dialect)
+		for _, mti := range []iso8583.MTI{0x0210, 0x0410, 0x0810, 0x0820, 0x0100} {
+			var b iso8583.Builder
+			b.Reset(codec, mti)
+			b.SetString(11, "000007")
+			b.SetString(37, rrn(7))
+			b.SetString(39, "00")
+			b.Set(55, []byte("\x91\x02\xAB\xCD\x5A\x08\x62\x24\x24\x00\x00\x00\x00\x17"))
+			raw, err := b.Append(nil)
+			require.NoError(f, err)
+			f.Add(dialect == "cup", raw)
+		}
+	}
+	readers := map[bool]*words{}
+	for _, cup := range []bool{true, false} {
+		cfg := Config{Name: "x", Addresses: []string{"127.0.0.1:1"}, Framing: wire.ASCII4, Codec: codecOf(f, map[bool]string{true: "cup", false: "iso87b"}[cup])}
+		cfg, err := cfg.withDefaults()
+		require.NoError(f, err)
+		readers[cup], err = newWords(&cfg)
+		require.NoError(f, err)
+	}
+	f.Fuzz(func(t *testing.T, cup bool, raw []byte) {
+		var parsed iso8583.Message
+		msg, err := readers[cup].read(&parsed, raw, time.Unix(0, 0))
+		if err != nil {
+			return
+		}
+		if msg.class != classAnswer {
+			return
+		}
+		require.Regexp(t, `^[0-9A-Za-z]{2}$`, msg.response)
+		require.Contains(t, []engine.HostKind{engine.HostSale, engine.HostReversal}, msg.answer.Kind)
+		for _, text := range []string{msg.answer.Answer.Institutions, msg.answer.Answer.Network, msg.answer.Answer.Approval} {
+			require.True(t, utf8.ValidString(text), "the journal's strings are UTF-8")
+		}
+		_, pan := iso8583.FindTLV(msg.answer.Answer.Icc, 0x5A)
+		require.False(t, pan, "nothing of the card may reach the journal")
+	})
+}
+
+func BenchmarkEncodeSale(b *testing.B) {
+	r := &rig{t: b, cup: codecOf(b, "cup"), orig: fakeOriginals{}, now: time.Now}
+	cfg := Config{
+		Name: "x", Addresses: []string{"127.0.0.1:1"}, Framing: wire.CUP, TPDU: []byte{0x60, 0, 3, 0, 0},
+		Header: []byte{0x60, 0x31, 0, 0x31, 1, 0}, Codec: r.cup, Acquirer: "48022100",
+	}
+	cfg, err := cfg.withDefaults()
+	require.NoError(b, err)
+	w, err := newWords(&cfg)
+	require.NoError(b, err)
+	req := r.sale(7)
+	original := r.orig[7]
+	var frame []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if frame, err = w.sale(frame[:0], req, original); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
