@@ -90,6 +90,12 @@ func binariesIn(folder string) (Binaries, error) {
 			return Binaries{}, fmt.Errorf("%s is not a program", filepath.Join(folder, name))
 		}
 	}
+	// A link in PATH leads to where the server's other files are.
+	if real, err := filepath.EvalSymlinks(filepath.Join(folder, "postgres")); err == nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(real), "initdb")); err == nil {
+			folder = filepath.Dir(real)
+		}
+	}
 	// --version is answered as root too.
 	out, err := exec.Command(filepath.Join(folder, "postgres"), "--version").Output()
 	if err != nil {

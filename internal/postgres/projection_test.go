@@ -388,18 +388,21 @@ func TestRefusedStatementIsKeptAsOutage(t *testing.T) {
 }
 
 func BenchmarkProjection(b *testing.B) {
-	h := projectiontest.NewHistory(1, 20000)
+	const events = 100_000
+	h := projectiontest.NewHistory(1, events)
 	j := projectiontest.NewJournal(h.Batches...)
 	for b.Loop() {
+		b.StopTimer()
 		d := pgtest.New(b)
+		b.StartTimer()
 		p, err := projection.New(projection.Config{Journal: j, Store: d.Projection(), Metrics: prometheus.NewRegistry()})
 		require.NoError(b, err)
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		ended := make(chan error, 1)
 		go func() { ended <- p.Run(ctx) }()
-		require.NoError(b, p.Wait(ctx, j.Position()))
+		require.NoError(b, p.Wait(ctx, j.Position()), "outage: %v", p.Outage())
 		cancel()
 		require.NoError(b, <-ended)
 	}
-	b.ReportMetric(float64(b.N)*20000/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
 }

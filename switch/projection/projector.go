@@ -140,7 +140,8 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, storeError{fmt.Errorf("read what is projected: %w", err)}
 	}
-	p.moved(at)
+	// With nothing to write, reading is all the proof there can be that the store is back.
+	p.moved(at, p.cfg.Journal.Position() <= at.Batch)
 	ctx, cancel := context.WithCancel(ctx)
 	r, err := p.read(ctx, at.Batch+1)
 	if err != nil {
@@ -172,7 +173,7 @@ func (p *Projector) project(ctx context.Context, f *fold, at Position, batches [
 	started := p.cfg.Now()
 	changes, err := f.run(ctx, batches)
 	if errors.Is(err, ErrParted) {
-		return at, err
+		return at, p.confirmParted(ctx, at, err)
 	}
 	if err != nil {
 		return at, storeError{fmt.Errorf("read rows: %w", err)}
@@ -184,28 +185,42 @@ func (p *Projector) project(ctx context.Context, f *fold, at Position, batches [
 	}
 	p.metrics.events.Add(float64(to.Seq - at.Seq))
 	p.metrics.seconds.Observe(p.cfg.Now().Sub(started).Seconds())
-	p.moved(to)
+	p.moved(to, true)
 	return to, nil
 }
 
-func (p *Projector) moved(at Position) {
+// confirmParted tells rows that another projector, or a commit believed lost, has taken further than at from rows that do
+// not fit their position: rows are read after the position, not with it.
+func (p *Projector) confirmParted(ctx context.Context, at Position, parted error) error {
+	now, err := p.cfg.Store.Position(ctx)
+	switch {
+	case err != nil:
+		return storeError{fmt.Errorf("read the stored position: %w", err)}
+	case now.Batch != at.Batch || now.Hash != at.Hash:
+		return storeError{fmt.Errorf("%w: batch %d expected, batch %d stored", ErrMoved, at.Batch, now.Batch)}
+	}
+	return parted
+}
+
+func (p *Projector) moved(at Position, healthy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at, p.known, p.outage = at, true, nil
+	p.at, p.known = at, true
+	if healthy {
+		p.outage = nil
+	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
 func (p *Projector) failed(err error) {
 	p.mu.Lock()
-	first := p.outage == nil
+	news := p.outage == nil || p.outage.Error() != err.Error()
 	p.outage = err
 	p.mu.Unlock()
 	p.metrics.failures.Inc()
-	if first {
+	if news { // not once for each attempt of a long outage
 		p.cfg.Log.Warn("projection waits for its database", zap.Error(err))
-	} else {
-		p.cfg.Log.Debug("projection still waits for its database", zap.Error(err))
 	}
 }
 

@@ -61,7 +61,10 @@ type purchase struct {
 // Leaves of the budget tree.
 var leaves = []string{"210100/store/r1", "210100/store/r2", "210200/store/r1"}
 
-// NewHistory makes a history of about n events from a seed: a function of both.
+// allocation of a leaf, in fen: more than a million events of a history can take.
+const allocation = 100_000_000_00
+
+// NewHistory makes a history of about n events, at most a million, from a seed: a function of both.
 func NewHistory(seed uint64, n int) *History {
 	h := &History{
 		State: map[uint64]string{}, Subsidy: map[uint64]int64{},
@@ -89,14 +92,14 @@ func (h *History) open() {
 	set := func(path string, amount int64) {
 		h.emit(&event.Event{Body: &event.Event_BudgetNodeSet{BudgetNodeSet: &event.BudgetNodeSet{Path: path, Amount: amount}}})
 	}
-	set("", 10_000_000_00)
+	set("", 1_000_000_000_00)
 	for _, city := range []string{"210100", "210200"} {
-		set(city, 4_000_000_00)
-		set(city+"/store", 4_000_000_00)
+		set(city, 400_000_000_00)
+		set(city+"/store", 400_000_000_00)
 	}
 	for _, leaf := range leaves {
-		set(leaf, 1_000_000_00)
-		h.Allocated[leaf] = 1_000_000_00
+		set(leaf, allocation)
+		h.Allocated[leaf] = allocation
 	}
 	h.emit(&event.Event{Body: &event.Event_BudgetReleased{BudgetReleased: &event.BudgetReleased{
 		Path: leaves[2], Amount: 500_000_00, Released: 500_000_00, Day: "2025-06-30"}}})

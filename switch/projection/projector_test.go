@@ -1,0 +1,270 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"huanxin/switch/event"
+	"huanxin/switch/projection"
+	"huanxin/switch/projection/projectiontest"
+)
+
+const patience = time.Minute
+
+func config(j projection.Journal, s projection.Store) projection.Config {
+	return projection.Config{Journal: j, Store: s, RetryMin: time.Microsecond, RetryMax: time.Millisecond}
+}
+
+// project runs a projector to the journal's end.
+func project(t require.TestingT, c projection.Config) {
+	p, err := projection.New(c)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	waited := p.Wait(ctx, c.Journal.Position())
+	cancel()
+	require.NoError(t, <-ended)
+	require.NoError(t, waited)
+}
+
+// Failures and lost answers anywhere, transactions of any size, restarts at any point: the rows are the same.
+func TestNothingIsLostOrDoubledWhateverTheStoreDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := projectiontest.NewHistory(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(20, 400).Draw(t, "events"))
+		want := newStore()
+		project(t, config(projectiontest.NewJournal(h.Batches...), want))
+
+		got := newStore()
+		chance := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "chance"), 0))
+		got.mode = func() mode { return mode(chance.IntN(4) % 3) }
+		for _, end := range []int{rapid.IntRange(1, len(h.Batches)).Draw(t, "restart after"), len(h.Batches)} {
+			c := config(projectiontest.NewJournal(h.Batches[:end]...), got)
+			c.BatchEvents = rapid.IntRange(1, 50).Draw(t, "transaction")
+			project(t, c)
+		}
+		require.Equal(t, want.rows(), got.rows())
+	})
+}
+
+func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
+	h := projectiontest.NewHistory(2, 100)
+	j, s := projectiontest.NewJournal(), newStore()
+	down := false
+	s.mode = func() mode {
+		if down {
+			return fails
+		}
+		return works
+	}
+	c := config(j, s)
+	registry := prometheus.NewRegistry()
+	c.Metrics = registry
+	c.Now = func() time.Time { return time.Unix(0, projectiontest.Start).Add(time.Hour) }
+	p, err := projection.New(c)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+
+	j.Append(h.Batches[0])
+	require.NoError(t, p.Wait(ctx, 1))
+	s.mu.Lock()
+	down = true
+	s.mu.Unlock()
+	j.Append(h.Batches[1:]...)
+	require.Eventually(t, func() bool { return p.Outage() != nil }, patience, time.Millisecond)
+	require.EqualValues(t, len(h.Batches)-1, p.Lag())
+	at, known := p.Position()
+	require.True(t, known)
+	require.EqualValues(t, 1, at.Batch)
+	metrics := gather(t, registry)
+	require.EqualValues(t, len(h.Batches)-1, metrics["huanxin_projection_lag_batches"])
+	require.InDelta(t, 3600, metrics["huanxin_projection_lag_seconds"], 60)
+	require.Positive(t, metrics["huanxin_projection_failures_total"])
+
+	s.mu.Lock()
+	down = false
+	s.mu.Unlock()
+	require.NoError(t, p.Wait(ctx, j.Position()))
+	require.NoError(t, p.Outage())
+	require.Zero(t, p.Lag())
+	metrics = gather(t, registry)
+	require.Zero(t, metrics["huanxin_projection_lag_seconds"])
+	require.EqualValues(t, h.Batches[len(h.Batches)-1].Events[len(h.Batches[len(h.Batches)-1].Events)-1].Seq,
+		metrics["huanxin_projection_events_total"])
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+func gather(t *testing.T, r *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	require.NoError(t, err)
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			out[f.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return out
+}
+
+func TestBrokenJournalEndsTheProjector(t *testing.T) {
+	broken := errors.New("chain broken at 7")
+	j := projectiontest.NewJournal(projectiontest.NewHistory(2, 50).Batches...)
+	p, err := projection.New(config(j, newStore()))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	require.NoError(t, p.Wait(ctx, j.Position()))
+	j.Break(broken)
+	require.ErrorIs(t, <-ended, broken)
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	p, err := projection.New(config(projectiontest.NewJournal(), newStore()))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, p.Wait(ctx, 1), context.Canceled)
+}
+
+func TestWrongSettingsAreRefused(t *testing.T) {
+	j, s := projectiontest.NewJournal(), newStore()
+	for _, c := range []projection.Config{
+		{}, {Journal: j}, {Store: s}, {Journal: j, Store: s, BatchEvents: -1},
+		{Journal: j, Store: s, RetryMin: -1}, {Journal: j, Store: s, RetryMin: time.Minute, RetryMax: time.Second},
+	} {
+		_, err := projection.New(c)
+		require.Error(t, err)
+	}
+}
+
+// An event that does not fit what came before ends the projector and leaves no trace.
+func TestEventThatDoesNotFitIsRefused(t *testing.T) {
+	h := projectiontest.NewHistory(11, 400)
+	var captured uint64
+	for id, state := range h.State {
+		if state == projection.Captured {
+			captured = id
+		}
+	}
+	require.NotZero(t, captured)
+	last := h.Batches[len(h.Batches)-1]
+	next := last.Events[len(last.Events)-1].Seq + 1
+	for name, ev := range map[string]*event.Event{
+		"a gap in the numbers": {Seq: next + 1, Body: &event.Event_CodeShown{CodeShown: &event.CodeShown{}}},
+		"no body at all":       {Seq: next},
+		"unknown purchase": {Seq: next, Body: &event.Event_SaleApproved{
+			SaleApproved: &event.SaleApproved{Purchase: 1 << 40}}},
+		"captured again": {Seq: next, Body: &event.Event_SaleApproved{
+			SaleApproved: &event.SaleApproved{Purchase: captured}}},
+		"expiry of a captured hold": {Seq: next, Body: &event.Event_HoldExpired{
+			HoldExpired: &event.HoldExpired{Purchase: captured}}},
+		"claim on no budget": {Seq: next, Body: &event.Event_EntitlementClaimed{
+			EntitlementClaimed: &event.EntitlementClaimed{Entitlement: 1 << 40, Leaf: "nowhere", Reserved: 1}}},
+		"unknown entitlement": {Seq: next, Body: &event.Event_Reserved{
+			Reserved: &event.Reserved{Purchase: 1 << 40, Entitlement: 1 << 40}}},
+		"unknown budget node": {Seq: next, Body: &event.Event_BudgetRoundClosed{
+			BudgetRoundClosed: &event.BudgetRoundClosed{Path: "nowhere"}}},
+		"unknown reversal": {Seq: next, Body: &event.Event_ReversalAttempted{
+			ReversalAttempted: &event.ReversalAttempted{Reversal: 1 << 40}}},
+		"another programme": {Seq: next, Body: &event.Event_ProgrammePinned{
+			ProgrammePinned: &event.ProgrammePinned{Programme: "jilin-2025"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			j := projectiontest.NewJournal(h.Batches...)
+			project(t, config(j, s))
+			before := s.rows()
+			ev.At = projectiontest.Start
+			j.Append(projection.Batch{Position: last.Position + 1, Events: []*event.Event{ev}})
+			p, err := projection.New(config(j, s))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			require.ErrorIs(t, p.Run(ctx), projection.ErrParted)
+			require.Equal(t, before, s.rows())
+		})
+	}
+}
+
+// overtaken is a store in which somebody else writes everything between two of the projector's reads.
+type overtaken struct {
+	*fakeStore
+	once sync.Once
+	do   func()
+}
+
+func (s *overtaken) Nodes(ctx context.Context) ([]projection.Node, error) {
+	s.once.Do(s.do)
+	return s.fakeStore.Nodes(ctx)
+}
+
+// Rows that are further than the position that was read are no sign of a parted journal.
+func TestProjectorThatWasOvertakenStartsAgain(t *testing.T) {
+	h := projectiontest.NewHistory(12, 400)
+	j := projectiontest.NewJournal(h.Batches...)
+	want := newStore()
+	project(t, config(j, want))
+	s := newStore()
+	project(t, config(j, &overtaken{fakeStore: s, do: func() { project(t, config(j, s)) }}))
+	require.Equal(t, want.rows(), s.rows())
+}
+
+// What a terminal sends must not be able to stop the projection.
+func TestTextIsMadeFitForADatabase(t *testing.T) {
+	s := newStore()
+	j := projectiontest.NewJournal(projection.Batch{Position: 1, Events: []*event.Event{{
+		Seq: 1, At: projectiontest.Start, Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
+			Terminal: "1000\x0001\xff ", Merchant: "商户\x00\x00  "}},
+	}}})
+	project(t, config(j, s))
+	require.Contains(t, s.terminals, "100001\uFFFD")
+	require.Equal(t, "商户", s.terminals["100001\uFFFD"].Merchant)
+	for id := range s.terminals {
+		require.False(t, strings.ContainsRune(id, 0))
+	}
+}
+
+func TestMonthIsTheBusinessMonth(t *testing.T) {
+	for text, month := range map[string]string{
+		"2025-06-30T15:59:59.999999999Z": "2025-06-01",
+		"2025-06-30T16:00:00Z":           "2025-07-01",
+		"2025-12-31T16:00:00Z":           "2026-01-01",
+		"2025-06-30T23:59:59-07:00":      "2025-07-01",
+	} {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		require.NoError(t, err)
+		require.Equal(t, month, projection.MonthOf(projection.Instant(at.UnixNano())).Format(time.DateOnly), text)
+	}
+}
+
+func TestInstantIsNullOrATimestamp(t *testing.T) {
+	v, err := projection.Instant(0).Value()
+	require.NoError(t, err)
+	require.Nil(t, v)
+	at := projection.Instant(projectiontest.Start + 1234)
+	v, err = at.Value()
+	require.NoError(t, err)
+	var back projection.Instant
+	require.NoError(t, back.Scan(v))
+	require.Equal(t, projection.Instant(projectiontest.Start+1000), back, "microseconds")
+	require.NoError(t, back.Scan(nil))
+	require.Zero(t, back)
+	require.Error(t, back.Scan("yesterday"))
+}
