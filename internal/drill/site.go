@@ -59,8 +59,25 @@ func (s *Site) say(format string, args ...any) { fmt.Fprintf(s.Log, format+"\n",
 // startLimit bounds the start of a program; a first start makes a database cluster.
 const startLimit = 2 * time.Minute
 
+// free makes sure that nobody listens on the addresses: another switch there would answer in place of ours.
+func free(addresses ...string) error {
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("%s is taken, perhaps by another `make run`: %w", address, err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // StartHost starts the simulated card network; its ledger is in the site's folder and survives it.
 func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
+	if err := free(s.Ports.Host); err != nil {
+		return err
+	}
 	args = append([]string{"host", "--listen", s.Ports.Host, "--ledger", s.ledgerFile()}, args...)
 	if s.Host, err = StartProcess(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
 		return err
@@ -78,6 +95,9 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 
 // StartServe starts the switch and waits until every part of it is ready.
 func (s *Site) StartServe(ctx context.Context) (err error) {
+	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP); err != nil {
+		return err
+	}
 	args := []string{"serve"}
 	if s.Programme != "" {
 		args = append(args, "--programme", s.Programme)

@@ -31,3 +31,10 @@ func TestSampleIsFoundByNameAndAllLabels(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 7.0, got)
 }
+
+func TestTakenAddressIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	require.ErrorContains(t, free(l.Addr().String()), l.Addr().String())
+}
