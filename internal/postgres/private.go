@@ -68,50 +68,54 @@ type Private struct {
 	place  place
 	notes  []string
 	owner  *os.File // the lock; nil when another process owns the server
-	server *server
+	child  *server  // the server when this process started it
 }
 
 // StartPrivate returns the cluster of c.Dir, ready for connections, with an empty database when it is new. What it does,
 // in this order:
 //
-//  1. It takes the lock of the folder. When another process of ours holds it, the server is that one's: this one only
-//     uses it, and Close leaves it alone.
-//  2. It chooses a user that may run the server and can reach the folder; see identities and choosePlace.
-//  3. A server that still runs (its owner was killed) is taken over; what a dead one left behind is taken away.
-//  4. It creates the cluster when there is none, starts the server in a session of its own and waits until it answers.
+//  1. It waits for its turn: one process at a time starts a server in a folder.
+//  2. It takes the lock of the owner. When another process of ours holds it, Close leaves the server to that one.
+//  3. It chooses a user that may run the server and can reach the folder; see identities and choosePlace.
+//  4. It uses the server that runs there: its owner's, or one whose owner was killed. What a dead one left behind is
+//     taken away.
+//  5. It creates the cluster when there is none, starts the server in a session of its own and waits until it answers.
 func StartPrivate(ctx context.Context, c PrivateConfig) (*Private, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
 	defer cancel()
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("private PostgreSQL: %w", err)
+	p, err := startInTurn(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("private PostgreSQL in %s: %w", c.Dir, err)
 	}
-	for {
-		lock, err := takeLock(c.Dir)
-		if err != nil {
-			return nil, fmt.Errorf("private PostgreSQL: %w", err)
-		}
-		if lock != nil {
-			return startOwned(ctx, c, lock)
-		}
-		if p, err := useRunning(ctx, c); err == nil {
-			return p, nil
-		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("private PostgreSQL: another process holds %s and its server does not answer: %w", c.Dir, err)
-		}
-	}
+	return p, nil
 }
 
-func startOwned(ctx context.Context, c PrivateConfig, lock *os.File) (*Private, error) {
-	p := &Private{config: c, owner: lock}
+func startInTurn(ctx context.Context, c PrivateConfig) (*Private, error) {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	turn, err := takeLock(c.Dir, startLock)
+	for ; turn == nil && err == nil; turn, err = takeLock(c.Dir, startLock) {
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("another process starts a server there: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close()
+	p := &Private{config: c}
+	if p.owner, err = takeLock(c.Dir, ownerLock); err != nil {
+		return nil, err
+	}
 	if err := p.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("private PostgreSQL in %s: %w", c.Dir, err), lock.Close())
+		return nil, errors.Join(err, p.Leave())
 	}
 	if _, err := CreateDatabase(ctx, socketURL(p.place.socket, privateUser, "postgres"), privateDatabase); err != nil {
-		return nil, errors.Join(fmt.Errorf("private PostgreSQL in %s: %w", c.Dir, err), p.Close())
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
@@ -125,15 +129,19 @@ func (p *Private) start(ctx context.Context) error {
 		return err
 	}
 	if pid := livePostmaster(p.place.data()); pid != 0 {
-		p.server = &server{pid: pid}
-		if err := p.server.ready(ctx, p.place.socket); err == nil {
+		s := &server{pid: pid}
+		err := s.ready(ctx, p.place.socket)
+		switch {
+		case err == nil && p.owner != nil:
 			p.note("took over the server that was running, process %d", pid)
 			return nil
-		}
-		// It is on its way down: nothing is reachable for StartTimeout otherwise.
-		if err := p.server.gone(ctx); err != nil {
+		case err == nil:
+			p.note("another process owns the server; it is used, and not stopped with this one")
+			return nil
+		case s.alive():
 			return fmt.Errorf("a server (process %d) runs there but does not answer: %w", pid, err)
 		}
+		// It was on its way down and is gone now.
 	}
 	if err := p.initialise(ctx, binaries); err != nil {
 		return err
@@ -254,7 +262,7 @@ func (p *Private) launch(ctx context.Context, b Binaries) error {
 		}
 		err = s.ready(ctx, p.place.socket)
 		if err == nil {
-			p.server = s
+			p.child = s
 			return nil
 		}
 		log, _ := os.ReadFile(p.logFile()) // the log only adds to the error
@@ -359,17 +367,25 @@ func (p *Private) Notes() []string { return p.notes }
 func (p *Private) RunsAs() string { return p.place.identity.name }
 
 // Close stops the server in good order when this process owns it, and gives up the lock. Clients that are still
-// connected are cut off.
+// connected are cut off. It may be called again.
 func (p *Private) Close() error {
 	if p.owner == nil {
 		return nil
 	}
 	var err error
-	if p.server != nil {
-		err = p.server.stop(p.config.StopTimeout)
+	// The server may be another one by now: an operator may have stopped and started it.
+	if pid := livePostmaster(p.place.data()); pid != 0 {
+		s := &server{pid: pid}
+		if p.child != nil && p.child.pid == pid {
+			s = p.child
+		}
+		err = s.stop(p.config.StopTimeout)
 	}
 	if err == nil && filepath.Dir(p.place.socket) != p.place.folder {
-		err = os.Remove(p.place.socket) // empty now; nothing of ours stays among the temporary files
+		// Empty now; nothing of ours stays among the temporary files. Another start makes it again.
+		if err = os.Remove(p.place.socket); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
 	}
 	return errors.Join(err, p.Leave())
 }
@@ -417,22 +433,6 @@ func PrivateURL(dir string) (string, error) {
 	return socketURL(l.Socket, privateUser, privateDatabase), nil
 }
 
-// useRunning uses the server of another process of ours.
-func useRunning(ctx context.Context, c PrivateConfig) (*Private, error) {
-	l, err := readLocation(c.Dir)
-	if err != nil {
-		return nil, err
-	}
-	p := &Private{config: c, place: place{
-		identity: identity{name: "another process's choice"}, folder: filepath.Dir(l.Data), socket: l.Socket,
-	}}
-	if err := connects(ctx, l.Socket, privateDatabase); err != nil {
-		return nil, err
-	}
-	p.note("another process owns the server; it is used, and not stopped with this one")
-	return p, nil
-}
-
 // location is the file cluster.json in the wanted folder: where the cluster really is.
 type location struct {
 	Data   string `json:"data"`
@@ -466,9 +466,15 @@ func readLocation(dir string) (location, error) {
 	return l, nil
 }
 
+// The locks of a folder: of the process that stops the server when it ends, and of the one that is starting it.
+const (
+	ownerLock = "owner.lock"
+	startLock = "start.lock"
+)
+
 // takeLock returns the locked file, or nil when another process holds it. The kernel gives it up when its holder dies.
-func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "owner.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+func takeLock(dir, name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -132,6 +133,44 @@ func TestSecondProcessUsesTheServerAndLeavesItRunning(t *testing.T) {
 	require.Equal(t, first.URL(), second.URL())
 	require.NoError(t, second.Close())
 	require.NoError(t, open(t, first.URL()).Ping(context.Background()))
+}
+
+// An operator stops the server under a running switch and starts it again; the switch still stops it at its end.
+func TestServerStoppedUnderItsOwnerCanBeStartedByAnother(t *testing.T) {
+	dir := t.TempDir()
+	owner := cluster(t, dir)
+	d := open(t, owner.URL())
+	require.NoError(t, d.Ping(context.Background()))
+	running, err := postgres.StopPrivate(dir, time.Minute)
+	require.NoError(t, err)
+	require.True(t, running)
+
+	other := cluster(t, dir)
+	require.Equal(t, owner.URL(), other.URL())
+	require.NoError(t, other.Close())
+	require.NoError(t, open(t, owner.URL()).Ping(context.Background()), "it is the owner's")
+	require.NoError(t, owner.Close())
+	running, err = postgres.StopPrivate(dir, time.Minute)
+	require.NoError(t, err)
+	require.False(t, running)
+}
+
+func TestProcessesThatStartAtOnceShareOneServer(t *testing.T) {
+	dir := t.TempDir()
+	started := make([]*postgres.Private, 4)
+	failed := make([]error, len(started))
+	var wg sync.WaitGroup
+	for i := range started {
+		wg.Go(func() {
+			started[i], failed[i] = postgres.StartPrivate(context.Background(), postgres.PrivateConfig{Dir: dir, Throwaway: true})
+		})
+	}
+	wg.Wait()
+	for i, p := range started {
+		require.NoError(t, failed[i])
+		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		require.Equal(t, postmaster(t, started[0]), postmaster(t, p))
+	}
 }
 
 // The owner was killed: its server runs on, and the next start owns it.
