@@ -38,8 +38,8 @@ func run(args []string) int {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "simulator",
-		Short: "模拟终端、领券应用与卡组织 · simulated terminals, claiming app and card network",
+		Use:          "simulator",
+		Short:        "模拟终端、领券应用与卡组织 · simulated terminals, claiming app and card network",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(newHost(), newLedger(), newTerminal(), newLoad())

@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,7 @@ func (h *Hosts) Run(ctx context.Context) {
 	workers.Wait()
 }
 
-// Down names the hosts of which no connection is signed on, for /readyz.
+// Down names the hosts of which no connection is signed on, ascending, for /readyz.
 func (h *Hosts) Down() []string {
 	var down []string
 	for name, one := range h.hosts {
@@ -157,6 +158,7 @@ func (h *Hosts) Down() []string {
 			down = append(down, name)
 		}
 	}
+	slices.Sort(down)
 	return down
 }
 
