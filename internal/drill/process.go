@@ -28,7 +28,7 @@ type Process struct {
 // StartProcess starts program with its output in DIR/NAME.log and its process id in DIR/NAME.pid. env is added to this
 // process's own.
 func StartProcess(dir, name, program string, args, env []string) (*Process, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
