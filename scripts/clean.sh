@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-# ours PID: does the process's command line (or its environment's working place) name this checkout's var/?
+# ours PID: does the process's command line name this checkout's var/ or bin/?
 ours() {
 	[ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$root/var" -e "$root/bin/"
 }
@@ -31,4 +31,12 @@ for pid in "${pids[@]:-}"; do
 	done
 	kill -KILL "$pid" 2>/dev/null || true
 done
+
+# A database that could not lie below var/ (as root, in a folder that its user could not reach) lies where cluster.json says.
+while IFS= read -r file; do
+	data=$(sed -n 's/.*"data": *"\([^"]*\)".*/\1/p' "$file")
+	case $data in
+	/var/lib/huanxin/*/data | /*/huanxin-postgres-*/data) rm -rf "${data%/data}" ;;
+	esac
+done < <(find var -name cluster.json -type f 2>/dev/null)
 rm -rf var bin

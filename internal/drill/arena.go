@@ -2,11 +2,13 @@ package drill
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -208,6 +210,33 @@ func Sweep(dir, huanxin string) error {
 		if _, err := postgres.StopPrivate(database, 30*time.Second); err != nil {
 			return fmt.Errorf("stop the database of an earlier run: %w", err)
 		}
+		if err := sweepElsewhere(database); err != nil {
+			return err
+		}
 	}
 	return os.RemoveAll(dir)
+}
+
+// elsewhere matches the folders that a database is put into when its user cannot reach the wanted one.
+var elsewhere = regexp.MustCompile(`^(/var/lib/huanxin|.*/huanxin-postgres-[0-9a-f]+$)`)
+
+// sweepElsewhere removes the data of a database that does not lie in its own folder.
+func sweepElsewhere(database string) error {
+	text, err := os.ReadFile(filepath.Join(database, "cluster.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var location struct {
+		Data string `json:"data"`
+	}
+	if err := json.Unmarshal(text, &location); err != nil {
+		return fmt.Errorf("%s: %w", database, err)
+	}
+	if folder := filepath.Dir(location.Data); elsewhere.MatchString(folder) {
+		return os.RemoveAll(folder)
+	}
+	return nil
 }

@@ -1,7 +1,10 @@
 package drill
 
 import (
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +40,22 @@ func TestTakenAddressIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	require.ErrorContains(t, free(l.Addr().String()), l.Addr().String())
+}
+
+func TestSweepRemovesOnlyItsFolderAndTheDatabaseElsewhere(t *testing.T) {
+	top := t.TempDir()
+	dir, data, other := filepath.Join(top, "site"), filepath.Join(top, "huanxin-postgres-0a1b2c"), filepath.Join(top, "mine")
+	for _, folder := range []string{filepath.Join(dir, "postgres"), filepath.Join(data, "data"), other} {
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+	}
+	// The number of a process that is not one of ours: this test.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "serve.pid"), fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600))
+	note := fmt.Sprintf(`{"data":%q,"socket":"","user":"postgres"}`, filepath.Join(data, "data"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres", "cluster.json"), []byte(note), 0o600))
+
+	require.NoError(t, Sweep(dir, "/nonexistent/bin/huanxin"))
+	require.NoDirExists(t, dir)
+	require.NoDirExists(t, data)
+	require.DirExists(t, other)
+	require.NoError(t, Sweep(dir, "/nonexistent/bin/huanxin"), "nothing is left to sweep")
 }
