@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,18 +131,19 @@ func TestDocumentExamplesAreWhatTheSwitchAnswers(t *testing.T) {
 	}
 }
 
-// world is a front and an engine with the sample programme, stepped by hand: the clock is the examples'.
+// world is a front and an engine with the sample programme, stepped by the test's goroutine: the clock is the examples'.
 type world struct {
 	front  *Front
 	codec  *iso8583.Codec
 	engine *engine.Engine
 	conn   net.Conn
-	now    time.Time
+	clock  atomic.Int64 // Unix ns; the front reads it in its own goroutines
 	ex     *example
 	used   map[string]bool
 	t      testing.TB
 
-	entitlement uint64 // the last one claimed
+	submitted   chan any // by the front
+	entitlement uint64   // the last one claimed
 }
 
 func newWorld(t *testing.T) *world {
@@ -148,12 +151,12 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	e, err := engine.New(engine.Config{Map: area, Hosts: map[string]engine.HostProfile{"unionpay": {}}})
 	require.NoError(t, err)
-	w := &world{engine: e, used: map[string]bool{}, t: t}
+	w := &world{engine: e, used: map[string]bool{}, t: t, submitted: make(chan any, 1)}
 	reg := prometheus.NewRegistry()
 	cfg := testConfig(t, reg)
 	cfg.QRHost = cfg.Host
-	cfg.Now = func() time.Time { return w.now }
-	cfg.Submit = func(body any) error { w.step(body); return nil }
+	cfg.Now = func() time.Time { return time.Unix(0, w.clock.Load()) }
+	cfg.Submit = func(body any) error { w.submitted <- body; return nil }
 	w.front, err = New(cfg)
 	require.NoError(t, err)
 	w.codec = cfg.Ports[0].Codec
@@ -165,7 +168,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.conn.Close() })
 
-	w.now = at(t, "2026-03-18 08:00:00")
+	w.clock.Store(at(t, "2026-03-18 08:00:00").UnixNano())
 	w.step(&engine.TakeOwnership{Owner: "test", Software: "test", Programme: "liaoning-2025", PersonKeyCheck: [8]byte{1}})
 	w.step(&engine.ApplyProgramme{Token: 1, Files: programmeFiles(t), Actor: "test", Reason: "start"})
 	w.step(registryRows(t))
@@ -220,25 +223,43 @@ func at(t testing.TB, text string) time.Time {
 func (w *world) exchange(t testing.TB, ex *example, request []byte) []byte {
 	w.t, w.ex = t, ex
 	if c, ok := claims[ex.name]; ok {
-		w.now = at(t, ex.at).Add(-20 * time.Second)
+		w.clock.Store(at(t, ex.at).Add(-20 * time.Second).UnixNano())
 		person := engine.Hash{c.person}
 		w.step(&engine.ClaimRequest{Token: 1, Person: person, IDKind: "id-card", Category: c.category, City: c.city, Channel: c.channel})
 		w.step(&engine.ShowCodeRequest{Token: 1, Entitlement: w.entitlement, Person: person,
 			Code:     engine.Hash(testHasher{}.Code([]byte(c.code))),
 			Position: engine.Position{Given: true, At: geo.Point{Lon: 123431500, Lat: 41805700}, CRS: geo.WGS84}})
 	}
-	w.now = at(t, ex.at)
+	w.clock.Store(at(t, ex.at).UnixNano())
 	w.step(&engine.Tick{})
 	_, err := w.conn.Write(request)
 	require.NoError(t, err)
-	b := &bench{t: t}
-	raw, _ := b.receiveFrame(w.conn)
-	return raw
+	answers := make(chan []byte, 1)
+	go func() { answers <- readFrame(w.conn) }()
+	for {
+		select {
+		case body := <-w.submitted:
+			w.step(body)
+		case answer := <-answers:
+			return answer
+		}
+	}
+}
+
+// readFrame returns what it could read of a frame.
+func readFrame(c net.Conn) []byte {
+	raw := make([]byte, 2)
+	if _, err := io.ReadFull(c, raw); err != nil {
+		return nil
+	}
+	raw = append(raw, make([]byte, int(raw[0])<<8|int(raw[1]))...)
+	n, _ := io.ReadFull(c, raw[2:])
+	return raw[:2+n]
 }
 
 // step does what the server does, one input at a time.
 func (w *world) step(body any) {
-	out := w.engine.Step(engine.Input{At: w.now.UnixNano(), Body: body})
+	out := w.engine.Step(engine.Input{At: w.clock.Load(), Body: body})
 	for _, send := range slices.Clone(out.Sends) {
 		switch {
 		case send.Reply != nil:

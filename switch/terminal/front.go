@@ -153,6 +153,7 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 		x = f.spares.Get().(*exchange)
 	}
 	x.load(c, p, frame, now)
+	c.Expect()
 	r := f.readers.Get().(*reader)
 	body, no := r.read(x)
 	f.readers.Put(r)
@@ -161,36 +162,27 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 		no = &refusal{overloaded, codeTexts[overloaded]}
 	}
 	if no == nil {
-		c.Expect()
 		if f.cfg.Submit(body) == nil {
 			return true // x now belongs to the engine's side
 		}
-		c.Forget()
 		no = &refusal{overloaded, codeTexts[overloaded]}
 	}
-	keep = f.refuse(x, no)
-	if full {
-		x.wipe()
-		f.spares.Put(x)
-	} else {
-		f.table.give(x)
-	}
-	return keep
+	return f.refuse(x, no)
 }
 
 // Closed has nothing to do: what the connection is still owed is dropped by Deliver, and the terminal reverses it.
 func (p *port) Closed(*wire.Conn, wire.Cause) {}
 
 // refuse answers what does not reach the engine. false gives the connection up.
-func (f *Front) refuse(x *exchange, no *refusal) bool {
+func (f *Front) refuse(x *exchange, no *refusal) (keep bool) {
 	if no.code == [2]byte{} {
 		f.m.unanswerable.Inc()
 		f.cfg.Log.Warn("unanswerable message", zap.String("port", x.port.Name))
+		x.conn.Forget()
+		f.free(x)
 		return false
 	}
-	// Expect and Answer as for any other: the connection is kept for the answer when the peer half-closes.
-	x.conn.Expect()
-	f.send(x, &engine.Reply{Response: no.code, At: x.at.UnixNano(), Text: no.text})
+	f.answer(x, &engine.Reply{Response: no.code, At: x.at.UnixNano(), Text: no.text})
 	return true
 }
 
@@ -202,12 +194,12 @@ func (f *Front) Deliver(reply *engine.Reply) {
 		f.m.unexpected.Inc()
 		return
 	}
-	f.send(x, reply)
-	f.table.give(x)
+	f.answer(x, reply)
 }
 
-// send builds and queues the answer to x, which is expected.
-func (f *Front) send(x *exchange, reply *engine.Reply) {
+// answer builds the answer to x, which is expected, forgets x, and queues the answer: by the time that the terminal can
+// read it nothing of its request is left.
+func (f *Front) answer(x *exchange, reply *engine.Reply) {
 	a := f.answerers.Get().(*answerer)
 	defer f.answerers.Put(a)
 	frame, err := a.answer(x, reply)
@@ -217,20 +209,38 @@ func (f *Front) send(x *exchange, reply *engine.Reply) {
 			zap.String("port", x.port.Name), zap.Error(err))
 		frame, err = a.minimal(x, reply.Response)
 	}
+	f.m.answered(x.kind, reply.Response, f.cfg.Now().Sub(x.at))
+	f.log(x, reply)
+	conn, port := x.conn, x.port
+	f.free(x)
 	if err != nil {
-		f.cfg.Log.Error("answer cannot be written", zap.String("port", x.port.Name), zap.Error(err))
-		x.conn.Forget()
+		f.cfg.Log.Error("answer cannot be written", zap.String("port", port.Name), zap.Error(err))
+		conn.Forget()
 		return
 	}
-	f.m.answered(x.kind, reply.Response, f.cfg.Now().Sub(x.at))
-	if x.conn.Answer(frame) != nil {
+	if conn.Answer(frame) != nil {
 		f.m.undelivered.Inc()
 	}
-	if entry := f.cfg.Log.Check(zap.DebugLevel, "answered"); entry != nil {
-		entry.Write(zap.String("port", x.port.Name), zap.Stringer("mti", x.msg.MTI()),
-			zap.ByteString("terminal", x.msg.AppendField(nil, 41)), zap.ByteString("stan", x.msg.AppendField(nil, 11)),
-			zap.ByteString("rc", reply.Response[:]))
+}
+
+func (f *Front) log(x *exchange, reply *engine.Reply) {
+	entry := f.cfg.Log.Check(zap.DebugLevel, "answered")
+	if entry == nil {
+		return
 	}
+	entry.Write(zap.String("port", x.port.Name), zap.Stringer("mti", x.msg.MTI()),
+		zap.ByteString("terminal", x.msg.AppendField(nil, 41)), zap.ByteString("stan", x.msg.AppendField(nil, 11)),
+		zap.ByteString("rc", reply.Response[:]))
+}
+
+// free takes an exchange back, into the table or among the spares, which have no token.
+func (f *Front) free(x *exchange) {
+	if x.token.Load() != 0 {
+		f.table.give(x)
+		return
+	}
+	x.wipe()
+	f.spares.Put(x)
 }
 
 // Original returns the request that waits under token, with its codec, for the host link to build its own message from.

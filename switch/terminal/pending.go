@@ -14,7 +14,7 @@ import (
 //
 //	read loop    from table.take until Submit has taken the input, or until it has answered by itself
 //	the engine's side, by its token, until Deliver: the host link may read msg through Original
-//	Deliver      from then on: it answers and gives the exchange back with table.give, which wipes it
+//	Deliver      from then on: it builds the answer and gives the exchange back with table.give, which wipes it
 //
 // Owner and owner do not overlap: Submit's queue hands over. After Submit the read loop touches nothing of it.
 type exchange struct {
