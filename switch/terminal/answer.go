@@ -46,10 +46,11 @@ func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
 	return a.pack(x)
 }
 
-// minimal is the answer when the full one cannot be written in the dialect of the port.
+// minimal is the answer when the full one cannot be written in the dialect of the port: what the request itself had,
+// and the code. It cannot fail: the fields were read by the same codec.
 func (a *answerer) minimal(x *exchange, code [2]byte) ([]byte, error) {
 	a.begin(x)
-	a.b.Copy(&x.msg, 11, 41, 42)
+	a.b.Copy(&x.msg, echoed...)
 	a.set(39, code[:])
 	return a.pack(x)
 }

@@ -645,7 +645,8 @@ func TestAnswerThatDoesNotFitTheDialectIsSentWithoutDetails(t *testing.T) {
 	b.engine.setScript(func(body any) *engine.Reply {
 		return &engine.Reply{Response: approved, RRN: "too long for field 37"}
 	})
-	require.Equal(t, fields{0: "0210", 11: "000005", 39: "00", 41: "21010001", 42: "898210157220001"}, b.ask(sale))
+	require.Equal(t, fields{0: "0210", 3: "000000", 4: "000000479920", 11: "000005", 25: "00", 39: "00", 41: "21010001",
+		42: "898210157220001", 49: "156", 60: "22000001000501"}, b.ask(sale))
 	require.Equal(t, 1.0, b.metric("huanxin_terminal_minimal_answers_total"))
 }
 
