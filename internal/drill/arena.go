@@ -218,7 +218,7 @@ func Sweep(dir, huanxin string) error {
 }
 
 // elsewhere matches the folders that a database is put into when its user cannot reach the wanted one.
-var elsewhere = regexp.MustCompile(`^(/var/lib/huanxin|.*/huanxin-postgres-[0-9a-f]+$)`)
+var elsewhere = regexp.MustCompile(`^(/var/lib/huanxin/[0-9a-f]+|.*/huanxin-postgres-[0-9a-f]+)$`)
 
 // sweepElsewhere removes the data of a database that does not lie in its own folder.
 func sweepElsewhere(database string) error {

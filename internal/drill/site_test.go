@@ -59,3 +59,12 @@ func TestSweepRemovesOnlyItsFolderAndTheDatabaseElsewhere(t *testing.T) {
 	require.DirExists(t, other)
 	require.NoError(t, Sweep(dir, "/nonexistent/bin/huanxin"), "nothing is left to sweep")
 }
+
+func TestFoldersElsewhereAreRecognisedWhole(t *testing.T) {
+	for folder, want := range map[string]bool{
+		"/var/lib/huanxin/0a1b2c3d4e5f": true, "/tmp/huanxin-postgres-0a1b2c3d4e5f": true,
+		"/var/lib/huanxin": false, "/var/lib/huanxin/x/y": false, "/tmp/huanxin-postgres-": false, "/tmp": false, "/": false, ".": false,
+	} {
+		require.Equal(t, want, elsewhere.MatchString(folder), folder)
+	}
+}
