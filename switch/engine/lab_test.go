@@ -27,6 +27,8 @@ type lab struct {
 	shadow *engine.Engine
 	now    int64
 	token  engine.Token
+
+	recorded [][]byte // every event so far, as bytes
 }
 
 var labMap *geo.Map
@@ -116,6 +118,7 @@ func (l *lab) step(body any) engine.Output {
 	for _, ev := range out.Events {
 		raw, err := ev.MarshalVT()
 		require.NoError(l.t, err)
+		l.recorded = append(l.recorded, raw)
 		again := &event.Event{}
 		require.NoError(l.t, again.UnmarshalVT(raw))
 		l.shadow.Apply(again)

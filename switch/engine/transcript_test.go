@@ -30,7 +30,7 @@ func TestTranscripts(t *testing.T) {
 			raw, err := os.ReadFile(file)
 			require.NoError(t, err)
 			want := string(raw)
-			got := play(t, want)
+			got := play(t, newLab(t), want)
 			if *rewrite {
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
 				return
@@ -41,8 +41,8 @@ func TestTranscripts(t *testing.T) {
 }
 
 // play runs the commands of a transcript and returns it with the output that they give now.
-func play(t *testing.T, text string) string {
-	s := &story{lab: newLab(t), t: t}
+func play(t *testing.T, l *lab, text string) string {
+	s := &story{lab: l, t: t}
 	var b strings.Builder
 	for i, block := range strings.Split(strings.TrimRight(text, "\n"), "\n\n") {
 		if i > 0 {
