@@ -254,15 +254,16 @@ func TestBadMessagesGetTheirExactCode(t *testing.T) {
 		{"DE60 too short", reserve.with(fields{60: "9600000"}), "30", "报文域60格式错误"},
 		{"reserve without code", reserve.with(tags("S2", "6901234567892")), "30", "报文缺少域59标签S1"},
 		{"reserve without barcode", reserve.with(tags("S1", "12345678")), "30", "报文缺少域59标签S2"},
+		{"barcode is a one-time code", reserve.with(tags("S1", "12345678", "S2", "912345678901234567")), "30", "报文域59标签S2格式错误"},
 		{"code is no digits", reserve.with(tags("S1", "1234567X", "S2", "6901234567892")), "30", "报文域59标签S1格式错误"},
 		{"empty code", reserve.with(tags("S1", "", "S2", "6901234567892")), "30", "报文域59标签S1格式错误"},
 		{"tag twice", reserve.with(tags("S1", "1", "S1", "2", "S2", "6901234567892")), "30", "报文域59标签S1格式错误"},
 		{"no tags", reserve.with(fields{59: "hello world"}), "30", "报文域59格式错误"},
 		{"tag longer than the field", reserve.with(fields{59: "S1099123"}), "30", "报文域59格式错误"},
-		{"component without amount", reserve.with(tags("S1", "1", "S2", "2", "S6", "merchant")), "30", "报文域59标签S6格式错误"},
-		{"component of yuan", reserve.with(tags("S1", "1", "S2", "2", "S6", "merchant=1.50")), "30", "报文域59标签S6格式错误"},
-		{"delivery is no division", reserve.with(tags("S1", "1", "S2", "2", "SD", "2101")), "30", "报文域59标签SD格式错误"},
-		{"order is not plain", reserve.with(tags("S1", "1", "S2", "2", "S4", "订单")), "30", "报文域59标签S4格式错误"},
+		{"component without amount", reserve.with(tags("S1", "1", "S2", "6901234567892", "S6", "merchant")), "30", "报文域59标签S6格式错误"},
+		{"component of yuan", reserve.with(tags("S1", "1", "S2", "6901234567892", "S6", "merchant=1.50")), "30", "报文域59标签S6格式错误"},
+		{"delivery is no division", reserve.with(tags("S1", "1", "S2", "6901234567892", "SD", "2101")), "30", "报文域59标签SD格式错误"},
+		{"order is not plain", reserve.with(tags("S1", "1", "S2", "6901234567892", "S4", "订单")), "30", "报文域59标签S4格式错误"},
 		{"other currency", reserve.with(fields{49: "840"}), "40", "仅支持人民币交易"},
 		{"cancel without hold", cancel.with(tags("S1", "1")), "30", "报文缺少域59标签S7"},
 		{"hold of eleven digits", cancel.with(tags("S7", "00000000042")), "30", "报文域59标签S7格式错误"},
@@ -364,7 +365,7 @@ func TestPlacesThatOnlyConcernTheSubsidyAreTheEnginesToRefuse(t *testing.T) {
 		require.Equal(t, "00", b.ask(reserve.with(change))[39])
 		return b.engine.last().(*engine.ReserveRequest)
 	}
-	base := text59("S1", "1", "S2", "2")
+	base := text59("S1", "1", "S2", "6901234567892")
 	shop := geo.Point{Lon: 123431500, Lat: 41805700}
 	tests := []struct {
 		name string

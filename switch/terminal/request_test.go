@@ -130,3 +130,18 @@ func FuzzTags(f *testing.F) {
 		_ = readBaidu(data)
 	})
 }
+
+// The order reference is free text that the journal keeps in clear.
+func TestACardNumberInAnOrderReferenceIsMasked(t *testing.T) {
+	for order, kept := range map[string]string{
+		"":                           "",
+		"R1-21010001-000003":         "R1-21010001-000003",
+		"6224240000000017":           "622424******0017",
+		"NO6224240000000017/2":       "NO622424******0017/2",
+		"6224240000000018":           "6224240000000018", // no check digit of a card
+		"2026112300000000000001":     "2026112300000000000001",
+		"4111111111111111 411111111": "411111******1111 411111111",
+	} {
+		require.Equal(t, kept, orderReference([]byte(order)))
+	}
+}
