@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +22,7 @@ import (
 	"huanxin/cmd/simulator/till"
 	"huanxin/config"
 	"huanxin/config/dialects"
+	"huanxin/config/programmes"
 	"huanxin/internal/money"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/projection"
@@ -197,6 +201,9 @@ func TestOneSubsidisedPurchaseEndToEnd(t *testing.T) {
 	require.Equal(t, hold.Payable, rows[0].Amount)
 	require.Equal(t, paid.RRN, rows[0].RRN)
 	sw.end(t)
+	snapshots, err := os.ReadDir(filepath.Join(dir, "journal", "snapshots"))
+	require.NoError(t, err)
+	require.NotEmpty(t, snapshots, "a graceful stop writes a snapshot")
 
 	// A second start continues: the terminal's resend gets the original answer, and the network is not asked again.
 	again := startSwitch(t, cfg)
@@ -275,4 +282,63 @@ func TestUnknownDialectIsRefusedWithItsKey(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_LISTENERS_NAC_DIALECT=cpu")
 	_, err := terminalPorts(cfg, &codecs{})
 	require.ErrorContains(t, err, "listeners.nac.dialect: ")
+}
+
+func TestJournalOfAnotherProgrammeIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	cfg := testConfig(t, dir, "127.0.0.1:1")
+	sw := startSwitch(t, cfg)
+	sw.ready(t, func(_ int, parts map[string]bool) bool { return parts["programme"] })
+	sw.end(t)
+
+	folder, err := programmes.Open("liaoning-2025")
+	require.NoError(t, err)
+	files, err := programmes.Load(folder)
+	require.NoError(t, err)
+	cfg.Programme = filepath.Join(dir, "next")
+	require.NoError(t, os.Mkdir(cfg.Programme, 0o700))
+	for name, data := range files {
+		data = bytes.ReplaceAll(data, []byte("id: liaoning-2025"), []byte("id: liaoning-2026"))
+		require.NoError(t, os.WriteFile(filepath.Join(cfg.Programme, name), data, 0o600))
+	}
+	_, err = newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorContains(t, err, "liaoning-2026")
+}
+
+func TestOneFlippedByteInTheJournalIsRefusedAtStart(t *testing.T) {
+	dir := t.TempDir()
+	cfg := testConfig(t, dir, "127.0.0.1:1")
+	sw := startSwitch(t, cfg)
+	sw.ready(t, func(_ int, parts map[string]bool) bool { return parts["programme"] })
+	sw.end(t)
+
+	var blocks []string
+	require.NoError(t, filepath.WalkDir(cfg.Path(cfg.Journal.Folder), func(path string, entry fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".blk" {
+			blocks = append(blocks, path)
+		}
+		return err
+	}))
+	require.NotEmpty(t, blocks)
+	block, err := os.ReadFile(blocks[0])
+	require.NoError(t, err)
+	block[len(block)/2] ^= 1
+	require.NoError(t, os.WriteFile(blocks[0], block, 0o600))
+
+	_, err = newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorContains(t, err, "position")
+}
+
+func TestRefusedSettingsEndWithTheirKeyAndCodeTwo(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("bad.yaml", []byte("http:\n  adress: x\n"), 0o600))
+	for name, args := range map[string][]string{
+		"http.adress: unknown key": {"serve", "--config", "bad.yaml"},
+		"--config":                 {"serve", "--config", "missing.yaml"},
+		"no such programme":        {"serve", "--programme", "liaoning-1949"},
+	} {
+		var errs strings.Builder
+		require.Equal(t, 2, run(t.Context(), args, strings.NewReader(""), io.Discard, &errs), name)
+		require.Contains(t, errs.String(), name)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	simulated "huanxin/cmd/simulator/load"
 	"huanxin/internal/postgres"
 )
 
@@ -59,7 +60,7 @@ func (a *Arena) Kill9(ctx context.Context) (err error) {
 }
 
 func (a *Arena) killOnce(ctx context.Context, site *Site, round int, dice *rand.Rand) (*Verdict, error) {
-	load, err := site.StartLoad(fmt.Sprintf("load-%02d", round), a.Rate, killRound, a.Seed+uint64(round))
+	load, err := site.StartLoad(fmt.Sprintf("load-%02d", round), a.Rate, killRound, a.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +72,12 @@ func (a *Arena) killOnce(ctx context.Context, site *Site, round int, dice *rand.
 	if err := site.StartServe(ctx); err != nil {
 		return nil, errors.Join(err, load.stop())
 	}
-	if _, err := load.Wait(); err != nil {
+	report, err := load.Wait()
+	if err != nil {
 		return nil, err
+	}
+	if sales := report.Kinds[simulated.Sale]; sales == nil || sales.Answer["00"] == 0 {
+		return nil, fmt.Errorf("no subsidised purchase went through, so the round proves nothing; see %s", load.report)
 	}
 	answers, err := site.Answers(answersFile)
 	if err != nil {
