@@ -12,7 +12,7 @@ var purchaseTable = &table[projection.Purchase]{
 		"id", "month", "state", "ordinary", "entitlement", "person", "category", "city", "paying_city",
 		"located_city", "channel", "merchant", "terminal", "terminal_batch", "stan", "barcode", "serial_mask",
 		"order_ref", "price", "base", "subsidy", "payable", "amount", "from_claim", "leaf", "policy_version", "marks",
-		"items_before", "reserved_at", "expires_at", "sent_at", "changed_at", "host", "host_stan", "rrn", "card_mask",
+		"funders", "funder_parts", "items_before", "reserved_at", "expires_at", "sent_at", "changed_at", "host", "host_stan", "rrn", "card_mask",
 		"entry_mode", "response", "approval", "clearing_date", "decline_cause", "late_response", "late_at",
 		"reversal", "seq",
 	},
@@ -21,7 +21,7 @@ var purchaseTable = &table[projection.Purchase]{
 			&p.ID, &p.Month, &p.State, &p.Ordinary, &p.Entitlement, &p.Person, &p.Category, &p.City, &p.PayingCity,
 			&p.LocatedCity, &p.Channel, &p.Merchant, &p.Terminal, &p.TerminalBatch, &p.STAN, &p.Barcode,
 			&p.SerialMask, &p.OrderRef, &p.Price, &p.Base, &p.Subsidy, &p.Payable, &p.Amount, &p.FromClaim, &p.Leaf,
-			&p.PolicyVersion, &p.Marks, &p.ItemsBefore, &p.ReservedAt, &p.ExpiresAt, &p.SentAt, &p.ChangedAt, &p.Host,
+			&p.PolicyVersion, &p.Marks, &p.Funders, &p.FunderParts, &p.ItemsBefore, &p.ReservedAt, &p.ExpiresAt, &p.SentAt, &p.ChangedAt, &p.Host,
 			&p.HostSTAN, &p.RRN, &p.CardMask, &p.EntryMode, &p.Response, &p.Approval, &p.ClearingDate,
 			&p.DeclineCause, &p.LateResponse, &p.LateAt, &p.Reversal, &p.Seq,
 		}

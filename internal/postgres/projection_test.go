@@ -17,6 +17,7 @@ import (
 	"huanxin/internal/money"
 	"huanxin/internal/postgres"
 	"huanxin/internal/postgres/pgtest"
+	"huanxin/settlement"
 	"huanxin/switch/event"
 	"huanxin/switch/projection"
 	"huanxin/switch/projection/projectiontest"
@@ -154,7 +155,36 @@ func TestRowsAgreeWithTheModelThatMadeTheEvents(t *testing.T) {
 		require.Equal(t, openHolds, totals.OpenHolds)
 		require.Equal(t, held, totals.Held)
 		requireBudgets(t, d, h)
+		requireOwed(t, d, rows)
 	}
+}
+
+// What merchants have advanced is the subsidies of the purchases that stand captured, and the payers owe it to the fen.
+func requireOwed(t *testing.T, d *postgres.Database, rows []projection.Purchase) {
+	t.Helper()
+	var standing money.Amount
+	for _, p := range rows {
+		if p.State == projection.Captured {
+			standing += p.Subsidy
+		}
+	}
+	require.NotZero(t, standing)
+	balances, err := d.Owed(context.Background(), settlement.DayOf(projectiontest.Start)+10_000)
+	require.NoError(t, err)
+	var payable, receivable money.Amount
+	for _, b := range balances {
+		if b.Account.Kind == settlement.Payable {
+			payable += b.Amount
+		} else {
+			receivable += b.Amount
+		}
+	}
+	require.Equal(t, -standing, payable)
+	require.Equal(t, standing, receivable)
+
+	before, err := d.Owed(context.Background(), settlement.DayOf(projectiontest.Start)-1)
+	require.NoError(t, err)
+	require.Empty(t, before, "nothing is owed for what has not happened yet")
 }
 
 // requireBudgets holds every leaf against the model, every inner node against the sum of its children, and the nodes

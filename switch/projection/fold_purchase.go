@@ -94,10 +94,15 @@ func (f *fold) reserved(m *event.Reserved) error {
 		Price: money.Amount(m.Price), Base: money.Amount(m.Base), Subsidy: money.Amount(m.Subsidy),
 		Payable: money.Amount(m.Payable), Amount: money.Amount(m.Payable), FromClaim: money.Amount(m.FromClaim),
 		Leaf: text(m.Leaf), PolicyVersion: text(m.PolicyVersion), Marks: []string{}, ItemsBefore: m.ItemsBefore,
+		Funders: []string{}, FunderParts: []int64{},
 		ReservedAt: f.at, ExpiresAt: Instant(m.ExpiresAt),
 	}
 	for _, mark := range m.Marks {
 		p.Marks = append(p.Marks, text(mark))
+	}
+	for _, part := range m.Parts {
+		p.Funders = append(p.Funders, text(part.Payer))
+		p.FunderParts = append(p.FunderParts, part.Amount)
 	}
 	f.touch(p)
 	f.hold(p, HoldOpen, "")
@@ -153,6 +158,7 @@ func (f *fold) saleSent(m *event.SaleSent) error {
 	case m.Ordinary:
 		p = &Purchase{
 			ID: m.Purchase, Month: MonthOf(f.at), Ordinary: true, Person: []byte{}, Marks: []string{},
+			Funders: []string{}, FunderParts: []int64{},
 			City: text(m.City), Channel: text(m.Channel), Merchant: text(m.Key.GetMerchant()),
 			Terminal: text(m.Key.GetTerminal()), Price: money.Amount(m.Amount), Payable: money.Amount(m.Amount),
 		}

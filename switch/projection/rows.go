@@ -47,6 +47,8 @@ type Purchase struct {
 	Leaf          string
 	PolicyVersion string
 	Marks         []string
+	Funders       []string // who pays the subsidy …
+	FunderParts   []int64  // … and how much of it each, fen
 	ItemsBefore   uint32
 	ReservedAt    Instant
 	ExpiresAt     Instant

@@ -55,6 +55,8 @@ CREATE TABLE purchases (
     leaf           text    NOT NULL,
     policy_version text    NOT NULL,
     marks          text[]  NOT NULL,
+    funders        text[]  NOT NULL,
+    funder_parts   bigint[] NOT NULL CHECK (cardinality(funder_parts) = cardinality(funders)),
     items_before   bigint  NOT NULL,
     reserved_at    timestamptz,
     expires_at     timestamptz,

@@ -217,6 +217,7 @@ func (h *History) reserve(e *entitlement) {
 		PayingCity: "210100", Channel: "store", Barcode: "6901234567892", SerialMask: "SN***42", Order: fmt.Sprint("o", p.id),
 		Price: p.amount + p.subsidy, Base: p.amount + p.subsidy, Subsidy: p.subsidy, Payable: p.amount, Leaf: p.leaf,
 		ExpiresAt: h.at + 180*1e9, PolicyVersion: "2025-06", LocatedCity: "210100", Marks: []string{"POSITION_STALE"},
+		Parts:     []*event.FundingPart{{Payer: "central", Amount: p.subsidy - p.subsidy/7}, {Payer: "local", Amount: p.subsidy / 7}},
 		FromClaim: p.fromClaim,
 	}}})
 }
