@@ -36,11 +36,11 @@ func start(name string, ended chan<- *task, fn func(context.Context) error) *tas
 	return t
 }
 
-// stop cancels the task and returns how it ended.
+// stop cancels the task and returns how it ended. That it was interrupted is what was asked for.
 func (t *task) stop() error {
 	t.cancel()
 	<-t.done
-	if t.err != nil {
+	if t.err != nil && !errors.Is(t.err, context.Canceled) {
 		return fmt.Errorf("%s: %w", t.name, t.err)
 	}
 	return nil

@@ -342,3 +342,13 @@ func TestRefusedSettingsEndWithTheirKeyAndCodeTwo(t *testing.T) {
 		require.Contains(t, errs.String(), name)
 	}
 }
+
+func TestSignalDuringTheStartIsAGracefulStop(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
+	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, sw.Run(ctx))
+	require.NoError(t, sw.Close())
+}

@@ -71,6 +71,9 @@ func (c *codecs) get(key, name string) (*iso8583.Codec, error) {
 	return codec, nil
 }
 
+// answerSlack is how much longer than a terminal waits a half-closed connection is kept for an answer that is owed.
+const answerSlack = 5 * time.Second
+
 // terminalPorts are the listeners by name, ascending.
 func terminalPorts(c *config.Config, dialect *codecs) ([]terminal.Port, error) {
 	var ports []terminal.Port
@@ -89,7 +92,7 @@ func terminalPorts(c *config.Config, dialect *codecs) ([]terminal.Port, error) {
 			SwapTPDU: l.TPDU == "swap", Positions: coordinateSystem(l.Positions),
 			MaxFrame: int(l.FrameLimit), MaxConns: l.Connections, MaxInFlight: l.InFlight,
 			IdleTimeout: l.IdleTimeout, FrameTimeout: l.FrameTimeout, WriteTimeout: l.WriteTimeout,
-			AnswerWithin: c.Terminal.AnswerTimeout + 5*time.Second,
+			AnswerWithin: c.Terminal.AnswerTimeout + answerSlack,
 		}
 		if l.TLS.Certificate != "" {
 			if port.TLS, err = wire.ServerTLS(c.Path(l.TLS.Certificate), c.Path(l.TLS.Key)); err != nil {

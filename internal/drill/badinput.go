@@ -19,26 +19,36 @@ import (
 
 // Sample ids of the Liaoning programme that the drills use; the README lists more.
 const (
-	applianceTerminal  = "21010001"
-	otherTerminal      = "21010002"
-	applianceMerchant  = "898210157220001"
-	digitalTerminal    = "21010004"
-	digitalMerchant    = "898210157320002"
-	huludaoTerminal    = "21140001" // its dishwasher leaf holds 1 500 yuan
-	huludaoMerchant    = "898211457220001"
-	strangerTerminal   = "99999999"
-	strangerMerchant   = "999999999999999"
-	refrigerator       = "6901234567892" // A01, grade 1: 20 %
-	dearPhone          = "6901234107777" // B01, 8 999 yuan, ceiling 6 000
-	dishwasher         = "6901234105926" // A10, grade 1: 20 %
-	shenyang, huludao  = "210100", "211400"
-	refrigeratorPrice  = money.Amount(599900)
-	dishwasherPrice    = money.Amount(499900)
-	firstBatch         = 1
-	strangerSTAN       = 900001
-	closedByPeer       = "closed"
-	positionAccuracyMu = 1_000_000 // micro-degrees in a degree
+	applianceTerminal = "21010001"
+	otherTerminal     = "21010002"
+	applianceMerchant = "898210157220001"
+	digitalTerminal   = "21010004"
+	digitalMerchant   = "898210157320002"
+	huludaoTerminal   = "21140001" // its dishwasher leaf holds 1 500 yuan
+	huludaoMerchant   = "898211457220001"
+	refrigerator      = "6901234567892" // A01, grade 1: 20 %
+	dearPhone         = "6901234107777" // B01, 8 999 yuan, ceiling 6 000
+	dishwasher        = "6901234105926" // A10, grade 1: 20 %
+	shenyang          = "210100"
+	huludao           = "211400"
+	firstBatch        = 1
+
+	refrigeratorPrice = money.Amount(599900)
+	dishwasherPrice   = money.Amount(499900)
 )
+
+// What no registry knows and no terminal uses.
+const (
+	strangerTerminal = "99999999"
+	strangerMerchant = "999999999999999"
+	strangerSTAN     = 900001
+)
+
+// closedUnanswered stands for DE39 where the switch ended the connection without an answer.
+const closedUnanswered = "closed"
+
+// microDegrees are in one degree.
+const microDegrees = 1_000_000
 
 // spot is a place in WGS-84 micro-degrees.
 type spot struct{ lon, lat int }
@@ -51,7 +61,7 @@ var (
 
 func (s spot) position() *till.Position {
 	return &till.Position{
-		CRS: "WGS84", Lon: float64(s.lon) / positionAccuracyMu, Lat: float64(s.lat) / positionAccuracyMu, AgeSeconds: 5,
+		CRS: "WGS84", Lon: float64(s.lon) / microDegrees, Lat: float64(s.lat) / microDegrees, AgeSeconds: 5,
 	}
 }
 
@@ -105,8 +115,8 @@ type trick struct {
 
 func tricks() []trick {
 	return []trick{
-		{"truncated frame", closedByPeer, "truncated", (*Mischief).truncatedFrame},
-		{"64 KiB frame", closedByPeer, "oversized", (*Mischief).hugeFrame},
+		{"truncated frame", closedUnanswered, "truncated", (*Mischief).truncatedFrame},
+		{"64 KiB frame", closedUnanswered, "oversized", (*Mischief).hugeFrame},
 		{"bitmap and body do not match", "30", "", (*Mischief).bitmapMismatch},
 		{"wrong batch", "77", "", (*Mischief).wrongBatch},
 		{"unknown terminal", "97", "", (*Mischief).unknownTerminal},
@@ -190,10 +200,10 @@ func (m *Mischief) endedBy(ctx context.Context, cause string, send func(*net.TCP
 			return "", "", err
 		}
 		if after == before+1 {
-			return closedByPeer, cause, nil
+			return closedUnanswered, cause, nil
 		}
 	}
-	return closedByPeer, "not counted", ctx.Err()
+	return closedUnanswered, "not counted", ctx.Err()
 }
 
 func (m *Mischief) closes(ctx context.Context, cause string) (float64, error) {
@@ -506,7 +516,7 @@ func (m *Mischief) rawAnswer(ctx context.Context, message []byte) (code, reason 
 			m.said = textOf(&parsed)
 			return string(parsed.AppendField(nil, 39)), "", nil
 		case err == io.EOF:
-			return closedByPeer, "", nil
+			return closedUnanswered, "", nil
 		case err != nil:
 			return "", "", err
 		}
