@@ -99,7 +99,9 @@ func (d Day) Start() time.Time {
 
 // AppendCapture appends the postings of a captured purchase: the payers owe their parts, the merchant is owed the sum.
 // A purchase without a subsidy makes none.
-func AppendCapture(dst []Posting, at int64, s Subsidy) ([]Posting, error) { return appendPostings(dst, at, s, 1) }
+func AppendCapture(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
+	return appendPostings(dst, at, s, 1)
+}
 
 // AppendReversal appends what takes a capture back: the same lines with the other sign, on the day of the reversal.
 func AppendReversal(dst []Posting, at int64, s Subsidy) ([]Posting, error) {

@@ -77,13 +77,8 @@ type Key struct {
 	STAN     uint32
 }
 
-// keyOf takes the class as a digit or as its character: the engine writes the character.
 func keyOf(k *event.ExchangeKey) Key {
-	class := k.GetClass()
-	if class >= '0' {
-		class -= '0'
-	}
-	return Key{class, k.GetTerminal(), k.GetMerchant(), k.GetBatch(), k.GetStan()}
+	return Key{k.GetClass(), k.GetTerminal(), k.GetMerchant(), k.GetBatch(), k.GetStan()}
 }
 
 // Exchange is what the journal says was answered to one request of a terminal.

@@ -155,7 +155,7 @@ func bytesOf(h Hash) []byte {
 }
 
 func keyOf(k *event.ExchangeKey) (key Key) {
-	key.Class = byte(k.Class)
+	key.Class = '0' + byte(k.Class)
 	copy(key.Terminal[:], k.Terminal)
 	copy(key.Merchant[:], k.Merchant)
 	key.Batch, key.STAN = k.Batch, k.Stan
@@ -164,6 +164,6 @@ func keyOf(k *event.ExchangeKey) (key Key) {
 
 func (k Key) event() *event.ExchangeKey {
 	return &event.ExchangeKey{
-		Class: uint32(k.Class), Terminal: string(k.Terminal[:]), Merchant: string(k.Merchant[:]), Batch: k.Batch, Stan: k.STAN,
+		Class: uint32(k.Class - '0'), Terminal: string(k.Terminal[:]), Merchant: string(k.Merchant[:]), Batch: k.Batch, Stan: k.STAN,
 	}
 }

@@ -1738,7 +1738,7 @@ func (x *EntitlementReturned) GetReleased() int64 {
 // ExchangeKey is the identity of a terminal's request: MTI class, DE41, DE42, DE60.2 and DE11.
 type ExchangeKey struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Class         uint32                 `protobuf:"varint,1,opt,name=class,proto3" json:"class,omitempty"` // second digit of the MTI: 1, 2, 4 …; a reversal names the class of its original
+	Class         uint32                 `protobuf:"varint,1,opt,name=class,proto3" json:"class,omitempty"` // second digit of the MTI: 1 reserve family, 2 sale family; a reversal names that of its original
 	Terminal      string                 `protobuf:"bytes,2,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	Merchant      string                 `protobuf:"bytes,3,opt,name=merchant,proto3" json:"merchant,omitempty"`
 	Batch         uint32                 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
