@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"huanxin/switch/journal"
 	"huanxin/switch/keys"
 	"huanxin/switch/projection"
+	"huanxin/switch/server"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wire"
 )
@@ -120,9 +122,10 @@ func (s *Switch) deliverAdmin(r *engine.AdminReply) {
 // adminToken marks requests of the start sequence.
 const adminToken engine.Token = 1
 
-// ask submits an admin request and waits for its answer.
+// ask submits an admin request and waits for its answer, or for ctx to end with a cause.
 func (s *Switch) ask(ctx context.Context, what string, body any) error {
-	if err := s.server.Submit(body); err != nil {
+	// An engine that has just stopped running ends ctx, and that says why.
+	if err := s.server.Submit(body); err != nil && !errors.Is(err, server.ErrNotRunning) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	select {
@@ -133,7 +136,7 @@ func (s *Switch) ask(ctx context.Context, what string, body any) error {
 		s.log.Info(what, zap.Int("changes", reply.Changed))
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, ctx.Err())
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
 }
 

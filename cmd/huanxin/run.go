@@ -21,8 +21,8 @@ type task struct {
 	err    error // read after done
 }
 
-// start runs fn beside. When it returns before it was stopped, with or without an error, the task goes to ended.
-func start(name string, ended chan<- *task, fn func(context.Context) error) *task {
+// start runs fn beside. When it returns before it was stopped, with or without an error, fail is told.
+func start(name string, fail context.CancelCauseFunc, fn func(context.Context) error) *task {
 	// Not a child of the signal's context: parts are stopped one after the other.
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &task{name: name, cancel: cancel, done: make(chan struct{})}
@@ -30,7 +30,7 @@ func start(name string, ended chan<- *task, fn func(context.Context) error) *tas
 		t.err = fn(ctx)
 		close(t.done)
 		if ctx.Err() == nil {
-			ended <- t
+			fail(t.ended())
 		}
 	}()
 	return t
@@ -46,9 +46,17 @@ func (t *task) stop() error {
 	return nil
 }
 
+// ended says that the task has returned although nobody had stopped it.
+func (t *task) ended() error {
+	if t.err != nil {
+		return fmt.Errorf("%s: %w", t.name, t.err)
+	}
+	return fmt.Errorf("%s ended by itself", t.name)
+}
+
 // tasks are the running parts of a Switch.
 type tasks struct {
-	ended                       chan *task
+	fail                        context.CancelCauseFunc // of the whole
 	web, engine, hosts, project *task
 	front                       *task // nil until the terminal ports are open
 }
@@ -56,23 +64,27 @@ type tasks struct {
 // Run serves until ctx ends, then stops in good order: no new requests, answers to those in flight, sync, snapshot,
 // projection. It returns an error when it could not begin or when going on would be wrong.
 func (s *Switch) Run(ctx context.Context) error {
-	t := &tasks{ended: make(chan *task, 8)}
-	t.web = start("HTTP", t.ended, func(context.Context) error {
+	// The whole ends when ctx does, or with the first part that ends by itself.
+	whole, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	t := &tasks{fail: fail}
+	t.web = start("HTTP", fail, func(context.Context) error {
 		if err := s.web.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	t.engine = start("engine", t.ended, s.server.Run)
-	t.hosts = start("host links", t.ended, func(ctx context.Context) error { s.hosts.Run(ctx); return nil })
-	t.project = start("projection", t.ended, s.project)
+	t.engine = start("engine", fail, s.server.Run)
+	t.hosts = start("host links", fail, func(ctx context.Context) error { s.hosts.Run(ctx); return nil })
+	t.project = start("projection", fail, s.project)
 
-	err := s.open(ctx, t)
+	err := s.open(whole, t)
 	if err == nil {
-		select {
-		case <-ctx.Done():
-		case part := <-t.ended:
-			err = ended(part)
+		<-whole.Done()
+	}
+	if whole.Err() != nil { // what began it counts, not what open makes of it
+		if err = context.Cause(whole); err == context.Cause(ctx) {
+			err = nil
 		}
 	}
 	s.stage.Store(&errStopping)
@@ -83,33 +95,22 @@ func (s *Switch) Run(ctx context.Context) error {
 	return s.drain(t)
 }
 
-func ended(part *task) error {
-	if part.err != nil {
-		return fmt.Errorf("%s: %w", part.name, part.err)
-	}
-	return fmt.Errorf("%s ended by itself", part.name)
-}
-
-// open waits for the recovery, puts the programme into force and only then lets terminals in.
+// open waits for the recovery, puts the programme into force and only then lets terminals in. It gives up as soon as ctx
+// ends: without its engine nothing would ever answer.
 func (s *Switch) open(ctx context.Context, t *tasks) error {
 	select {
 	case <-s.server.Started():
-	case part := <-t.ended:
-		return ended(part)
 	case <-ctx.Done():
-		return nil
+		return context.Cause(ctx)
 	}
 	if err := s.applyProgramme(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	if err := s.front.Listen(ctx); err != nil {
 		return fmt.Errorf("listeners: %w", err)
 	}
 	s.stage.Store(nil)
-	t.front = start("terminal ports", t.ended, func(context.Context) error { return s.front.Serve() })
+	t.front = start("terminal ports", t.fail, func(context.Context) error { return s.front.Serve() })
 	fields := []zap.Field{zap.Stringer("http", s.listener.Addr()), zap.String("token_file", s.cfg.Path(s.cfg.HTTP.TokenFile))}
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Listeners)) {
 		fields = append(fields, zap.Stringer("listener_"+name, s.front.Addr(name)))

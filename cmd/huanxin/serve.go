@@ -125,7 +125,7 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	if err := s.openJournal(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openLoop(set); err != nil {
+	if err := s.openLoop(set, s.journal); err != nil {
 		return nil, err
 	}
 	if err := s.openEdges(set, &codecs{folder: dialectFolder}); err != nil {
@@ -218,15 +218,15 @@ func (s *Switch) openJournal(ctx context.Context) (err error) {
 	return err
 }
 
-// openLoop builds the deciding loop and the projector. Nothing runs yet.
-func (s *Switch) openLoop(set *keys.Set) (err error) {
+// openLoop builds the deciding loop, which appends to events, and the projector. Nothing runs yet.
+func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	province, err := geo.Load(geo.LiaoningGeoJSON)
 	if err != nil {
 		return fmt.Errorf("load the map of the province: %w", err)
 	}
 	engineCfg := engineConfig(s.cfg, province)
 	s.server, err = server.New(server.Config{
-		Journal:    s.journal,
+		Journal:    events,
 		NewEngine:  func() (server.Engine, error) { return engine.New(engineCfg) },
 		ReadEngine: func(r io.Reader) (server.Engine, error) { return engine.ReadState(engineCfg, r) },
 		Ownership: engine.TakeOwnership{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -25,6 +28,7 @@ import (
 	"huanxin/config/programmes"
 	"huanxin/internal/money"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/journal"
 	"huanxin/switch/projection"
 	"huanxin/switch/wire"
 )
@@ -350,5 +354,32 @@ func TestSignalDuringTheStartIsAGracefulStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, sw.Run(ctx))
+	require.NoError(t, sw.Close())
+}
+
+// brokenJournal takes the first append, which is the take-over, and fails from then on.
+type brokenJournal struct {
+	*journal.Journal
+	appends atomic.Int32
+}
+
+var errBrokenDisk = errors.New("disk is broken")
+
+func (j *brokenJournal) Append(ctx context.Context, draft *journal.Draft) (journal.Mark, error) {
+	if j.appends.Add(1) > 1 {
+		return journal.Mark{}, errBrokenDisk
+	}
+	return j.Journal.Append(ctx, draft)
+}
+
+func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
+	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.NoError(t, err)
+	set, err := openKeys(cfg, zap.NewNop())
+	require.NoError(t, err)
+	sw.metrics = prometheus.NewRegistry()
+	require.NoError(t, sw.openLoop(set, &brokenJournal{Journal: sw.journal}))
+	require.ErrorIs(t, sw.Run(t.Context()), errBrokenDisk)
 	require.NoError(t, sw.Close())
 }
