@@ -249,7 +249,6 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "engine.queue", c.Engine.Queue, 1)
 	atLeast(k, "engine.batch", c.Engine.Batch, 1)
 	atLeast(k, "engine.waiting", c.Engine.Waiting, 1)
-	atLeast(k, "engine.memory", c.Engine.Memory, 48*time.Hour)
 	k.given("journal.folder", c.Journal.Folder)
 	if !slices.Contains([]int{1, 3, 5}, c.Journal.Replicas) {
 		k.refuse("journal.replicas", "%d: want 1, 3 or 5", c.Journal.Replicas)

@@ -129,11 +129,10 @@ type Routes struct {
 
 // Engine is what the deciding engine may hold and how the loop feeds it.
 type Engine struct {
-	Owner   string        `mapstructure:"owner"`   // written into OwnershipTaken; empty: host name and process id
-	Queue   int           `mapstructure:"queue"`   // inputs that wait for the engine
-	Batch   int           `mapstructure:"batch"`   // inputs decided into one journal append
-	Waiting int           `mapstructure:"waiting"` // resends that may wait for the answer of one request
-	Memory  time.Duration `mapstructure:"memory"`  // how long an answered exchange is remembered, for duplicates
+	Owner   string `mapstructure:"owner"`   // written into OwnershipTaken; empty: host name and process id
+	Queue   int    `mapstructure:"queue"`   // inputs that wait for the engine
+	Batch   int    `mapstructure:"batch"`   // inputs decided into one journal append
+	Waiting int    `mapstructure:"waiting"` // resends that may wait for the answer of one request
 }
 
 // Journal is where and how the facts are kept.

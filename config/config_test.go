@@ -159,7 +159,6 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 		"back-off upside down":                  {"HUANXIN_DATABASE_RETRY_MAX=10ms", "database.retry-max: "},
 		"database URL":                          {"HUANXIN_DATABASE_URL=mysql://x", "database.url: "},
 		"binaries missing":                      {"HUANXIN_DATABASE_BINARIES=/nonexistent", "database.binaries: "},
-		"exchange memory too short":             {"HUANXIN_ENGINE_MEMORY=47h", "engine.memory: "},
 		"high water":                            {"HUANXIN_JOURNAL_HIGH_WATER=1KiB", "journal.high-water: "},
 		"no programme":                          {"HUANXIN_PROGRAMME=", "programme: "},
 	} {

@@ -23,7 +23,7 @@ func Defaults() Config {
 		},
 		Hosts:  map[string]Host{"unionpay": unionpay},
 		Routes: Routes{Default: "unionpay", QR: "unionpay"},
-		Engine: Engine{Queue: 16384, Batch: 1024, Waiting: 8, Memory: 48 * time.Hour},
+		Engine: Engine{Queue: 16384, Batch: 1024, Waiting: 8},
 		Journal: Journal{
 			Folder: "journal", Replicas: 1, HighWater: 64 << 30, MinFree: 256 << 20, AppendTimeout: 10 * time.Second,
 		},

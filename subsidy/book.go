@@ -129,7 +129,7 @@ type Book struct {
 
 	entitlements []Entitlement // id − 1
 	codes        map[Hash]code
-	shown        queue[shownCode] // codes in the order of their end
+	shown        Queue[shownCode] // codes in the order of their end
 	serials      map[Hash]uint64  // live purchase
 	openHolds    int
 }
@@ -287,7 +287,7 @@ func (b *Book) change(e *Entitlement, f func(*usage)) {
 // end: two phones may show it, one of them wins.
 func (b *Book) ShowCode(h Hash, entitlement uint64, expiresAt int64, at CodePosition) {
 	b.codes[h] = code{entitlement: entitlement, expiresAt: expiresAt, position: at}
-	b.shown.push(shownCode{h, expiresAt})
+	b.shown.Push(shownCode{h, expiresAt})
 }
 
 // Code looks a one-time code up. ok is false for a code that was never shown or ended long ago.
@@ -302,11 +302,11 @@ func (b *Book) Code(h Hash) (v CodeView, ok bool) {
 // ForgetCodes drops codes that ended more than ten minutes before now.
 func (b *Book) ForgetCodes(now int64) {
 	for {
-		first, ok := b.shown.front()
+		first, ok := b.shown.Front()
 		if !ok || first.expiresAt+codeMemory > now {
 			return
 		}
-		b.shown.pop()
+		b.shown.Pop()
 		if c, ok := b.codes[first.hash]; ok && c.expiresAt == first.expiresAt {
 			delete(b.codes, first.hash)
 		}

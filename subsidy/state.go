@@ -70,7 +70,7 @@ func (b *Book) WriteState(w Writer) {
 }
 
 func (b *Book) writeCodes(w Writer) {
-	shown := b.shown.items[b.shown.head:]
+	shown := b.shown.Items()
 	w.Uint(uint64(len(shown)))
 	for _, s := range shown {
 		c := b.codes[s.hash]
@@ -173,7 +173,7 @@ func (b *Book) readPeople(r Reader) error {
 func (b *Book) readCodes(r Reader) {
 	for range r.Len() {
 		h, expiresAt := r.Hash(), r.Int()
-		b.shown.push(shownCode{h, expiresAt})
+		b.shown.Push(shownCode{h, expiresAt})
 		b.codes[h] = code{expiresAt: expiresAt, entitlement: r.Uint(), spent: r.Bool(), position: CodePosition{
 			Given: r.Bool(), Lon: int32(r.Int()), Lat: int32(r.Int()), TakenAt: r.Int(), CRS: uint8(r.Uint()),
 		}}

@@ -151,7 +151,7 @@ func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
 	return profiles, nil
 }
 
-// engineConfig is the engine's half of the host profiles, and its memory.
+// engineConfig is the engine's half of the host profiles.
 func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 	hosts := make(map[string]engine.HostProfile, len(c.Hosts))
 	for name, h := range c.Hosts {
@@ -159,7 +159,7 @@ func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 			Timeout: h.Timeout, Done: h.Done, Retry: h.Retry, FirstRetry: h.RetryMin, MaxRetry: h.RetryMax,
 		}
 	}
-	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting, Memory: c.Engine.Memory}
+	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting}
 }
 
 // openKeys reads the key file, or creates it when the journal is new. Where a journal exists and its keys do not, new

@@ -42,6 +42,7 @@ const (
 	ComponentsExceedPrice Code = 304
 	OrderCapReached       Code = 305
 	PersonCapReached      Code = 306
+	OrderMissing          Code = 307 // the category has a cap per order and the request names none
 
 	// Person and entitlement.
 	EntitlementUnknown     Code = 400 // no such code or entitlement
@@ -120,6 +121,7 @@ var texts = map[Code]Text{
 	ComponentsExceedPrice: {"COMPONENTS_EXCEED_PRICE", "优惠金额超过商品价格", "the price components exceed the price"},
 	OrderCapReached:       {"ORDER_CAP_REACHED", "已达单笔订单补贴上限", "the cap per order is reached"},
 	PersonCapReached:      {"PERSON_CAP_REACHED", "已达个人补贴上限", "the cap per person is reached"},
+	OrderMissing:          {"ORDER_MISSING", "缺少订单号", "the order reference is missing"},
 
 	EntitlementUnknown:     {"ENTITLEMENT_UNKNOWN", "补贴资格不存在", "no such entitlement"},
 	EntitlementExpired:     {"ENTITLEMENT_EXPIRED", "补贴资格已过期", "the entitlement has expired"},

@@ -53,7 +53,7 @@ nodes:
 `
 
 func benchReserve(i int) *engine.ReserveRequest {
-	in := &engine.ReserveRequest{Token: 1, Price: 300_000, Barcode: "6901234102963", SerialOK: true, SerialMask: "SN****01",
+	in := &engine.ReserveRequest{Token: 1, Price: 300_000, Barcode: "6901234102963", SerialOK: true, SerialMask: "SN****01", Order: fmt.Sprintf("order %d", i),
 		Code: hashOf(fmt.Sprintf("c%d", i)), Serial: hashOf(fmt.Sprintf("s%d", i)), Content: hashOf("content")}
 	in.Key = engine.Key{Class: '1', Batch: 1, STAN: uint32(i % 1_000_000)}
 	copy(in.Key.Terminal[:], "21010001")

@@ -235,7 +235,7 @@ func (w *world) shop() {
 		barcode := map[string]string{"A01": "6901234567892", "A04": "6901234102963"}[category]
 		in := &engine.ReserveRequest{Token: w.lab.nextToken(), Key: w.key('1', terminal), Code: code, Barcode: barcode,
 			Price: 500_000, SerialOK: true, Content: code,
-			Serial: hashOf(fmt.Sprintf("serial %d", rapid.IntRange(1, 6).Draw(w.t, "serial")))}
+			Order: fmt.Sprintf("order %d", w.codes), Serial: hashOf(fmt.Sprintf("serial %d", rapid.IntRange(1, 6).Draw(w.t, "serial")))}
 		w.reserve = append(w.reserve, in)
 		for _, s := range w.step(in).Sends {
 			if r := s.Reply; r != nil && r.Response == [2]byte{'0', '0'} {

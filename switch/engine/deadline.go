@@ -1,16 +1,22 @@
 package engine
 
-import "math"
+import (
+	"math"
+
+	"huanxin/subsidy"
+)
 
 // deadlineKind says what a deadline is about.
 type deadlineKind uint8
 
+// At one instant they fire in this order: the budget first, because rounds turn at midnight, when a crowd of
+// entitlements ends and what follows must already see the new round.
 const (
-	holdDeadline        deadlineKind = iota + 1 // id = purchase
+	budgetDeadline      deadlineKind = iota + 1 // the next instant of the budget plan
+	holdDeadline                                // id = purchase
 	hostDeadline                                // id = purchase
 	reversalDeadline                            // id = reversal
 	entitlementDeadline                         // id = entitlement
-	budgetDeadline                              // the next instant of the budget plan
 )
 
 // deadline is one thing to look at when its time has come. Whether it still applies is asked then: a captured purchase
@@ -69,6 +75,40 @@ func (h *deadlines) pop() deadline {
 	}
 	*h = s
 	return first
+}
+
+// remind notes a deadline. An engine that only follows a journal keeps none: nothing would ever take them away. It gets
+// them all from schedule when it begins to decide.
+func (e *Engine) remind(d deadline) {
+	if e.deciding {
+		e.deadlines.push(d)
+	}
+}
+
+// schedule finds the deadlines that follow from the state. A plan's instant that came while nobody decided is due at
+// once; budgetDue does what is still to be done and no more.
+func (e *Engine) schedule() {
+	for _, p := range e.purchases {
+		switch p.state {
+		case Reserved:
+			e.remind(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})
+		case Sent:
+			e.remind(deadline{at: p.sale.Deadline, id: p.id, kind: hostDeadline})
+		}
+	}
+	for _, r := range e.reversals {
+		if r.attempt > 0 {
+			e.remind(deadline{at: r.nextAt, id: r.id, kind: reversalDeadline})
+		}
+	}
+	for id := uint64(1); id < e.book.NextEntitlement(); id++ {
+		if en, _ := e.book.Entitlement(id); en.State == subsidy.Claimed {
+			e.remind(deadline{at: en.ExpiresAt, id: id, kind: entitlementDeadline})
+		}
+	}
+	if e.policy != nil {
+		e.remind(deadline{at: e.now, kind: budgetDeadline})
+	}
 }
 
 // NextDeadline is the instant at which the server should send the next Tick; math.MaxInt64 when nothing is due ever.

@@ -15,7 +15,8 @@ import (
 	"huanxin/switch/event"
 )
 
-// Config is what an engine needs beside its journal. It is not state: two runs of one journal may differ in it.
+// Config is what an engine needs beside its journal. It is not state: two runs of one journal may differ in it, because
+// Apply reads none of it.
 type Config struct {
 	// Hosts are the host profiles by name. A sale routed to a name that is not here is refused with 92.
 	Hosts map[string]HostProfile
@@ -24,10 +25,11 @@ type Config struct {
 	// MaxWaiting bounds how many callers may wait for one answer (resends of a request in flight). More get 96.
 	// Default 8.
 	MaxWaiting int
-	// Memory is how long the key of a finished exchange is kept after its last event. Default 48 hours; a resend after
-	// that is a new purchase.
-	Memory time.Duration
 }
+
+// memory is how long the key of a finished exchange, and of a claim, is kept after its last event: a resend after that
+// is a new purchase. It is a constant because Apply forgets by it: a replay must forget what the live engine forgot.
+const memory = int64(48 * time.Hour)
 
 // HostProfile is how the engine deals with one host.
 type HostProfile struct {
@@ -65,9 +67,6 @@ func (c *Config) setDefaultsAndCheck() error {
 	}
 	if c.MaxWaiting == 0 {
 		c.MaxWaiting = 8
-	}
-	if c.Memory == 0 {
-		c.Memory = 48 * time.Hour
 	}
 	hosts := make(map[string]HostProfile, len(c.Hosts))
 	for name, p := range c.Hosts {
@@ -108,7 +107,7 @@ type Engine struct {
 	terminals map[[8]byte]*terminalState
 	exchanges map[Key]exchange
 	refusals  map[uint64]refusal // by the seq of their event
-	aging     fifo[aged]
+	aging     subsidy.Queue[aged]
 
 	// Purchases and what is on its way to hosts.
 	purchases      map[uint64]*purchase
@@ -122,14 +121,15 @@ type Engine struct {
 	lastItem       uint64
 	orders         map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
 	claims         map[Hash]claimRequest
-	claimAging     fifo[agedClaim]
+	claimAging     subsidy.Queue[agedClaim]
 
+	// Not state: what follows from it (deadlines, kept by an engine that decides), callers of this process that wait for
+	// a host's answer, and buffers of the current Step.
+	deciding  bool
 	deadlines deadlines
-
-	// Not state: callers of this process that wait for a host's answer, and buffers of the current Step.
-	waiting map[uint64][]Token
-	out     Output
-	scratch scratch
+	waiting   map[uint64][]Token
+	out       Output
+	scratch   scratch
 }
 
 // New returns an engine with an empty history.
@@ -167,6 +167,10 @@ func (e *Engine) Step(in Input) Output {
 	e.out.Events = e.out.Events[:0]
 	e.out.Sends = e.out.Sends[:0]
 	e.now = max(e.now, in.At)
+	if !e.deciding {
+		e.deciding = true
+		e.schedule()
+	}
 	switch b := in.Body.(type) {
 	case *ReserveRequest:
 		e.reserve(b)
@@ -239,27 +243,4 @@ type scratch struct {
 	usage    []policy.CategoryUse
 	request  policy.Request
 	decision policy.Decision
-}
-
-// fifo is a first-in-first-out list over one slice. Its memory follows its length.
-type fifo[T any] struct {
-	items []T
-	head  int
-}
-
-func (q *fifo[T]) push(v T) { q.items = append(q.items, v) }
-
-func (q *fifo[T]) front() (v T, ok bool) {
-	if q.head == len(q.items) {
-		return v, false
-	}
-	return q.items[q.head], true
-}
-
-func (q *fifo[T]) pop() {
-	q.head++
-	if q.head > 1024 && q.head*2 > len(q.items) {
-		q.items = append(q.items[:0], q.items[q.head:]...)
-		q.head = 0
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"huanxin/subsidy"
 	"huanxin/subsidy/policy"
 	"huanxin/subsidy/reason"
+	"huanxin/subsidy/registry"
 	"huanxin/switch/event"
 )
 
@@ -173,7 +174,7 @@ func (e *Engine) codeLife(en subsidy.Entitlement) time.Duration {
 // are not asked for; a later reserve can still refuse.
 func (e *Engine) quote(in *QuoteRequest) {
 	merchant := e.registry.Merchant(text(in.Merchant[:]))
-	if e.policy == nil || merchant == nil {
+	if e.policy == nil || merchant == nil || merchant.State != registry.Active {
 		e.refuseAPI(in.Token, reason.MerchantNotInScheme)
 		return
 	}
@@ -185,9 +186,7 @@ func (e *Engine) quote(in *QuoteRequest) {
 			return
 		}
 		c.entitlement, c.person, c.category = en, e.book.PersonOf(en), e.book.CategoryOf(en)
-		if why := unusable(en, e.now); why != reason.None {
-			c.refuse(why)
-		}
+		e.judgeEntitlement(&c)
 	}
 	who := party{merchant: merchant}
 	e.considerProduct(&ReserveRequest{Barcode: in.Barcode}, &c, who)
@@ -248,9 +247,9 @@ func (e *Engine) applyClaimed(m *event.EntitlementClaimed) {
 	}, hash(m.Person), m.Category, m.Channel, m.City, m.PolicyVersion)
 	if request := hash(m.Request); request != (Hash{}) {
 		e.claims[request] = claimRequest{content: hash(m.Content), entitlement: m.Entitlement, at: e.now}
-		e.claimAging.push(agedClaim{request, e.now})
+		e.claimAging.Push(agedClaim{request, e.now})
 	}
-	e.deadlines.push(deadline{at: m.ExpiresAt, id: m.Entitlement, kind: entitlementDeadline})
+	e.remind(deadline{at: m.ExpiresAt, id: m.Entitlement, kind: entitlementDeadline})
 }
 
 func (e *Engine) applyCodeShown(m *event.CodeShown) {
@@ -261,14 +260,14 @@ func (e *Engine) applyCodeShown(m *event.CodeShown) {
 	e.book.ShowCode(hash(m.Code), m.Entitlement, m.ExpiresAt, at)
 }
 
-// forgetClaims drops idempotency keys older than cfg.Memory.
+// forgetClaims drops idempotency keys older than memory.
 func (e *Engine) forgetClaims() {
 	for {
-		first, ok := e.claimAging.front()
-		if !ok || first.at+int64(e.cfg.Memory) >= e.now {
+		first, ok := e.claimAging.Front()
+		if !ok || first.at+memory >= e.now {
 			return
 		}
-		e.claimAging.pop()
+		e.claimAging.Pop()
 		delete(e.claims, first.request)
 	}
 }

@@ -45,10 +45,10 @@ type aged struct {
 func (e *Engine) remember(key Key, x exchange) {
 	x.at = e.now
 	e.exchanges[key] = x
-	e.aging.push(aged{key, e.now})
+	e.aging.Push(aged{key, e.now})
 }
 
-// find returns the live exchange of a key. One that has been finished for longer than cfg.Memory is gone: the same key
+// find returns the live exchange of a key. One that has been finished for longer than memory is gone: the same key
 // is then a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
 	x, ok := e.exchanges[key]
@@ -59,22 +59,22 @@ func (e *Engine) find(key Key) (exchange, bool) {
 }
 
 func (e *Engine) forgettable(x exchange, now int64) bool {
-	if x.at+int64(e.cfg.Memory) >= now {
+	if x.at+memory >= now {
 		return false
 	}
 	p := e.purchases[x.purchase]
-	return p == nil || p.state.final() && p.changed+int64(e.cfg.Memory) < now
+	return p == nil || p.state.final() && p.changed+memory < now
 }
 
-// forget drops what is older than cfg.Memory. It runs as part of Apply, driven by the instants of the events, so that a
+// forget drops what is older than memory. It runs as part of Apply, driven by the instants of the events, so that a
 // replay forgets exactly what the live engine forgot. A captured purchase stays: a refund or a dispute may name it.
 func (e *Engine) forget() {
 	for {
-		first, ok := e.aging.front()
-		if !ok || first.at+int64(e.cfg.Memory) >= e.now {
+		first, ok := e.aging.Front()
+		if !ok || first.at+memory >= e.now {
 			return
 		}
-		e.aging.pop()
+		e.aging.Pop()
 		x, ok := e.exchanges[first.key]
 		if !ok || x.at != first.at {
 			continue // seen again since; a later entry of the queue stands for it
@@ -82,7 +82,7 @@ func (e *Engine) forget() {
 		if !e.forgettable(x, e.now) {
 			x.at = e.now
 			e.exchanges[first.key] = x
-			e.aging.push(aged{first.key, e.now})
+			e.aging.Push(aged{first.key, e.now})
 			continue
 		}
 		delete(e.exchanges, first.key)

@@ -83,15 +83,17 @@ func (e *Engine) reversalDue(id uint64, at int64) {
 	e.attempt(r)
 }
 
-// hostUp: the link is back, so what waits for this host need not wait for its back-off.
+// hostUp: the link is back, so what waits for this host need not wait for its back-off. What was tried a moment ago is
+// left alone: a host that signs on and hangs up in a circle must not be answered with a flood.
 func (e *Engine) hostUp(in *HostUp) {
 	var due []uint64
+	pause := int64(e.profile(in.Host).FirstRetry)
 	for _, t := range e.terminals {
 		if len(t.pending) == 0 {
 			continue
 		}
 		r := e.reversals[t.pending[0]]
-		if e.purchases[r.purchase].sale.Host == in.Host {
+		if e.purchases[r.purchase].sale.Host == in.Host && e.now-r.sentAt >= pause {
 			due = append(due, r.id)
 		}
 	}
@@ -162,7 +164,7 @@ func (e *Engine) applyReversalAttempted(m *event.ReversalAttempted) {
 	if m.Response == "" {
 		r.sentAt = e.now
 	}
-	e.deadlines.push(deadline{at: m.NextAt, id: r.id, kind: reversalDeadline})
+	e.remind(deadline{at: m.NextAt, id: r.id, kind: reversalDeadline})
 }
 
 func (e *Engine) applyReversalDone(m *event.ReversalDone) {

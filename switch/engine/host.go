@@ -75,16 +75,21 @@ func (e *Engine) decline(p *purchase, a *event.HostAnswer, cause event.DeclineCa
 // declinePartial: a part of the amount was charged. A till cannot collect the rest under a subsidy that was computed for
 // the whole, so the part is given back and the till reads 51.
 func (e *Engine) declinePartial(p *purchase, a *event.HostAnswer) {
-	charged := a.Amount
-	if charged <= 0 || charged > p.sale.Amount {
-		charged = p.sale.Amount
-	}
+	charged := chargedBy(p, a)
 	a.Response = "51"
 	e.emit(&event.Event{Body: &event.Event_SaleDeclined{SaleDeclined: &event.SaleDeclined{
 		Purchase: p.id, Answer: a, Cause: event.DeclineCause_DECLINE_CAUSE_PARTIAL,
 	}}})
 	e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_PARTIAL, "06", charged)
 	e.expireIfReleased(p)
+}
+
+// chargedBy is what an approval has charged: its own amount when it names one that can be, else all of the sale.
+func chargedBy(p *purchase, a *event.HostAnswer) int64 {
+	if a.Amount <= 0 || a.Amount > p.sale.Amount {
+		return p.sale.Amount
+	}
+	return a.Amount
 }
 
 // lateAnswer: the host speaks after the switch has decided without it, or speaks twice. What it said is kept. A charge
@@ -99,7 +104,7 @@ func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 	case charged && (p.state == Declined || p.state == Reversed && p.undone != rc("00")):
 		// Declined before, or the host had found nothing to reverse when it looked: this charge stands alone.
 		e.openWorkItem("late-approval", p.id, 0, a.Response, "approved after the switch had given up; reversed once more")
-		e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", p.sale.Amount)
+		e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", chargedBy(p, a))
 	}
 }
 
@@ -131,12 +136,33 @@ func (e *Engine) applySaleApproved(m *event.SaleApproved) {
 	p := e.mustPurchase(m.Purchase)
 	e.move(p, Captured, Sent)
 	p.answer = m.Answer
-	if m.Answer.ClearingDate != "" {
-		e.clearing[p.sale.Host] = m.Answer.ClearingDate
+	if date := m.Answer.ClearingDate; laterDate(e.clearing[p.sale.Host], date) {
+		e.clearing[p.sale.Host] = date
 	}
 	if h, ok := p.hold(); ok {
 		e.book.Use(h)
 	}
+}
+
+// laterDate reports whether the MMDD b lies after a, within half a year, so that January follows December. A straggler
+// of the day before does not turn the clearing day back.
+func laterDate(a, b string) bool {
+	if !isMMDD(b) || !isMMDD(a) {
+		return isMMDD(b)
+	}
+	days := func(s string) int { return (int(s[0]-'0')*10+int(s[1]-'0'))*31 + int(s[2]-'0')*10 + int(s[3]-'0') }
+	const year = 12 * 31
+	ahead := ((days(b)-days(a))%year + year) % year
+	return ahead > 0 && ahead < year/2
+}
+
+func isMMDD(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return len(s) == 4
 }
 
 func (e *Engine) applySaleDeclined(m *event.SaleDeclined) {

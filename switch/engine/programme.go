@@ -72,7 +72,7 @@ func (e *Engine) applyProgramme(in *ApplyProgramme) {
 		return
 	}
 	before := e.seq
-	changes := e.budgetChanges(next)
+	changes, _ := e.budgetChanges(next) // judged above
 	versions := make([]string, len(next.Versions))
 	for i := range next.Versions {
 		versions[i] = next.Versions[i].ID
@@ -93,16 +93,19 @@ func (e *Engine) judgeProgramme(next *policy.Programme) (problems []string) {
 	if e.programmeID != "" && next.ID != e.programmeID {
 		problems = append(problems, fmt.Sprintf("the bundle is of programme %s, the journal of %s", next.ID, e.programmeID))
 	}
-	if err := e.rehearse(e.budgetChanges(next)); err != nil {
+	changes, unchangeable := e.budgetChanges(next)
+	problems = append(problems, unchangeable...)
+	if err := e.rehearse(changes); err != nil {
 		problems = append(problems, err.Error())
 	}
 	return problems
 }
 
-// budgetChanges are the allocations of next's plan that differ from the plan before it, in an order in which each is
-// legal by itself: what shrinks first, children before parents; then what grows, parents before children. Allocations
-// that the plan does not touch stay as the operator has left them.
-func (e *Engine) budgetChanges(next *policy.Programme) []*event.BudgetNodeSet {
+// budgetChanges are the allocations that turn the plan in force into next's, in an order in which each is legal by
+// itself: what shrinks first, children before parents; then what grows, parents before children. A node moves by the
+// difference of the plans, so that what was carried over to it, or moved by the operator, stays; one that the plans
+// agree on is left alone.
+func (e *Engine) budgetChanges(next *policy.Programme) (changes []*event.BudgetNodeSet, problems []string) {
 	planned := map[string]money.Amount{}
 	if e.policy != nil {
 		for i := range e.policy.Budget.Nodes {
@@ -114,15 +117,26 @@ func (e *Engine) budgetChanges(next *policy.Programme) []*event.BudgetNodeSet {
 	for i := range next.Budget.Nodes {
 		n := &next.Budget.Nodes[i]
 		was, known := planned[n.Path]
-		switch c := (&event.BudgetNodeSet{Path: n.Path, Amount: int64(n.Amount)}); {
-		case !known || n.Amount > was:
-			grow = append(grow, c)
-		case n.Amount < was:
+		if known && n.Amount == was {
+			continue
+		}
+		c := &event.BudgetNodeSet{Path: n.Path, Amount: int64(n.Amount)}
+		if id, exists := e.book.Budget.Find(n.Path); exists && known {
+			v := e.book.Budget.View(id)
+			if v.Closed {
+				problems = append(problems, fmt.Sprintf("budget node %q: its round is over, its allocation can no longer change", n.Path))
+				continue
+			}
+			c.Amount = int64(v.Allocated + n.Amount - was)
+		}
+		if known && n.Amount < was {
 			shrink = append(shrink, c)
+		} else {
+			grow = append(grow, c)
 		}
 	}
 	slices.Reverse(shrink)
-	return append(shrink, grow...)
+	return append(shrink, grow...), problems
 }
 
 // rehearse tries allocations on a copy of the tree.
@@ -218,7 +232,7 @@ func (e *Engine) budgetDue() {
 		}
 	}
 	if at := plan.NextInstant(e.now); at != math.MaxInt64 {
-		e.deadlines.push(deadline{at: at, kind: budgetDeadline})
+		e.remind(deadline{at: at, kind: budgetDeadline})
 	}
 }
 
@@ -288,7 +302,7 @@ func (e *Engine) applyPolicy(m *event.PolicyApplied) {
 	if !bytes.Equal(e.digest, m.Digest) {
 		panic(fmt.Sprintf("rule bundle %s has digest %s now", hex.EncodeToString(m.Digest), hex.EncodeToString(e.digest)))
 	}
-	e.deadlines.push(deadline{at: e.policy.Budget.NextInstant(e.now), kind: budgetDeadline})
+	e.remind(deadline{at: e.policy.Budget.NextInstant(e.now), kind: budgetDeadline})
 }
 
 // loadPolicy compiles a bundle and everything that is derived from it.

@@ -71,6 +71,9 @@ func (e *Engine) consider(in *ReserveRequest, who party) considered {
 		price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: who.merchant.ID,
 		ordered: e.orders[orderKey{string(in.Key.Merchant[:]), in.Order}],
 	})
+	if rule := c.decision.Rule; rule != nil && rule.OrderCap > 0 && in.Order == "" {
+		c.refuse(reason.OrderMissing)
+	}
 	e.considerSerial(in, &c)
 	e.considerPlace(in, &c, who.merchant.StoreCity)
 	if c.decision.Delivery != nil {
@@ -116,6 +119,11 @@ func (e *Engine) considerEntitlement(in *ReserveRequest, c *considered) {
 	case code.ExpiresAt <= e.now:
 		c.refuse(reason.CodeExpired)
 	}
+	e.judgeEntitlement(c)
+}
+
+// judgeEntitlement says why the entitlement cannot be used for this purchase.
+func (e *Engine) judgeEntitlement(c *considered) {
 	if r := unusable(c.entitlement, e.now); r != reason.None {
 		c.refuse(r)
 	}
@@ -399,7 +407,7 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	key := keyOf(m.Key)
 	e.touch(key.Terminal)
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
-	e.deadlines.push(deadline{at: m.ExpiresAt, id: p.id, kind: holdDeadline})
+	e.remind(deadline{at: m.ExpiresAt, id: p.id, kind: holdDeadline})
 }
 
 func (e *Engine) applyReserveRefused(m *event.ReserveRefused, seq uint64) {

@@ -99,7 +99,8 @@ func (e *Engine) reverseSale(in *ReversalRequest, p *purchase) {
 func (e *Engine) reversible(p *purchase) bool {
 	key := keyOf(p.sale.Key)
 	t := e.session(key.Terminal)
-	return t.batch == key.Batch && t.lastSale == p.id && e.clearing[p.sale.Host] == p.answer.ClearingDate
+	cutOver := laterDate(p.answer.ClearingDate, e.clearing[p.sale.Host]) && p.answer.ClearingDate != ""
+	return t.batch == key.Batch && t.lastSale == p.id && !cutOver
 }
 
 func (e *Engine) applyReversalAnswered(m *event.ReversalAnswered) {

@@ -157,7 +157,7 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 	key := keyOf(m.Key)
 	e.touch(key.Terminal).lastSale = p.id
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSale, purchase: p.id})
-	e.deadlines.push(deadline{at: m.Deadline, id: p.id, kind: hostDeadline})
+	e.remind(deadline{at: m.Deadline, id: p.id, kind: hostDeadline})
 }
 
 // indexSale makes the purchase findable by what a host echoes.

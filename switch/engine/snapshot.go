@@ -52,7 +52,7 @@ func (e *Engine) WriteState(out io.Writer) error {
 		w.Text(e.clearing[host])
 	}
 	w.Uint(e.lastItem)
-	claims := e.claimAging.items[e.claimAging.head:]
+	claims := e.claimAging.Items()
 	w.Uint(uint64(len(claims)))
 	for _, c := range claims {
 		known := e.claims[c.request]
@@ -106,7 +106,7 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 // writeExchanges writes the ageing queue, since its order is part of the state, and each exchange with the entry that
 // stands for it.
 func (e *Engine) writeExchanges(w *stateWriter) {
-	queue := e.aging.items[e.aging.head:]
+	queue := e.aging.Items()
 	w.Uint(uint64(len(queue)))
 	for _, a := range queue {
 		w.key(a.key)
@@ -206,13 +206,12 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 	e.lastItem = r.Uint()
 	for range r.Len() {
 		a := agedClaim{request: r.Hash(), at: r.Int()}
-		e.claimAging.push(a)
+		e.claimAging.Push(a)
 		e.claims[a.request] = claimRequest{content: r.Hash(), entitlement: r.Uint(), at: a.at}
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, r.err)
 	}
-	e.schedule()
 	if err := e.CheckInvariants(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
@@ -258,7 +257,7 @@ func (e *Engine) readTerminals(r *stateReader) {
 func (e *Engine) readExchanges(r *stateReader) {
 	for range r.Len() {
 		a := aged{key: r.key(), at: r.Int()}
-		e.aging.push(a)
+		e.aging.Push(a)
 		if r.Bool() {
 			e.exchanges[a.key] = exchange{
 				at: a.at, content: r.Hash(), kind: exchangeKind(r.Uint()), response: r.code(), reversal: r.code(),
@@ -318,32 +317,6 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		e.reversals[v.id] = v
 	}
 	return nil
-}
-
-// schedule rebuilds the deadlines, which follow from the rest of the state. Those that have fired without effect are not
-// among them; they would fire without effect again.
-func (e *Engine) schedule() {
-	for _, p := range e.purchases {
-		switch p.state {
-		case Reserved:
-			e.deadlines.push(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})
-		case Sent:
-			e.deadlines.push(deadline{at: p.sale.Deadline, id: p.id, kind: hostDeadline})
-		}
-	}
-	for _, r := range e.reversals {
-		if r.attempt > 0 {
-			e.deadlines.push(deadline{at: r.nextAt, id: r.id, kind: reversalDeadline})
-		}
-	}
-	for id := uint64(1); id < e.book.NextEntitlement(); id++ {
-		if en, _ := e.book.Entitlement(id); en.State == subsidy.Claimed {
-			e.deadlines.push(deadline{at: en.ExpiresAt, id: id, kind: entitlementDeadline})
-		}
-	}
-	if e.policy != nil {
-		e.deadlines.push(deadline{at: e.policy.Budget.NextInstant(e.now), kind: budgetDeadline})
-	}
 }
 
 // stateWriter writes values in the variable-length encoding of encoding/binary. The first error stays.

@@ -154,7 +154,7 @@ func (s *story) input(verb string) any {
 		return &engine.EchoRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
 	case "claim":
 		return &engine.ClaimRequest{Token: s.nextToken(), Person: hashOf(s.arg("p", "p1")), IDKind: s.arg("id", "id-card"),
-			Category: s.arg("cat", "A01"), City: s.arg("city", "210100"), Channel: "store",
+			Category: s.arg("cat", "A01"), City: s.arg("city", "210100"), Channel: s.arg("chan", "store"),
 			Request: hashOf(s.arg("req", "")), Content: hashOf(s.arg("content", "same"))}
 	case "show":
 		return &engine.ShowCodeRequest{Token: s.nextToken(), Entitlement: s.number("e", 1), Person: hashOf(s.arg("p", "p1")),

@@ -2729,13 +2729,13 @@ func (x *SaleRefused) GetAmount() int64 {
 type HostAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Response      string                 `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`                             // DE39
-	Approval      string                 `protobuf:"bytes,2,opt,name=approval,proto3" json:"approval,omitempty"`                             // DE38
+	Approval      string                 `protobuf:"bytes,2,opt,name=approval,proto3" json:"approval,omitempty"`                             // DE38; empty when it was not printable ASCII
 	ClearingDate  string                 `protobuf:"bytes,3,opt,name=clearing_date,json=clearingDate,proto3" json:"clearing_date,omitempty"` // DE15, MMDD
 	LocalTime     string                 `protobuf:"bytes,4,opt,name=local_time,json=localTime,proto3" json:"local_time,omitempty"`          // DE12
 	LocalDate     string                 `protobuf:"bytes,5,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`          // DE13
-	Institutions  string                 `protobuf:"bytes,6,opt,name=institutions,proto3" json:"institutions,omitempty"`                     // DE44
+	Institutions  []byte                 `protobuf:"bytes,6,opt,name=institutions,proto3" json:"institutions,omitempty"`                     // DE44, as received
 	Icc           []byte                 `protobuf:"bytes,7,opt,name=icc,proto3" json:"icc,omitempty"`                                       // DE55 of the answer (tags 8A, 91, 71, 72)
-	Network       string                 `protobuf:"bytes,8,opt,name=network,proto3" json:"network,omitempty"`                               // DE63
+	Network       []byte                 `protobuf:"bytes,8,opt,name=network,proto3" json:"network,omitempty"`                               // DE63, as received: GBK text or binary
 	Amount        int64                  `protobuf:"varint,9,opt,name=amount,proto3" json:"amount,omitempty"`                                // DE4 of the answer: less than asked in a partial approval
 	Acquirer      string                 `protobuf:"bytes,10,opt,name=acquirer,proto3" json:"acquirer,omitempty"`                            // DE32
 	unknownFields protoimpl.UnknownFields
@@ -2807,11 +2807,11 @@ func (x *HostAnswer) GetLocalDate() string {
 	return ""
 }
 
-func (x *HostAnswer) GetInstitutions() string {
+func (x *HostAnswer) GetInstitutions() []byte {
 	if x != nil {
 		return x.Institutions
 	}
-	return ""
+	return nil
 }
 
 func (x *HostAnswer) GetIcc() []byte {
@@ -2821,11 +2821,11 @@ func (x *HostAnswer) GetIcc() []byte {
 	return nil
 }
 
-func (x *HostAnswer) GetNetwork() string {
+func (x *HostAnswer) GetNetwork() []byte {
 	if x != nil {
 		return x.Network
 	}
-	return ""
+	return nil
 }
 
 func (x *HostAnswer) GetAmount() int64 {
@@ -3639,9 +3639,9 @@ const file_event_proto_rawDesc = "" +
 	"local_time\x18\x04 \x01(\tR\tlocalTime\x12\x1d\n" +
 	"\n" +
 	"local_date\x18\x05 \x01(\tR\tlocalDate\x12\"\n" +
-	"\finstitutions\x18\x06 \x01(\tR\finstitutions\x12\x10\n" +
+	"\finstitutions\x18\x06 \x01(\fR\finstitutions\x12\x10\n" +
 	"\x03icc\x18\a \x01(\fR\x03icc\x12\x18\n" +
-	"\anetwork\x18\b \x01(\tR\anetwork\x12\x16\n" +
+	"\anetwork\x18\b \x01(\fR\anetwork\x12\x16\n" +
 	"\x06amount\x18\t \x01(\x03R\x06amount\x12\x1a\n" +
 	"\bacquirer\x18\n" +
 	" \x01(\tR\bacquirer\"`\n" +
