@@ -232,14 +232,14 @@ func compareLedger(v *Verdict, e Evidence) {
 			continue
 		case p.State == Captured && entry.net != p.Amount:
 			v.ChargedWithoutRecord = append(v.ChargedWithoutRecord, fmt.Sprintf("RRN %s: %d fen charged, purchase %d records %d", rrn, entry.net, p.ID, p.Amount))
-		case p.State != Captured && !p.Pending && !p.WorkItem:
+		case p.State != Captured && p.Pending == 0 && !p.WithPerson:
 			v.ChargedWithoutRecord = append(v.ChargedWithoutRecord, fmt.Sprintf("RRN %s: purchase %d is %s and no reversal is pending", rrn, p.ID, p.State))
 		}
 		charged[p.ID]++
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.Book.Purchases)) {
 		p := e.Book.Purchases[id]
-		if p.State != Captured || p.WorkItem {
+		if p.State != Captured {
 			continue
 		}
 		switch {

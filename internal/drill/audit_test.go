@@ -66,6 +66,19 @@ func (h *history) reversed(id uint64) {
 	h.add(&event.Event{Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{Reversal: 9000 + id, Purchase: id}}})
 }
 
+func (h *history) workItem(kind string, purchase, reversal uint64) {
+	h.add(&event.Event{Body: &event.Event_WorkItemOpened{WorkItemOpened: &event.WorkItemOpened{Kind: kind, Purchase: purchase, Reversal: reversal}}})
+}
+
+// reverseAgain queues a second reversal, as a late approval does.
+func (h *history) reverseAgain(id uint64) {
+	h.add(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{Reversal: 9500 + id, Purchase: id}}})
+}
+
+func (h *history) reversedAgain(id uint64) {
+	h.add(&event.Event{Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{Reversal: 9500 + id, Purchase: id}}})
+}
+
 func rrn(id uint64) string { return fmt.Sprintf("%012d", id) }
 
 func charge(id uint64, amount money.Amount) issuer.Line {
@@ -176,8 +189,28 @@ func TestEveryDefectIsCounted(t *testing.T) {
 		"charge of another amount":    {func(_ *history, e *Evidence) { e.Ledger[0].Amount = 3999 }, chargedWithoutRecord},
 		"subsidy without charge":      {func(_ *history, e *Evidence) { e.Ledger = e.Ledger[1:] }, subsidisedWithoutCharge},
 		"charge given back":           {func(_ *history, e *Evidence) { e.Ledger = append(e.Ledger, giveBack(1, 4000)) }, subsidisedWithoutCharge},
-		"hold left over":              {func(h *history, _ *Evidence) { h.reserve(11, 1) }, orphanHolds},
-		"sale left over":              {func(h *history, _ *Evidence) { h.reserve(12, 1); h.send(12, false) }, orphanHolds},
+		"late approval never given back": {func(h *history, e *Evidence) {
+			h.workItem("late-approval", 2, 0)
+			h.reverseAgain(2)
+			h.reversedAgain(2)
+			e.Ledger = append(e.Ledger, charge(2, 4000))
+		}, chargedWithoutRecord},
+		"charge stands after a reversal that a person's item came before": {func(h *history, e *Evidence) {
+			h.workItem("reversal-without-original", 2, 9002)
+			h.reverseAgain(2)
+			h.reversedAgain(2)
+			e.Ledger = append(e.Ledger, charge(2, 4000))
+		}, chargedWithoutRecord},
+		"never charged, with a work item": {func(h *history, e *Evidence) {
+			h.workItem("answers-differ", 1, 0)
+			e.Ledger = e.Ledger[1:]
+		}, subsidisedWithoutCharge},
+		"charged twice, with a work item": {func(h *history, e *Evidence) {
+			h.workItem("reversal-late", 1, 0)
+			e.Ledger = append(e.Ledger, charge(1, 4000))
+		}, duplicated},
+		"hold left over": {func(h *history, _ *Evidence) { h.reserve(11, 1) }, orphanHolds},
+		"sale left over": {func(h *history, _ *Evidence) { h.reserve(12, 1); h.send(12, false) }, orphanHolds},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, evidence := cleanRun(t)
@@ -191,6 +224,32 @@ func TestEveryDefectIsCounted(t *testing.T) {
 			require.NotEmpty(t, text.String())
 		})
 	}
+}
+
+// TestWhatAPersonMustSettleIsNotHeldAgainstTheBooks: after these two kinds only the host knows whether it has charged.
+func TestWhatAPersonMustSettleIsNotHeldAgainstTheBooks(t *testing.T) {
+	h, evidence := cleanRun(t)
+	h.workItem("reversal-refused", 5, 9005) // its charge stands
+	h.workItem("reversal-without-original", 2, 9002)
+	evidence.Ledger = append(evidence.Ledger, charge(2, 4000)) // charged after the host had looked
+	v := Compare("items", evidence)
+	require.Empty(t, v.ChargedWithoutRecord)
+	require.Zero(t, h.book.InFlight(), "nobody will send the refused reversal again")
+}
+
+func TestDrainWaitsForTheSecondReversalOfALateApproval(t *testing.T) {
+	h := newHistory(t)
+	h.reserve(1, 100)
+	h.send(1, false)
+	h.reverse(1)
+	require.Equal(t, 1, h.book.InFlight())
+	h.reversed(1)
+	require.Zero(t, h.book.InFlight())
+	h.workItem("late-approval", 1, 0)
+	h.reverseAgain(1)
+	require.Equal(t, 1, h.book.InFlight())
+	h.reversedAgain(1)
+	require.Zero(t, h.book.InFlight())
 }
 
 // reversible ends a purchase, so that only what happened before counts.
@@ -255,11 +314,12 @@ func TestOverspendIsFoundExactlyWhenTheSumExceeds(t *testing.T) {
 
 func TestImpossibleHistoryIsRefused(t *testing.T) {
 	for name, ev := range map[string]*event.Event{
-		"expiry of nothing":   {Body: &event.Event_HoldExpired{HoldExpired: &event.HoldExpired{Purchase: 1}}},
-		"approval of nothing": {Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{Purchase: 1}}},
-		"reversal of nothing": {Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{Purchase: 1}}},
-		"end of no reversal":  {Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{Reversal: 1}}},
-		"sale on no hold":     {Body: &event.Event_SaleSent{SaleSent: &event.SaleSent{Purchase: 1}}},
+		"expiry of nothing":      {Body: &event.Event_HoldExpired{HoldExpired: &event.HoldExpired{Purchase: 1}}},
+		"approval of nothing":    {Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{Purchase: 1}}},
+		"reversal of nothing":    {Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{Purchase: 1}}},
+		"refusal of no reversal": {Body: &event.Event_WorkItemOpened{WorkItemOpened: &event.WorkItemOpened{Kind: "reversal-refused", Reversal: 1}}},
+		"end of no reversal":     {Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{Reversal: 1}}},
+		"sale on no hold":        {Body: &event.Event_SaleSent{SaleSent: &event.SaleSent{Purchase: 1}}},
 	} {
 		require.Error(t, NewBook().Apply(ev), name)
 	}

@@ -38,19 +38,19 @@ type Purchase struct {
 	ExpiresAt   int64 // Unix nanoseconds, of the hold
 	Captures    int   // SaleApproved events
 	Sendings    int   // SaleSent events
-	Pending     bool  // a reversal towards the host is not confirmed yet
-	WorkItem    bool  // a person must look: nothing is concluded from the books
+	Pending     int   // reversals towards the host that are neither confirmed nor refused
+	WithPerson  bool  // the host refused the last reversal, or knew nothing to reverse: a person settles what is charged
 }
 
 // live reports whether the purchase takes budget, entitlement and serial number.
 func (p *Purchase) live() bool { return p.State == Reserved || p.State == Sent || p.State == Captured }
 
-// InFlight counts the purchases whose end is still open: sent to a host, or with a reversal that is not confirmed and not
-// handed to a person.
+// InFlight counts the purchases whose end is still open: sent to a host, or with a reversal that is neither confirmed nor
+// refused.
 func (b *Book) InFlight() int {
 	n := 0
 	for _, p := range b.Purchases {
-		if p.State == Sent || p.Pending && !p.WorkItem {
+		if p.State == Sent || p.Pending > 0 {
 			n++
 		}
 	}
@@ -100,7 +100,7 @@ type Book struct {
 	Overspent  []string // findings while reading: more live subsidy than allocation, a serial or entitlement used twice
 	Events     uint64
 
-	reversals    map[uint64]*Purchase // by reversal id
+	reversals    map[uint64]*Purchase // by the id of a pending reversal
 	allocations  map[string]int64     // by budget path
 	liveSubsidy  map[string]int64     // by budget path, of the node and all below it
 	liveSerial   map[string]uint64    // serial → purchase
@@ -175,12 +175,7 @@ func (b *Book) Apply(ev *event.Event) error {
 	case *event.Event_ReversalDone:
 		return b.done(body.ReversalDone)
 	case *event.Event_WorkItemOpened:
-		w := body.WorkItemOpened
-		for _, p := range []*Purchase{b.Purchases[w.Purchase], b.reversals[w.Reversal]} {
-			if p != nil {
-				p.WorkItem = true
-			}
-		}
+		return b.workItem(body.WorkItemOpened)
 	}
 	return nil
 }
@@ -255,7 +250,8 @@ func (b *Book) queued(r *event.ReversalQueued) error {
 	if p.live() {
 		b.free(p)
 	}
-	p.State, p.Pending = Reversing, true
+	p.State, p.WithPerson = Reversing, false // what a person was asked about before, this reversal settles
+	p.Pending++
 	b.reversals[r.Reversal] = p
 	return nil
 }
@@ -265,7 +261,31 @@ func (b *Book) done(r *event.ReversalDone) error {
 	if p == nil {
 		return fmt.Errorf("end of unknown reversal %d", r.Reversal)
 	}
-	p.State, p.Pending = Reversed, false
+	p.State = Reversed
+	p.Pending--
+	delete(b.reversals, r.Reversal)
+	return nil
+}
+
+// workItem notes the two kinds after which nobody but a person knows what the host has charged. Every other kind reports
+// something that the books must agree on nevertheless.
+func (b *Book) workItem(w *event.WorkItemOpened) error {
+	switch w.Kind {
+	case "reversal-refused":
+		p := b.reversals[w.Reversal]
+		if p == nil {
+			return fmt.Errorf("refusal of unknown reversal %d", w.Reversal)
+		}
+		p.Pending--
+		p.WithPerson = true
+		delete(b.reversals, w.Reversal)
+	case "reversal-without-original":
+		p := b.Purchases[w.Purchase]
+		if p == nil {
+			return fmt.Errorf("work item %d is about unknown purchase %d", w.Item, w.Purchase)
+		}
+		p.WithPerson = true
+	}
 	return nil
 }
 
