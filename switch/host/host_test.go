@@ -125,7 +125,7 @@ func TestAnswerIsSubmittedUnderTheSwitchsNumbers(t *testing.T) {
 	require.Equal(t, uint32(7), got.STAN)
 	a := &got.Answer
 	require.Equal(t, []string{"10", "654321", "0619", "100513", "0618", "CUP", "48022900"},
-		[]string{a.Response, a.Approval, a.ClearingDate, a.LocalTime, a.LocalDate, a.Network, a.Acquirer})
+		[]string{a.Response, a.Approval, a.ClearingDate, a.LocalTime, a.LocalDate, string(a.Network), a.Acquirer})
 	require.Equal(t, int64(200000), a.Amount)
 	require.Equal(t, []byte("\x91\x02\xAB\xCD\x8A\x0200"), a.Icc, "nothing of the card may reach the journal")
 }

@@ -281,9 +281,10 @@ func (w *words) answer(msg *message, m *iso8583.Message, now time.Time) {
 	msg.answer = &engine.HostAnswered{
 		Kind: msg.key.kind, RRN: msg.key.field[2], STAN: uint32(stan), TransmittedAt: w.transmittedAt(m, now),
 		Answer: event.HostAnswer{
-			Response: msg.response, Approval: text(m, 38), ClearingDate: text(m, 15), LocalTime: text(m, 12),
-			LocalDate: text(m, 13), Institutions: text(m, 44), Icc: appendIssuerTags(nil, m.AppendField(nil, 55)), Network: text(m, 63),
-			Amount: int64(amount), Acquirer: text(m, 32),
+			Response: msg.response, Approval: approval(m), ClearingDate: digits(m, 15), LocalTime: digits(m, 12),
+			LocalDate: digits(m, 13), Institutions: m.AppendField(nil, 44),
+			Icc: appendIssuerTags(nil, m.AppendField(nil, 55)), Network: m.AppendField(nil, 63),
+			Amount: int64(amount), Acquirer: digits(m, 32),
 		},
 	}
 }
@@ -301,10 +302,29 @@ func (w *words) transmittedAt(m *iso8583.Message, now time.Time) string {
 	return at.In(shanghai).Format(transmission)
 }
 
-// text is a field for people and for the journal: always valid UTF-8, whatever the network sent.
-func text(m *iso8583.Message, n int) string {
-	out, _ := m.AppendText(nil, n)
-	return string(out)
+// approval is DE38, an6. Anything else could neither be shown nor be sent back in a reversal as it came: it is left out.
+func approval(m *iso8583.Message) string {
+	code := m.AppendField(nil, 38)
+	for _, c := range code {
+		if c < ' ' || c > '~' {
+			return ""
+		}
+	}
+	if len(code) != 6 {
+		return ""
+	}
+	return string(code)
+}
+
+// digits is a field that must be a number, "" when it is none: what it returns is fit for the journal's strings.
+func digits(m *iso8583.Message, n int) string {
+	value := m.AppendField(nil, n)
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return ""
+		}
+	}
+	return string(value)
 }
 
 // key is what the answer to req will be matched by.

@@ -3,7 +3,6 @@ package host
 import (
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,12 +46,50 @@ func FuzzRead(f *testing.F) {
 		}
 		require.Regexp(t, `^[0-9A-Za-z]{2}$`, msg.response)
 		require.Contains(t, []engine.HostKind{engine.HostSale, engine.HostReversal}, msg.answer.Kind)
-		for _, text := range []string{msg.answer.Answer.Institutions, msg.answer.Answer.Network, msg.answer.Answer.Approval} {
-			require.True(t, utf8.ValidString(text), "the journal's strings are UTF-8")
+		a := &msg.answer.Answer
+		require.Regexp(t, `^([ -~]{6})?$`, a.Approval)
+		for _, number := range []string{a.LocalTime, a.LocalDate, a.ClearingDate, a.Acquirer} {
+			require.Regexp(t, `^[0-9]*$`, number, "the journal's strings are UTF-8")
 		}
+		require.Equal(t, parsed.AppendField(nil, 44), a.Institutions)
+		require.Equal(t, parsed.AppendField(nil, 63), a.Network)
 		_, pan := iso8583.FindTLV(msg.answer.Answer.Icc, 0x5A)
 		require.False(t, pan, "nothing of the card may reach the journal")
 	})
+}
+
+// What the network says to the till goes on byte for byte: GBK stays GBK, binary stays binary.
+func TestFieldsForTheTillAreKeptAsReceived(t *testing.T) {
+	gbk, ok := iso8583.AppendGBK(nil, "CUP交易成功")
+	require.True(t, ok)
+	for _, dialect := range []string{"cup", "iso87a", "iso87b", "iso87-hex"} {
+		codec := codecOf(t, dialect)
+		cfg, err := (&Config{Name: "x", Addresses: []string{"127.0.0.1:1"}, Framing: wire.ASCII4, Codec: codec}).withDefaults()
+		require.NoError(t, err)
+		w, err := newWords(&cfg)
+		require.NoError(t, err)
+		for _, c := range []struct{ sent, kept string }{
+			{"123456", "123456"}, {"A1 /z~", "A1 /z~"}, {"12345\x00", ""}, {"\xCE\xDE\xCE\xDE12", ""},
+		} {
+			var b iso8583.Builder
+			b.Reset(codec, 0x0210)
+			b.SetString(11, "000007")
+			b.SetString(37, rrn(7))
+			b.SetString(38, c.sent)
+			b.SetString(39, "00")
+			b.Set(44, []byte("4802\x00\xFF8982"))
+			b.Set(63, gbk)
+			raw, err := b.Append(nil)
+			require.NoError(t, err, dialect)
+			var parsed iso8583.Message
+			msg, err := w.read(&parsed, raw, time.Unix(0, 0))
+			require.NoError(t, err)
+			clear(raw)
+			require.Equal(t, c.kept, msg.answer.Answer.Approval, "%s %q", dialect, c.sent)
+			require.Equal(t, []byte("4802\x00\xFF8982"), msg.answer.Answer.Institutions, dialect)
+			require.Equal(t, gbk, msg.answer.Answer.Network, dialect)
+		}
+	}
 }
 
 func BenchmarkEncodeSale(b *testing.B) {

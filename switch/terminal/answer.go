@@ -29,9 +29,14 @@ type answerer struct {
 	text   []byte
 	packed []byte // the message
 	frame  []byte // the frame
+	probe  []byte // a value, encoded to see whether the dialect takes it
+
+	omitted []int // fields of the last answer that the dialect does not take
 }
 
-// answer builds the frame of an answer to x. It is valid until the next call.
+// answer builds the frame of an answer to x. It is valid until the next call. A field that does not fit the dialect of the
+// port is left out, and only it: the till needs the rest, the reference number and the amounts above all. The error is for
+// what cannot be left out, the answer code, and for an answer that is too large as a whole.
 func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
 	a.begin(x)
 	a.b.Copy(&x.msg, echoed...)
@@ -40,23 +45,22 @@ func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
 	a.set(12, at.AppendFormat(a.text[:0], "150405"))
 	a.set(13, at.AppendFormat(a.text[:0], "0102"))
 	a.setString(37, r.RRN)
-	a.set(39, r.Response[:])
+	a.b.Set(39, r.Response[:])
 	a.issuer(r)
 	a.subsidy(x, r)
 	return a.pack(x)
 }
 
-// minimal is the answer when the full one cannot be written in the dialect of the port: what the request itself had,
-// and the code. It cannot fail: the fields were read by the same codec.
+// minimal is the answer when the full one cannot be written at all: what the request itself had, and the code.
 func (a *answerer) minimal(x *exchange, code [2]byte) ([]byte, error) {
 	a.begin(x)
 	a.b.Copy(&x.msg, echoed...)
-	a.set(39, code[:])
+	a.b.Set(39, code[:])
 	return a.pack(x)
 }
 
 func (a *answerer) begin(x *exchange) {
-	a.codec = x.port.Codec
+	a.codec, a.omitted = x.port.Codec, a.omitted[:0]
 	a.b.Reset(a.codec, x.msg.MTI().Response())
 }
 
@@ -74,17 +78,28 @@ func (a *answerer) pack(x *exchange) ([]byte, error) {
 	return a.frame, err
 }
 
-// set puts a value in when the dialect has the field and the value is there.
+// set puts a value in when the dialect has the field, the value is there, and it fits.
 func (a *answerer) set(n int, value []byte) {
-	if len(value) > 0 && a.codec.Defines(n) {
-		a.b.Set(n, value)
+	if len(value) == 0 || !a.codec.Defines(n) {
+		return
 	}
+	if !a.fits(n, value) {
+		a.omitted = append(a.omitted, n)
+		return
+	}
+	a.b.Set(n, value)
+}
+
+// fits tells whether the dialect takes the value: a builder that has refused one field takes no other.
+func (a *answerer) fits(n int, value []byte) bool {
+	var err error
+	a.probe, err = a.codec.AppendValue(a.probe[:0], n, value)
+	return err == nil
 }
 
 func (a *answerer) setString(n int, value string) {
-	if value != "" && a.codec.Defines(n) {
-		a.b.SetString(n, value)
-	}
+	a.text = append(a.text[:0], value...)
+	a.set(n, a.text)
 }
 
 // batch puts the open batch into 60.2 of a sign-on's answer.
@@ -96,11 +111,11 @@ func (a *answerer) batch(x *exchange, r *engine.Reply) {
 	digits := iso8583.AppendDigits(a.text[:0], uint64(r.Batch), 6)
 	if len(digits) == 6 && len(a.field) >= 8 {
 		copy(a.field[2:8], digits)
-		a.b.Set(60, a.field)
+		a.set(60, a.field)
 	}
 }
 
-// issuer puts in what the host has answered. DE55 goes through as it came.
+// issuer puts in what the host has answered, DE44, DE55 and DE63 as they came.
 func (a *answerer) issuer(r *engine.Reply) {
 	h := r.Answer
 	if h == nil {
@@ -111,9 +126,9 @@ func (a *answerer) issuer(r *engine.Reply) {
 	a.setString(15, h.ClearingDate)
 	a.setString(32, h.Acquirer)
 	a.setString(38, h.Approval)
-	a.setString(44, h.Institutions)
+	a.set(44, h.Institutions)
 	a.set(55, h.Icc)
-	a.setString(63, h.Network)
+	a.set(63, h.Network)
 }
 
 // subsidy puts DE59 in: amounts and hold for the receipt, reasons and text for the cashier.
@@ -133,7 +148,8 @@ func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
 		expiry := time.Unix(0, r.ExpiresAt).In(china).AppendFormat(a.text[:0], "20060102150405")
 		a.field = iso8583.AppendTag59(a.field, tagExpiry, expiry)
 	}
-	room := len(a.field) + maxReasonBytes
+	amounts := len(a.field)
+	room := amounts + maxReasonBytes
 	for _, c := range r.Reasons {
 		name := c.String()
 		if len(a.field)+5+len(name) > room {
@@ -144,6 +160,9 @@ func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
 	}
 	if a.text = cashierText(a.text[:0], r); len(a.text) > 0 {
 		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
+	}
+	if !a.fits(59, a.field) { // a dialect with a short DE59: what the slip needs goes before what the cashier reads
+		a.field = a.field[:amounts]
 	}
 	a.set(59, a.field)
 }

@@ -69,16 +69,16 @@ type exampleMessage struct {
 var hostAnswers = map[string]func(*event.HostAnswer){
 	"sale-chip": func(a *event.HostAnswer) {
 		a.Response, a.Approval, a.ClearingDate, a.LocalTime, a.LocalDate = "00", "613742", "0318", "103042", "0318"
-		a.Institutions, a.Network, a.Acquirer = "48020000   48982210   ", "CUP", "48982210"
+		a.Institutions, a.Network, a.Acquirer = []byte("48020000   48982210   "), []byte("CUP"), "48982210"
 		a.Icc = []byte{0x91, 0x0A, 0x3C, 0x1F, 0x9A, 0x77, 0x02, 0xE4, 0x58, 0xB1, 0x30, 0x30}
 	},
 	"sale-qr": func(a *event.HostAnswer) {
 		a.Response, a.ClearingDate, a.LocalTime, a.LocalDate = "00", "0318", "104513", "0318"
-		a.Network, a.Acquirer = "CUP", "48982210"
+		a.Network, a.Acquirer = []byte("CUP"), "48982210"
 	},
 	"sale-ordinary": func(a *event.HostAnswer) {
 		a.Response, a.ClearingDate, a.LocalTime, a.LocalDate = "51", "0318", "105031", "0318"
-		a.Network, a.Acquirer = "CUP", "48982210"
+		a.Network, a.Acquirer = []byte("CUP"), "48982210"
 	},
 }
 

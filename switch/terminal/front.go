@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -43,7 +44,11 @@ type port struct {
 	Port
 	front    *Front
 	listener *wire.Listener
+	omitted  [lastField + 1]atomic.Bool // fields left out of an answer before
 }
+
+// lastField is the highest field number of ISO 8583:1987.
+const lastField = 128
 
 // New checks the configuration and prepares everything; it opens no port.
 func New(cfg Config) (*Front, error) {
@@ -203,6 +208,7 @@ func (f *Front) answer(x *exchange, reply *engine.Reply) {
 	a := f.answerers.Get().(*answerer)
 	defer f.answerers.Put(a)
 	frame, err := a.answer(x, reply)
+	f.omitted(x, a.omitted)
 	if err != nil {
 		f.m.minimal.Inc()
 		f.cfg.Log.Error("answer does not fit the dialect, sent without its details",
@@ -220,6 +226,18 @@ func (f *Front) answer(x *exchange, reply *engine.Reply) {
 	}
 	if conn.Answer(frame) != nil {
 		f.m.undelivered.Inc()
+	}
+}
+
+// omitted counts fields that were left out of an answer. A field is logged once a port: what a network once sends in a
+// form that the port's dialect does not take it sends with every answer.
+func (f *Front) omitted(x *exchange, fields []int) {
+	for _, n := range fields {
+		f.m.omitted.Inc()
+		if !x.port.omitted[n].Swap(true) {
+			f.cfg.Log.Warn("field of an answer does not fit the dialect, left out; further ones are only counted",
+				zap.String("port", x.port.Name), zap.Int("field", n))
+		}
 	}
 }
 

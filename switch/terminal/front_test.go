@@ -10,6 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,8 +151,8 @@ func TestChipSaleReachesTheEngineSealed(t *testing.T) {
 	b.engine.setScript(func(body any) *engine.Reply {
 		return &engine.Reply{Response: approved, Hold: 42, Price: 599900, Subsidy: 119980, Payable: 479920, RRN: "516900000001",
 			Answer: &event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0618", LocalTime: "103006",
-				LocalDate: "0618", Institutions: "48020000   48982210   ", Icc: []byte{0x91, 2, 0x30, 0x30, 0x72, 1, 0xFF},
-				Network: "CUP", Acquirer: "48982210"}}
+				LocalDate: "0618", Institutions: []byte("48020000   48982210   "), Icc: []byte{0x91, 2, 0x30, 0x30, 0x72, 1, 0xFF},
+				Network: []byte("CUP"), Acquirer: "48982210"}}
 	})
 	got := b.ask(sale)
 	require.Equal(t, fields{0: "0210", 3: "000000", 4: "000000479920", 11: "000005", 12: "103006", 13: "0618", 15: "0618",
@@ -641,14 +644,76 @@ func TestKeepAliveComesBack(t *testing.T) {
 	require.Equal(t, []byte{0, 0}, got)
 }
 
-func TestAnswerThatDoesNotFitTheDialectIsSentWithoutDetails(t *testing.T) {
+// A field of the host that the port's dialect does not take costs that field and no other.
+func TestFieldThatDoesNotFitTheDialectIsLeftOutAlone(t *testing.T) {
 	b := newBench(t, nil)
+	whole := func() *engine.Reply {
+		return &engine.Reply{Response: approved, Hold: 42, Price: 599900, Subsidy: 119980, Payable: 479920, RRN: "516900000001",
+			Answer: &event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0618", LocalTime: "103006",
+				LocalDate: "0618", Institutions: []byte("48020000"), Icc: []byte{0x91, 2, 0x30, 0x30}, Network: []byte("CUP"),
+				Acquirer: "48982210"}}
+	}
+	b.engine.setScript(func(body any) *engine.Reply { return whole() })
+	want := b.ask(sale)
+	require.Equal(t, "516900000001", want[37])
+	for n, spoil := range map[int]func(*engine.Reply){
+		37: func(r *engine.Reply) { r.RRN = "too long for field 37" },
+		15: func(r *engine.Reply) { r.Answer.ClearingDate = "06-18" },
+		32: func(r *engine.Reply) { r.Answer.Acquirer = "48982210489822" },
+		38: func(r *engine.Reply) { r.Answer.Approval = "1234567" },
+		44: func(r *engine.Reply) { r.Answer.Institutions = bytes.Repeat([]byte("4"), 26) },
+		55: func(r *engine.Reply) { r.Answer.Icc = make([]byte, 256) },
+		63: func(r *engine.Reply) { r.Answer.Network = make([]byte, 164) },
+	} {
+		for range 2 {
+			b.engine.setScript(func(body any) *engine.Reply { r := whole(); spoil(r); return r })
+			require.Equal(t, want.with(fields{n: ""}), b.ask(sale), "field %d", n)
+		}
+		require.Equal(t, 1, strings.Count(b.logged(), fmt.Sprintf(`"field":%d}`, n)), "logged once")
+	}
+	b.engine.setScript(func(body any) *engine.Reply { r := whole(); r.Answer.LocalTime = "noon"; return r })
+	require.Equal(t, want.with(fields{12: "103005"}), b.ask(sale), "the switch's own time stays")
+	require.Equal(t, 15.0, b.metric("huanxin_terminal_omitted_fields_total"))
+	require.Zero(t, b.metric("huanxin_terminal_minimal_answers_total"))
+}
+
+func TestHostsOwnBytesReachTheTillUnchanged(t *testing.T) {
+	b := newBench(t, nil)
+	institutions, network := []byte("4802\x00\xFF8982"), append([]byte("CUP"), gbk("交易成功")...)
 	b.engine.setScript(func(body any) *engine.Reply {
-		return &engine.Reply{Response: approved, RRN: "too long for field 37"}
+		return &engine.Reply{Response: approved, RRN: "516900000001", Answer: &event.HostAnswer{Response: "00", Approval: "A1 /z~",
+			Institutions: institutions, Network: network}}
 	})
-	require.Equal(t, fields{0: "0210", 3: "000000", 4: "000000479920", 11: "000005", 25: "00", 39: "00", 41: "21010001",
-		42: "898210157220001", 49: "156", 60: "22000001000501"}, b.ask(sale))
-	require.Equal(t, 1.0, b.metric("huanxin_terminal_minimal_answers_total"))
+	c := b.dial()
+	b.send(c, sale)
+	_, message := b.receiveFrame(c)
+	var m iso8583.Message
+	require.NoError(t, b.codec.Parse(message, &m))
+	require.Equal(t, institutions, m.AppendField(nil, 44))
+	require.Equal(t, network, m.AppendField(nil, 63))
+	require.True(t, m.Equal(38, "A1 /z~"))
+	require.True(t, m.Equal(37, "516900000001"))
+}
+
+// Where DE59 is short, the amounts of the slip stay and the cashier's text goes.
+func TestAmountsStayWhereTheTextDoesNotFit(t *testing.T) {
+	spec, err := os.ReadFile(filepath.Join("..", "..", "config", "dialects", "cup.json"))
+	require.NoError(t, err)
+	short := bytes.Replace(spec, []byte(`"59": {"type": "String", "length": 600`), []byte(`"59": {"type": "String", "length": 110`), 1)
+	require.NotEqual(t, spec, short)
+	codec, err := iso8583.Compile(short)
+	require.NoError(t, err)
+	b := newBench(t, func(c *Config) { c.Ports[0].Codec = codec })
+	b.engine.setScript(func(body any) *engine.Reply {
+		return &engine.Reply{Response: [2]byte{'5', '1'}, Hold: 42, Price: 599900, Subsidy: 119980, Payable: 479920,
+			ExpiresAt: testNow, Text: strings.Repeat("余额不足", 5)}
+	})
+	got := b.ask(sale)
+	require.Equal(t, "51", got[39])
+	require.Equal(t, []string{"000000479920"}, tag59Of(got, "S9"))
+	require.Equal(t, []string{"000000119980"}, tag59Of(got, "S8"))
+	require.Equal(t, []string{"000000000042"}, tag59Of(got, "S7"))
+	require.Empty(t, tag59Of(got, "SC"))
 }
 
 func TestLogsHoldNoSecret(t *testing.T) {

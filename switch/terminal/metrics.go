@@ -16,6 +16,7 @@ type metrics struct {
 	unanswerable prometheus.Counter
 	unexpected   prometheus.Counter
 	minimal      prometheus.Counter
+	omitted      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
@@ -33,7 +34,8 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 		undelivered:  counter("undelivered_total", "Answers whose connection was gone; the terminal will reverse."),
 		unanswerable: counter("unanswerable_total", "Frames that hold no request; their connection is closed."),
 		unexpected:   counter("unexpected_replies_total", "Replies under a token that nobody waits under."),
-		minimal:      counter("minimal_answers_total", "Answers sent without details that do not fit the port's dialect."),
+		minimal:      counter("minimal_answers_total", "Answers that could not be written and were sent without any details."),
+		omitted:      counter("omitted_fields_total", "Fields left out of an answer: they do not fit the port's dialect."),
 	}
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_terminal_pending", Help: "Requests waiting for their answer."},
@@ -43,7 +45,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 		m.seconds[k] = seconds.WithLabelValues(k.String())
 	}
 	for _, c := range []prometheus.Collector{
-		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, pending,
+		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, pending,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register terminal metrics: %w", err)
