@@ -151,8 +151,8 @@ func (r *reader) pan() ([]byte, *refusal) {
 	if track == nil {
 		return pan, nil
 	}
-	number, _, found := bytes.Cut(track, []byte{'D'})
-	if !found || len(number) < minPAN || len(number) > maxPAN || !allDigits(number) {
+	number := trackNumber(track)
+	if number == nil {
 		if pan != nil { // an enciphered track: the host's to read
 			return pan, nil
 		}
@@ -162,6 +162,15 @@ func (r *reader) pan() ([]byte, *refusal) {
 		return nil, &refusal{malformed, "域2与域35卡号不一致"}
 	}
 	return number, nil
+}
+
+// trackNumber returns the card number of a track 2, nil when there is none to be read.
+func trackNumber(track []byte) []byte {
+	number, _, found := bytes.Cut(track, []byte{'D'})
+	if !found || len(number) < minPAN || len(number) > maxPAN || !allDigits(number) {
+		return nil
+	}
+	return number
 }
 
 // payCode checks the form of a wallet's payment code.

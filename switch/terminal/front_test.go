@@ -231,12 +231,28 @@ func TestContentHashSeesExactlyTheFiveFields(t *testing.T) {
 		return b.engine.last().(*engine.SaleRequest).Content
 	}
 	same := content(nil)
-	for _, other := range []fields{{11: "000099"}, {14: "3101"}, {55: ""}, {25: "06"}} {
+	for _, other := range []fields{{11: "000099"}, {14: "3101"}, {55: ""}, {25: "06"}, {2: ""}, {35: ""}} {
 		require.Equal(t, same, content(other), "%v", other)
 	}
-	for _, other := range []fields{{4: "000000479921"}, {22: "052"}, {59: ""}, {2: ""}} {
+	another := fields{2: "6224240000000025", 35: ""}
+	for _, other := range []fields{{4: "000000479921"}, {22: "052"}, {59: ""}, another} {
 		require.NotEqual(t, same, content(other), "%v", other)
 	}
+}
+
+// A STAN used again with another card is no resend, whichever way the card is read.
+func TestContentHashSeesTheCardHoweverItIsRead(t *testing.T) {
+	b := newBench(t, nil)
+	content := func(f fields) engine.Hash {
+		require.Equal(t, "00", b.ask(f)[39])
+		return b.engine.last().(*engine.SaleRequest).Content
+	}
+	stripe := sale.with(fields{2: "", 23: "", 55: "", 22: "021"})
+	require.Equal(t, content(stripe), content(stripe))
+	require.Equal(t, content(stripe), content(stripe.with(fields{35: pan + "D3012220199999"})), "the same card, its track read anew")
+	require.NotEqual(t, content(stripe), content(stripe.with(fields{35: "6224240000000025D301222010000000000"})))
+	require.Equal(t, content(qrSale), content(qrSale))
+	require.NotEqual(t, content(qrSale), content(qrSale.with(fields{59: text59("A3", "62280000000000000025", "S7", "000000000042")})))
 }
 
 func TestBadMessagesGetTheirExactCode(t *testing.T) {

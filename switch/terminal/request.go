@@ -339,10 +339,14 @@ func (r *reader) key(k *engine.Key, class byte) *refusal {
 	return r.party(&k.Terminal, &k.Merchant)
 }
 
-// hashContent hashes what makes a resend the same request: DE2, 3, 4, 22 and 59.
+// hashContent hashes what makes a resend the same request: DE2, 3, 4, 22 and 59. Where the card number is in track 2 alone
+// it counts as DE2: another card under the same number is another request. A payment code is in DE59.
 func (r *reader) hashContent() engine.Hash {
 	for i, n := range [...]int{2, 3, 4, 22, 59} {
 		r.content[i] = r.canonical(n)
+	}
+	if r.content[0] == nil {
+		r.content[0] = trackNumber(r.canonical(35))
 	}
 	return engine.Hash(r.front.cfg.Hasher.Content(r.content[:]...))
 }
