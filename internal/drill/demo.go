@@ -14,6 +14,7 @@ import (
 	"huanxin/cmd/simulator/issuer"
 	"huanxin/internal/money"
 	"huanxin/internal/postgres"
+	"huanxin/settlement"
 	"huanxin/subsidy/reason"
 )
 
@@ -151,11 +152,37 @@ func (f *Facts) print(w io.Writer) error {
 			fmt.Fprintf(&b, "  %-22s %14s = %14s + %9s + %10s\n", nodeName(n.Path), n.Allocated, n.Free, n.Held, n.Spent)
 		}
 	}
+	f.appendOwed(&b)
 	fmt.Fprintf(&b, "──── 卡组织账本 · the card network's own ledger ────\n")
 	fmt.Fprintf(&b, "  charged %d (%s)   given back %d (%s)   standing %s\n", f.Ledger.Charges, f.Ledger.Charged,
 		f.Ledger.Returns, f.Ledger.Returned, f.Ledger.Charged-f.Ledger.Returned)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// appendOwed writes what each merchant has advanced and who owes it. The two sums are the same.
+func (f *Facts) appendOwed(b *strings.Builder) {
+	fmt.Fprintf(b, "──── 补贴应收应付 · owed for captured subsidies, yuan ────\n")
+	var owed money.Amount
+	for _, balance := range f.Owed {
+		if balance.Account.Kind == settlement.Payable {
+			fmt.Fprintf(b, "  商户垫付 advanced by merchant  %-15s %14s\n", balance.Account.Party, -balance.Amount)
+			continue
+		}
+		owed += balance.Amount
+		fmt.Fprintf(b, "  资金方应付 owed by payer       %-15s %14s\n", balance.Account.Party, balance.Amount)
+	}
+	fmt.Fprintf(b, "  合计 sums: advanced %s, owed %s\n", f.advanced(), owed)
+}
+
+// advanced is what all merchants together have advanced and not got back.
+func (f *Facts) advanced() (sum money.Amount) {
+	for _, balance := range f.Owed {
+		if balance.Account.Kind == settlement.Payable {
+			sum -= balance.Amount // a credit
+		}
+	}
+	return sum
 }
 
 func (f *Facts) refusals() string {
@@ -200,6 +227,7 @@ type Facts struct {
 	States   []postgres.StateCount
 	Refusals []postgres.ReasonCount
 	Budgets  []postgres.BudgetNode // nodes with something held or spent
+	Owed     []settlement.Balance  // payables to merchants, receivables from payers, up to today
 	Ledger   LedgerSums
 }
 
@@ -228,6 +256,9 @@ func (s *Site) Facts(ctx context.Context, db *postgres.Database) (f Facts, err e
 		if n.Held != 0 || n.Spent != 0 {
 			f.Budgets = append(f.Budgets, n)
 		}
+	}
+	if f.Owed, err = db.Owed(ctx, settlement.DayOf(time.Now().UnixNano())); err != nil {
+		return f, err
 	}
 	lines, err := s.Ledger()
 	if err != nil {
