@@ -52,7 +52,7 @@ func DefaultHost() Host {
 	return Host{
 		Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
 		MatchKey: []int{37}, Acquirer: "48022100",
-		Connections: 2, Timeout: 15 * time.Second,
+		Connections: 1, Timeout: 15 * time.Second,
 		Echo: 30 * time.Second, EchoTimeout: 10 * time.Second,
 		DialTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
 		ReconnectMin: 200 * time.Millisecond, ReconnectMax: 30 * time.Second,

@@ -421,6 +421,30 @@ func TestBackOffDoublesWithinItsBounds(t *testing.T) {
 	})
 }
 
+// TestBackOffStartsAnewOnlyAfterALinkHasLived watches which of two addresses is dialled: the number of failures chooses it.
+func TestBackOffStartsAnewOnlyAfterALinkHasLived(t *testing.T) {
+	first := listen(t, codecOf(t, "cup"), wire.CUP)
+	r := start(t, "cup", wire.CUP, func(c *Config) {
+		c.Addresses = append([]string{first.listener.Addr().String()}, c.Addresses...)
+		c.ReconnectMax = time.Hour
+	})
+	drop := func(f *fakeNetwork, after time.Duration) {
+		p := f.accept()
+		p.logOn()
+		r.server.up()
+		r.clockMu.Lock()
+		r.skew += after
+		r.clockMu.Unlock()
+		p.nc.Close()
+	}
+	drop(first, 0)             // no failure before it
+	drop(r.network, 0)         // one
+	drop(first, 2*time.Hour)   // two: it was not forgotten that the other two were dropped; this one lives
+	drop(r.network, time.Hour) // one
+	drop(r.network, 0)         // one again
+	first.accept()             // two
+}
+
 func TestMatcherForgetsTheOldest(t *testing.T) {
 	m := newMatcher(2)
 	at := time.Now()

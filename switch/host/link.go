@@ -43,11 +43,12 @@ var (
 func (l *link) run(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		signedOn, err := l.session(ctx, failures)
+		lived, err := l.session(ctx, failures)
 		if ctx.Err() != nil {
 			return
 		}
-		if signedOn {
+		// A network that signs us on and hangs up is no better than one that does not answer.
+		if lived >= l.host.cfg.ReconnectMax {
 			failures = 0
 		}
 		wait := l.host.backOff(failures)
@@ -62,15 +63,15 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// session is the life of one connection. It reports whether the link was signed on, and why it ended.
-func (l *link) session(ctx context.Context, attempt int) (signedOn bool, err error) {
+// session is the life of one connection. It reports how long the link was signed on, and why it ended.
+func (l *link) session(ctx context.Context, attempt int) (lived time.Duration, err error) {
 	cfg := &l.host.cfg
 	address := cfg.Addresses[(attempt+l.slot)%len(cfg.Addresses)]
 	dialer := net.Dialer{Timeout: cfg.DialTimeout}
 	nc, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		l.host.count.connect("dial")
-		return false, fmt.Errorf("dial: %w", err)
+		return 0, fmt.Errorf("dial: %w", err)
 	}
 	s := &session{
 		link: l, nc: nc, control: make(chan *item, maxControl), signOn: make(chan string, 1),
@@ -103,7 +104,7 @@ func (s *session) end(cause error) {
 	})
 }
 
-func (s *session) run(ctx context.Context) (signedOn bool, err error) {
+func (s *session) run(ctx context.Context) (lived time.Duration, err error) {
 	l := s.link
 	stop := context.AfterFunc(ctx, func() { s.end(errStopped) })
 	defer stop()
@@ -113,8 +114,9 @@ func (s *session) run(ctx context.Context) (signedOn bool, err error) {
 		l.host.count.connect("signon")
 		s.end(err)
 		workers.Wait()
-		return false, s.cause
+		return 0, s.cause
 	}
+	up := l.host.now()
 	l.host.count.connect("up")
 	l.host.logger.Info("host link up", zap.Int("slot", l.slot))
 	l.queue.start()
@@ -122,6 +124,7 @@ func (s *session) run(ctx context.Context) (signedOn bool, err error) {
 	l.host.count.up.Inc()
 	l.host.out.put(ctx, &engine.HostUp{Host: l.host.cfg.Name})
 	s.end(s.write(ctx))
+	lived = l.host.now().Sub(up)
 	l.up.Store(false)
 	l.host.count.up.Dec()
 	// Nobody will write these any more, and nobody has begun to: they have certainly not left.
@@ -130,7 +133,7 @@ func (s *session) run(ctx context.Context) (signedOn bool, err error) {
 		l.host.unsent(it, "down")
 	}
 	workers.Wait()
-	return true, s.cause
+	return lived, s.cause
 }
 
 // logOn sends the sign-on and waits for its answer. A profile without sign-on is up at once.
