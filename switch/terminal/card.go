@@ -20,24 +20,20 @@ const (
 	maxPAN = 19
 )
 
+// maxTemplates is how deep templates of DE55 may lie in one another. EMV has one in one.
+const maxTemplates = 4
+
 // icc reads DE55: 9F02 for the engine, and what a reversal will need.
 func (r *reader) icc(in *engine.SaleRequest) *refusal {
 	if !r.m.Has(55) {
 		return nil
 	}
 	data := unhexed(r.canonical(55))
-	walk := iso8583.WalkTLV(data)
 	start := len(r.scratch)
-	for {
+	for walk := iso8583.WalkTLV(data); ; {
 		tag, value, ok := walk.Next()
 		if !ok {
 			break
-		}
-		if tag == tagAmount {
-			if in.ICCAmount = bcdAmount(value); in.ICCAmount < 0 {
-				return wrong("域55标签9F02")
-			}
-			continue
 		}
 		for _, t := range reversalTags {
 			if t == tag {
@@ -46,11 +42,44 @@ func (r *reader) icc(in *engine.SaleRequest) *refusal {
 		}
 	}
 	kept := r.scratch[start:len(r.scratch):len(r.scratch)]
-	if walk.Err() != nil || len(kept) > maxICC {
+	if len(kept) > maxICC {
 		return wrong(field(55))
 	}
 	r.record.ICC = kept
-	return nil
+	return iccAmount(data, &in.ICCAmount, 0)
+}
+
+// iccAmount looks for 9F02 in every object, those in templates included: which of them the chip has signed, nobody here
+// can tell, so all must say the same.
+func iccAmount(data []byte, sum *money.Amount, depth int) *refusal {
+	walk := iso8583.WalkTLV(data)
+	for {
+		tag, value, ok := walk.Next()
+		switch {
+		case !ok && walk.Err() != nil, ok && depth > maxTemplates:
+			return wrong(field(55))
+		case !ok:
+			return nil
+		case tag == tagAmount:
+			v := bcdAmount(value)
+			if v < 0 || *sum >= 0 && *sum != v {
+				return wrong("域55标签9F02")
+			}
+			*sum = v
+		case template(tag):
+			if no := iccAmount(value, sum, depth+1); no != nil {
+				return no
+			}
+		}
+	}
+}
+
+// template tells whether a tag's object is made of objects: bit 6 of the tag's first byte (EMV book 3, annex B1).
+func template(tag uint32) bool {
+	for tag > 0xFF {
+		tag >>= 8
+	}
+	return tag&0x20 != 0
 }
 
 // maxICC is what keys.CardRecord holds.

@@ -179,6 +179,20 @@ func TestChipSaleReachesTheEngineSealed(t *testing.T) {
 	require.Equal(t, "9F360200659505008004E0009F1E083132333435363738", fmt.Sprintf("%X", record.ICC), "no cryptogram, no amount")
 }
 
+// The amount is found wherever the chip data has it, and as often as it says the same.
+func TestChipAmountIsReadFromTemplatesToo(t *testing.T) {
+	b := newBench(t, nil)
+	for _, data := range []string{
+		chip, chip + "9F0206000000479920", chip + "77099F0206000000479920", "77099F0206000000479920",
+		"9505008004E000" + "E10B70099F0206000000479920" + "9F0206000000479920",
+	} {
+		require.Equal(t, "00", b.ask(sale.with(fields{55: data}))[39], data)
+		require.Equal(t, money.Amount(479920), b.engine.last().(*engine.SaleRequest).ICCAmount, data)
+	}
+	require.Equal(t, "00", b.ask(sale.with(fields{55: "9505008004E000" + "77029500"}))[39])
+	require.Equal(t, money.Amount(-1), b.engine.last().(*engine.SaleRequest).ICCAmount, "none given")
+}
+
 func TestOrdinaryAndQRSales(t *testing.T) {
 	b := newBench(t, nil)
 	require.Equal(t, "00", b.ask(qrSale)[39])
@@ -304,6 +318,12 @@ func TestBadMessagesGetTheirExactCode(t *testing.T) {
 		{"track without separator", sale.with(fields{2: "", 35: pan}), "30", "报文域35格式错误"},
 		{"chip data is no TLV", sale.with(fields{55: "9F02"}), "30", "报文域55格式错误"},
 		{"9F02 of five bytes", sale.with(fields{55: "9F02050000004799"}), "30", "报文域55标签9F02格式错误"},
+		{"two 9F02 that differ", sale.with(fields{55: chip + "9F0206000000479921"}), "30", "报文域55标签9F02格式错误"},
+		{"9F02 in a template differs", sale.with(fields{55: chip + "77099F0206000000479921"}), "30", "报文域55标签9F02格式错误"},
+		{"9F02 in templates differ", sale.with(fields{55: "77099F0206000000479920" + "FF810F0B70099F0206000000479921"}), "30",
+			"报文域55标签9F02格式错误"},
+		{"template is no TLV", sale.with(fields{55: chip + "77039F0206"}), "30", "报文域55格式错误"},
+		{"templates without end", sale.with(fields{55: "700A700870067004700270009500"}), "30", "报文域55格式错误"},
 		{"hold tag cut off", sale.with(fields{59: "S7012000000000"}), "30", "报文域59格式错误"},
 		{"hold tag behind something unreadable", sale.with(fields{59: "xS7012000000000042"}), "30", "报文域59格式错误"},
 		{"code in a sale, no hold", sale.with(tags("S1", "12345678", "S2", "6901234567892")), "30", "报文缺少域59标签S7"},
