@@ -17,10 +17,10 @@ const MaxPositionLength = 40
 const maxAgeDigits = 6
 
 // ParsePosition reads the position of a till message (D6): a letter for the system (W WGS-84, G GCJ-02, B BD-09),
-// longitude, comma, latitude, both in decimal degrees, and optionally comma and the age of the fix in seconds, 0 when
-// left out: "W123.431500,41.805700,12". Degrees have up to three whole digits and up to eight decimals, of which the
-// seventh and eighth are rounded away; a leading minus is west or south. Nothing else is accepted, no blank, plus sign
-// or exponent. The point is in the system that the letter names: see ToWGS84.
+// longitude, comma, latitude, both in decimal degrees, comma, and the age of the fix in seconds:
+// "W123.431500,41.805700,12". The age must be there: a position of no age may be of any. Degrees have up to three whole
+// digits and up to eight decimals, of which the seventh and eighth are rounded away; a leading minus is west or south.
+// Nothing else is accepted, no blank, plus sign or exponent. The point is in the system that the letter names: see ToWGS84.
 func ParsePosition(text []byte) (p Point, crs CRS, ageSeconds uint32, err error) {
 	if len(text) > MaxPositionLength {
 		return fail("%d bytes, more than %d", len(text), MaxPositionLength)
@@ -48,7 +48,7 @@ func ParsePosition(text []byte) (p Point, crs CRS, ageSeconds uint32, err error)
 	}
 	p = Point{lon, lat}
 	if at == len(text) {
-		return p, crs, 0, nil
+		return fail("no age")
 	}
 	if text[at] != ',' {
 		return fail("latitude, byte %d", at+1)
@@ -64,6 +64,20 @@ func ParsePosition(text []byte) (p Point, crs CRS, ageSeconds uint32, err error)
 		ageSeconds = ageSeconds*10 + uint32(c-'0')
 	}
 	return p, crs, ageSeconds, nil
+}
+
+// ParsePoint reads a longitude and a latitude that came apart, each in degrees as ParsePosition reads them. It is for the
+// forms of older tills, which give neither an age nor a letter.
+func ParsePoint(lon, lat []byte) (Point, error) {
+	x, at, ok := parseDegrees(lon, 0, 180)
+	if !ok || at < len(lon) {
+		return Point{}, fmt.Errorf("%w: longitude, byte %d", ErrPosition, at+1)
+	}
+	y, at, ok := parseDegrees(lat, 0, 90)
+	if !ok || at < len(lat) {
+		return Point{}, fmt.Errorf("%w: latitude, byte %d", ErrPosition, at+1)
+	}
+	return Point{x, y}, nil
 }
 
 func fail(format string, args ...any) (Point, CRS, uint32, error) {
@@ -112,17 +126,14 @@ func parseDegrees(text []byte, at int, limit int64) (micro int32, end int, ok bo
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// AppendPosition appends the text that ParsePosition reads, with six decimals, the age left out when zero.
+// AppendPosition appends the text that ParsePosition reads, with six decimals.
 func AppendPosition(dst []byte, p Point, crs CRS, ageSeconds uint32) []byte {
 	dst = append(dst, "?WGB"[crs&3])
 	dst = appendDegrees(dst, p.Lon)
 	dst = append(dst, ',')
 	dst = appendDegrees(dst, p.Lat)
-	if ageSeconds != 0 {
-		dst = append(dst, ',')
-		dst = strconv.AppendUint(dst, uint64(ageSeconds), 10)
-	}
-	return dst
+	dst = append(dst, ',')
+	return strconv.AppendUint(dst, uint64(ageSeconds), 10)
 }
 
 func appendDegrees(dst []byte, micro int32) []byte {

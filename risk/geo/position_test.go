@@ -18,11 +18,11 @@ func TestPositionTextIsRead(t *testing.T) {
 		age  uint32
 	}{
 		{"W123.431500,41.805700,12", geo.Point{Lon: 123_431_500, Lat: 41_805_700}, geo.WGS84, 12},
-		{"G123.4376,41.8081", geo.Point{Lon: 123_437_600, Lat: 41_808_100}, geo.GCJ02, 0},
+		{"G123.4376,41.8081,0", geo.Point{Lon: 123_437_600, Lat: 41_808_100}, geo.GCJ02, 0},
 		{"B123,41,0", geo.Point{Lon: 123_000_000, Lat: 41_000_000}, geo.BD09, 0},
 		{"W123.43763570,41.80812804,999999", geo.Point{Lon: 123_437_636, Lat: 41_808_128}, geo.WGS84, 999999},
-		{"W-0.0000005,-90", geo.Point{Lon: -1, Lat: -90_000_000}, geo.WGS84, 0},
-		{"W180.00000000,90.0", geo.Point{Lon: 180_000_000, Lat: 90_000_000}, geo.WGS84, 0},
+		{"W-0.0000005,-90,0", geo.Point{Lon: -1, Lat: -90_000_000}, geo.WGS84, 0},
+		{"W180.00000000,90.0,7", geo.Point{Lon: 180_000_000, Lat: 90_000_000}, geo.WGS84, 7},
 	} {
 		p, crs, age, err := geo.ParsePosition([]byte(c.text))
 		require.NoError(t, err, c.text)
@@ -50,6 +50,7 @@ func TestMalformedPositionIsRefused(t *testing.T) {
 		"W1234.5,41.8":                     "longitude, byte 5",
 		"W123.4,90.00000001":               "latitude, byte 8",
 		"W123.4,41.8x":                     "latitude, byte 12",
+		"W123.4,41.8":                      "no age",
 		"W123.4,41.8,":                     "age has 0 digits",
 		"W123.4,41.8,1234567":              "age has 7 digits",
 		"W123.4,41.8,-1":                   "age, byte 13",
@@ -64,6 +65,19 @@ func TestMalformedPositionIsRefused(t *testing.T) {
 		_, _, _, err := geo.ParsePosition([]byte(text))
 		require.ErrorIs(t, err, geo.ErrPosition, text)
 		require.ErrorContains(t, err, says, text)
+	}
+}
+
+func TestPointOfTwoTextsIsRead(t *testing.T) {
+	p, err := geo.ParsePoint([]byte("123.4315"), []byte("-41.8057"))
+	require.NoError(t, err)
+	require.Equal(t, geo.Point{Lon: 123_431_500, Lat: -41_805_700}, p)
+	for _, bad := range [][2]string{
+		{"", "41"}, {"123", ""}, {"123,", "41"}, {"123", "41,5"}, {"180.1", "41"}, {"123", "90.1"}, {"W123", "41"}, {"123", "41 "},
+	} {
+		p, err := geo.ParsePoint([]byte(bad[0]), []byte(bad[1]))
+		require.ErrorIs(t, err, geo.ErrPosition, "%q", bad)
+		require.Zero(t, p)
 	}
 }
 
@@ -85,7 +99,7 @@ func TestPositionTextRoundTrips(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	for _, seed := range []string{"W123.431500,41.805700,12", "G123.4,41.8", "B-1,-2,3", "W180,90", "W,,", "W1.,2", ""} {
+	for _, seed := range []string{"W123.431500,41.805700,12", "G123.4,41.8,0", "G123.4,41.8", "B-1,-2,3", "W180,90", "W180,90,999999", "W,,", "W1.,2", ""} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

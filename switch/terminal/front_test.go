@@ -421,7 +421,11 @@ func TestPlacesThatOnlyConcernTheSubsidyAreTheEnginesToRefuse(t *testing.T) {
 		{"field 58", fields{59: base, 58: "GA010123.431500GB00941.805700"},
 			engine.Position{Given: true, At: shop, CRS: geo.GCJ02}},
 		{"field 58 of another use", fields{59: base, 58: "something else"}, engine.Position{}},
-		{"S5 comes first", fields{59: "BD30.1,114.3" + base + text59("S5", "G123.4315,41.8057"), 58: "GA0011GB0011"},
+		{"S5 without an age", fields{59: base + text59("S5", "W123.4315,41.8057")}, engine.Position{Given: true, Malformed: true}},
+		{"S5 of this moment", fields{59: base + text59("S5", "W123.4315,41.8057,0")},
+			engine.Position{Given: true, At: shop, CRS: geo.WGS84}},
+		{"Baidu with a third number", fields{59: "BD41.8057,123.4315,0" + base}, engine.Position{Given: true, Malformed: true}},
+		{"S5 comes first", fields{59: "BD30.1,114.3" + base + text59("S5", "G123.4315,41.8057,0"), 58: "GA0011GB0011"},
 			engine.Position{Given: true, At: shop, CRS: geo.GCJ02}},
 	}
 	for _, tt := range tests {

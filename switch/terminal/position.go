@@ -7,13 +7,13 @@ import (
 
 // Where a message may say that it is, in the order of preference:
 //
-//	DE59 S5             W123.431500,41.805700,12  system, longitude, latitude, age
+//	DE59 S5             W123.431500,41.805700,12  system, longitude, latitude, age, all four
 //	DE59 BD<lat>,<lon>  as Baidu's library gives it: BD-09, latitude first, no age
 //	DE58 GA, GB         longitude and latitude in two tags; the system is the port's setting, no age
 //
 // The last two are what terminals in the field already send.
 
-// readPosition reads the text of S5.
+// readPosition reads the text of S5. Without an age it is malformed: it could not be told from a stale one.
 func readPosition(text []byte) engine.Position {
 	at, crs, age, err := geo.ParsePosition(text)
 	if err != nil {
@@ -23,27 +23,19 @@ func readPosition(text []byte) engine.Position {
 }
 
 // readPair reads a longitude and a latitude that came apart. An age is not known and taken as 0.
-func readPair(system byte, lon, lat []byte) engine.Position {
-	var scratch [geo.MaxPositionLength + 8]byte
-	if len(lon)+len(lat)+2 > geo.MaxPositionLength {
+func readPair(crs geo.CRS, lon, lat []byte) engine.Position {
+	at, err := geo.ParsePoint(lon, lat)
+	if err != nil {
 		return engine.Position{Given: true, Malformed: true}
 	}
-	text := append(scratch[:0], system)
-	text = append(text, lon...)
-	text = append(text, ',')
-	text = append(text, lat...)
-	p := readPosition(text)
-	if p.Age != 0 { // a third number: not a pair
-		return engine.Position{Given: true, Malformed: true}
-	}
-	return p
+	return engine.Position{Given: true, At: at, CRS: crs}
 }
 
 // readBaidu reads lat,lon.
 func readBaidu(text []byte) engine.Position {
 	for i, c := range text {
 		if c == ',' {
-			return readPair('B', text[i+1:], text[:i])
+			return readPair(geo.BD09, text[i+1:], text[:i])
 		}
 	}
 	return engine.Position{Given: true, Malformed: true}
@@ -67,5 +59,5 @@ func readField58(field []byte, crs geo.CRS) engine.Position {
 	if len(lon) == 0 || len(lat) == 0 {
 		return engine.Position{}
 	}
-	return readPair("?WGB"[crs&3], lon, lat)
+	return readPair(crs, lon, lat)
 }
