@@ -103,7 +103,7 @@ func TestReserveCarriesEverythingAndAnswersForTheReceipt(t *testing.T) {
 	in.Content, in.Token = engine.Hash{}, 0
 	require.Equal(t, engine.ReserveRequest{
 		Key: key('1', 3), Price: 599900, Code: testHasher{}.Code([]byte("12345678")), Barcode: "6901234567892",
-		Serial: testHasher{}.Serial([]byte("CD-510W/0001")), SerialMask: "CD*******001", SerialOK: true, Order: "ORDER-1",
+		Serial: testHasher{}.Serial([]byte("CD510W0001")), SerialMask: "CD*******001", SerialOK: true, Order: "ORDER-1",
 		Components: []policy.Component{{Kind: "merchant", Amount: 20000}, {Kind: "trade-in", Amount: 10000}},
 		OldItem:    "fridge", Delivery: "210102",
 		Position: engine.Position{Given: true, At: geo.Point{Lon: 123431500, Lat: 41805700}, CRS: geo.WGS84, Age: 12},
@@ -434,6 +434,25 @@ func TestPlacesThatOnlyConcernTheSubsidyAreTheEnginesToRefuse(t *testing.T) {
 	require.False(t, ask(fields{59: base + text59("S3", "0")}).SerialOK)
 	require.Zero(t, ask(fields{59: base}).Serial, "none given")
 	require.Zero(t, ask(fields{59: base, 4: "000000000000"}).Price)
+}
+
+// One label, typed with its marks, without them, or in small letters, is one serial: it is subsidised once.
+func TestSerialIsOneHoweverItsMarksAreTyped(t *testing.T) {
+	b := newBench(t, nil)
+	read := func(serial string) engine.ReserveRequest {
+		b.ask(reserve.with(fields{59: text59("S1", "1", "S2", "6901234567892", "S3", serial)}))
+		return *b.engine.last().(*engine.ReserveRequest)
+	}
+	plain := read("SN1B69")
+	require.Equal(t, engine.Hash(testHasher{}.Serial([]byte("SN1B69"))), plain.Serial)
+	for _, same := range []string{"SN1B-69", "sn1b69", "S/N1B.69", "SN1B-69-", "SN1B 69"} {
+		require.Equal(t, plain.Serial, read(same).Serial, same)
+	}
+	require.NotEqual(t, plain.Serial, read("SN1B-68").Serial)
+	require.Equal(t, "S****69", read("sn1b-69").SerialMask, "the mask is of what was sent")
+	require.False(t, read("SN1B 69").SerialOK, "and so is the check of the form")
+	require.False(t, read("49-015420-323751-8").SerialIMEI)
+	require.NotEqual(t, read("SN1B-69").Content, plain.Content, "a resend repeats its bytes")
 }
 
 func TestUnreadableMessages(t *testing.T) {

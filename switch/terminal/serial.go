@@ -7,7 +7,8 @@ import "strings"
 //	SN    6 to 32 of A–Z 0–9 - / . in either case, not all zero
 //	IMEI  the same, 15 digits with a right check digit (Luhn, 3GPP TS 23.003)
 //
-// Which of the two a product needs, the engine knows.
+// Which of the two a product needs, the engine knows. What is hashed has neither the marks nor the difference of case: one
+// label is typed with and without its dashes.
 const (
 	imeiSize      = 15
 	serialMinSize = 6
@@ -36,6 +37,19 @@ func serialForm(serial []byte) (ok, imei bool) {
 		return false, false
 	}
 	return true, digits == imeiSize && len(serial) == imeiSize && luhn(serial)
+}
+
+// foldSerial takes - / . and blanks out of serial and turns its letters upper-case, in place.
+func foldSerial(serial []byte) []byte {
+	folded := serial[:0]
+	for _, c := range serial {
+		switch c {
+		case '-', '/', '.', ' ', '\t':
+		default:
+			folded = append(folded, upper(c))
+		}
+	}
+	return folded
 }
 
 // luhn checks the last digit (ISO/IEC 7812-1 annex B).

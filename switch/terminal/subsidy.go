@@ -126,9 +126,9 @@ func (t *subsidyTags) fill(in *engine.ReserveRequest, h Hasher) *refusal {
 	in.Delivery, in.OldItem = string(t.delivery), string(t.oldItem)
 	in.Components = t.components
 	if t.serial != nil {
-		in.Serial = engine.Hash(h.Serial(t.serial))
 		in.SerialMask = maskSerial(t.serial)
 		in.SerialOK, in.SerialIMEI = serialForm(t.serial)
+		in.Serial = engine.Hash(h.Serial(foldSerial(t.serial)))
 	}
 	switch {
 	case t.position != nil:
