@@ -53,8 +53,8 @@ type Config struct {
 	// Metrics are the process's connection metrics; Registerer takes this package's own.
 	Metrics    *wire.Metrics
 	Registerer prometheus.Registerer
-	// Log gets one debug line an answer and one warning a message that could not be read: MTI, terminal, STAN and
-	// answer code, nothing else of the content. Default: none.
+	// Log gets one debug line an answer and one a message that could not be read: MTI, terminal, STAN and answer code,
+	// nothing else of the content. Nothing that a peer sends makes a line above debug each time. Default: none.
 	Log *zap.Logger
 	// Now is the clock of answers that the front gives by itself (DE12, DE13) and of the latency metric. Default
 	// time.Now.

@@ -182,7 +182,8 @@ func (p *port) Closed(*wire.Conn, wire.Cause) {}
 func (f *Front) refuse(x *exchange, no *refusal) (keep bool) {
 	if no.code == [2]byte{} {
 		f.m.unanswerable.Inc()
-		f.cfg.Log.Warn("unanswerable message", zap.String("port", x.port.Name))
+		// The metric tells; a line each would let whoever reaches the port fill the disk.
+		f.cfg.Log.Debug("unanswerable message", zap.String("port", x.port.Name))
 		x.conn.Forget()
 		f.free(x)
 		return false

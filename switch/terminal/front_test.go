@@ -503,6 +503,27 @@ func TestUnreadableMessages(t *testing.T) {
 	require.Equal(t, 1.0, b.metric("huanxin_wire_closes_total", "garbage"))
 }
 
+// Whoever reaches the port can send rubbish for ever; what he makes is counted and not written to the disk.
+func TestUnreadableMessagesDoNotFillTheLog(t *testing.T) {
+	b := newBench(t, nil)
+	good := encode(t, b.codec, sale)
+	for range 20 {
+		for _, message := range [][]byte{{0xAB}, bytes.Repeat([]byte{0xEE}, 40), good[:len(good)-3]} {
+			c := b.dial()
+			_, err := c.Write(frameOf(t, wire.CUP, message))
+			require.NoError(t, err)
+			require.NoError(t, c.CloseWrite())
+			_, err = io.ReadAll(c)
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, 40.0, b.metric("huanxin_terminal_unanswerable_total"))
+	require.Equal(t, 20.0, b.metric("huanxin_terminal_answers_total", "30"))
+	for line := range strings.Lines(b.logged()) {
+		require.Contains(t, line, `"level":"debug"`)
+	}
+}
+
 func TestTruncatedFrameIsClosedUnanswered(t *testing.T) {
 	b := newBench(t, nil)
 	c := b.dial()
