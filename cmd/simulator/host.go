@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"huanxin/cmd/simulator/issuer"
+	"huanxin/internal/simulator/issuer"
 )
 
 const hostLong = `Plays a card network with its issuers. It charges and gives back in a ledger of its own, one JSON line for each, and

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"huanxin/cmd/simulator/issuer"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/issuer"
 )
 
 // ledgerReport is what `simulator ledger --json` prints.

@@ -14,10 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"huanxin/cmd/simulator/load"
-	"huanxin/cmd/simulator/till"
 	"huanxin/config/programmes"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/load"
+	"huanxin/internal/simulator/till"
 	"huanxin/subsidy/registry"
 	"huanxin/subsidy/table"
 )

@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"huanxin/cmd/simulator/fakeswitch"
-	"huanxin/cmd/simulator/issuer"
-	"huanxin/cmd/simulator/load"
+	"huanxin/internal/simulator/fakeswitch"
+	"huanxin/internal/simulator/issuer"
+	"huanxin/internal/simulator/load"
 )
 
 // simulator runs one command line in this process.

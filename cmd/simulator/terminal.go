@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"huanxin/cmd/simulator/till"
+	"huanxin/internal/simulator/till"
 )
 
 const terminalLong = `Plays a script: buyers claim entitlements and show codes in their app, tills reserve, sell, reverse, and print their

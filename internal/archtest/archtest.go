@@ -129,8 +129,8 @@ var (
 		"switch/wire", "switch/keys", "switch/terminal", "switch/host", "switch/gateway", "switch/journal", "switch/server",
 		"switch/projection", "switch/sim", "internal/postgres", "portal", "config",
 	}
-	// programs are started by a person or by make, with what belongs to them alone.
-	programs = []string{"cmd", "internal/drill", "internal/archtest"}
+	// programs are started by a person or by make, with the libraries that belong to them alone.
+	programs = []string{"cmd", "internal/drill", "internal/simulator", "internal/archtest"}
 )
 
 func below(name string, folders []string) bool {
@@ -194,6 +194,9 @@ func violationsOf(file File) (list []string) {
 	for _, imported := range file.Imports {
 		if below(imported, []string{"github.com/jackc/pgx/v5", "github.com/jackc/pgx"}) && !below(file.Package, []string{"internal/postgres"}) {
 			refuse("imports %s: internal/postgres owns the driver", imported)
+		}
+		if below(imported, []string{Module + "/cmd"}) {
+			refuse("imports %s: a program is the end of the road, what others need lies in a library", imported)
 		}
 		if file.Test {
 			continue

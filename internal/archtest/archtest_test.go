@@ -33,6 +33,8 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		"shell reads configuration": {"switch/host/x.go", `import _ "huanxin/config"`, "only cmd reads the configuration"},
 		"program beside cmd, too":   {"internal/drill/x.go", `import _ "huanxin/config"`, "only cmd reads the configuration"},
 		"shell reads shipped files": {"switch/terminal/x.go", `import _ "huanxin/config/dialects"`, "hand them down"},
+		"library imports program":   {"internal/drill/x.go", `import _ "huanxin/cmd/simulator/till"`, "end of the road"},
+		"test imports program":      {"cmd/huanxin/x_test.go", `import _ "huanxin/cmd/simulator"`, "end of the road"},
 		"core opens files":          {"risk/geo/x.go", `import _ "os"`, "core imports os"},
 		"core opens sockets":        {"subsidy/x.go", `import _ "net/http"`, "core imports net/http"},
 		"core draws":                {"risk/x.go", `import _ "math/rand/v2"`, "core imports math/rand/v2"},
@@ -65,7 +67,8 @@ func TestRulesAllowWhatTheDesignNeeds(t *testing.T) {
 		"internal/postgres/x.go":   `import _ "github.com/jackc/pgx/v5"`,
 		"internal/postgres/a/x.go": `import _ "github.com/jackc/pgx/v5"`,
 		"config/dialects/x.go":     `import _ "embed"`,
-		"internal/drill/x.go":      `import _ "huanxin/config/programmes"`,
+		"internal/drill/x.go":      `import (_ "huanxin/config/programmes"; _ "huanxin/internal/simulator/till")`,
+		"cmd/simulator/x.go":       `import _ "huanxin/internal/simulator/load"`,
 	} {
 		file, err := parse(path, []byte("package x\n"+text+"\n"))
 		require.NoError(t, err)

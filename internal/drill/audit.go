@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"huanxin/cmd/simulator/issuer"
+	"huanxin/internal/simulator/issuer"
 )
 
 // Answer is one answer that a terminal received: what the switch has acknowledged and may therefore not forget. The load

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"huanxin/cmd/simulator/issuer"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/issuer"
 	"huanxin/switch/event"
 )
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"huanxin/cmd/simulator/till"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )

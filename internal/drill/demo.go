@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"huanxin/cmd/simulator/issuer"
 	"huanxin/internal/money"
 	"huanxin/internal/postgres"
+	"huanxin/internal/simulator/issuer"
 	"huanxin/settlement"
 	"huanxin/subsidy/reason"
 )

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"huanxin/cmd/simulator/load"
+	"huanxin/internal/simulator/load"
 )
 
 // answersFile is where the load generator of a site writes every answer that a terminal has read.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	simulated "huanxin/cmd/simulator/load"
 	"huanxin/internal/postgres"
+	simulated "huanxin/internal/simulator/load"
 )
 
 // The unfriendly network declines, answers late, twice or not at all, and hangs up; its late answers come after the

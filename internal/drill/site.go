@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"huanxin/cmd/simulator/issuer"
-	"huanxin/cmd/simulator/till"
 	"huanxin/internal/postgres"
+	"huanxin/internal/simulator/issuer"
+	"huanxin/internal/simulator/till"
 )
 
 // Ports are the addresses of one set of programs.

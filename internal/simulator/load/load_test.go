@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"huanxin/cmd/simulator/fakeswitch"
-	"huanxin/cmd/simulator/till"
 	"huanxin/config/dialects"
+	"huanxin/internal/simulator/fakeswitch"
+	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"huanxin/cmd/simulator/till"
+	"huanxin/internal/simulator/till"
 )
 
 // run is one run under way.

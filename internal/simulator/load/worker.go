@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"huanxin/cmd/simulator/till"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/till"
 )
 
 // worker is one terminal.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"huanxin/cmd/simulator/till"
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/till"
 )
 
 // Config is one run.

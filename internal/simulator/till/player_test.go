@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"huanxin/cmd/simulator/fakeswitch"
 	"huanxin/config/dialects"
+	"huanxin/internal/simulator/fakeswitch"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
