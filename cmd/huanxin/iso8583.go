@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -112,7 +113,8 @@ func newISO8583EncodeCommand() *cobra.Command {
 		Short: "JSON → 十六进制报文 – print the message of a JSON object in hexadecimal",
 		Long: `Reads the JSON object that decode --unmask prints, from a file or (-) from standard input, and prints the message in
 upper-case hexadecimal. "tpdu" and "header" must be there exactly when the framing carries them; with framing none both
-or neither. Pad nibbles are written as the dialect has them.
+or neither. Pad nibbles are written as the dialect has them. A name that is unknown or stands twice is refused, and so is
+a field number with a leading zero.
 
 Exit codes: 0 encoded; 1 the object makes no message, the field is on standard error; 2 wrong use, unknown dialect or
 framing, no such file.`,
@@ -270,16 +272,11 @@ func unframeNone(raw []byte) (frame wire.Frame, at int, err error) {
 }
 
 func encodeDocument(codec *iso8583.Codec, framing wire.Framing, in []byte) ([]byte, error) {
-	dec := json.NewDecoder(bytes.NewReader(in))
-	dec.DisallowUnknownFields()
-	var doc isoDocument
-	if err := dec.Decode(&doc); err != nil {
+	doc, err := readDocument(in)
+	if err != nil {
 		return nil, fmt.Errorf("read JSON: %w", err)
 	}
-	if dec.More() {
-		return nil, fmt.Errorf("read JSON: more than one object")
-	}
-	message, err := buildMessage(codec, &doc)
+	message, err := buildMessage(codec, doc)
 	if err != nil {
 		return nil, err
 	}
@@ -300,6 +297,116 @@ func encodeDocument(codec *iso8583.Codec, framing wire.Framing, in []byte) ([]by
 	return slices.Concat(tpdu, header, message), nil
 }
 
+// readDocument reads the JSON object and nothing around it. Every name stands once and is exactly one that decode prints:
+// with two values for one field, nobody could tell which of them the message will have.
+func readDocument(in []byte) (*isoDocument, error) {
+	doc := &isoDocument{Fields: isoFields{}}
+	r := documentReader{json.NewDecoder(bytes.NewReader(in))}
+	err := r.object("", func(name string) (err error) {
+		switch name {
+		case "tpdu":
+			doc.TPDU, err = r.text(name)
+		case "header":
+			doc.Header, err = r.text(name)
+		case "mti":
+			doc.MTI, err = r.text(name)
+		case "fields":
+			err = r.object(name, func(number string) error {
+				n, err := fieldNumber(number)
+				if err != nil {
+					return err
+				}
+				doc.Fields[n], err = r.text("field " + number)
+				return err
+			})
+		case "hex":
+			doc.Hex, err = r.list(name)
+		default:
+			err = fmt.Errorf("unknown name %q", name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one object")
+	}
+	return doc, nil
+}
+
+// fieldNumber reads a field's number as decode prints it: no sign, no leading zero.
+func fieldNumber(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || strconv.Itoa(n) != text {
+		return 0, fmt.Errorf("field %q: want its number, with no leading zero", text)
+	}
+	return n, nil
+}
+
+// documentReader takes JSON apart token by token: encoding/json by itself lets the last of two values win.
+type documentReader struct{ dec *json.Decoder }
+
+// object reads an object and calls member after each name, to read its value. where is the object's own name, "" outside.
+func (r documentReader) object(where string, member func(name string) error) error {
+	if err := r.delim('{', where); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for r.dec.More() {
+		token, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string) // the decoder lets nothing else stand there
+		if seen[name] {
+			return fmt.Errorf("%s stands twice", strings.TrimSpace(where+fmt.Sprintf(" %q", name)))
+		}
+		seen[name] = true
+		if err := member(name); err != nil {
+			return err
+		}
+	}
+	return r.delim('}', where)
+}
+
+func (r documentReader) delim(want json.Delim, where string) error {
+	token, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	if token != want {
+		return fmt.Errorf("%s: want %s", cmp.Or(where, "message"), want)
+	}
+	return nil
+}
+
+func (r documentReader) text(name string) (string, error) {
+	token, err := r.dec.Token()
+	if err != nil {
+		return "", err
+	}
+	text, ok := token.(string)
+	if !ok {
+		return "", fmt.Errorf("%s: want a string", name)
+	}
+	return text, nil
+}
+
+func (r documentReader) list(name string) (texts []string, err error) {
+	if err := r.delim('[', name); err != nil {
+		return nil, err
+	}
+	for r.dec.More() {
+		text, err := r.text(name)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, r.delim(']', name)
+}
+
 func buildMessage(codec *iso8583.Codec, doc *isoDocument) ([]byte, error) {
 	mti, err := strconv.ParseUint(doc.MTI, 16, 16)
 	if err != nil || len(doc.MTI) != 4 {
@@ -307,9 +414,15 @@ func buildMessage(codec *iso8583.Codec, doc *isoDocument) ([]byte, error) {
 	}
 	isHex := map[int]bool{}
 	for _, text := range doc.Hex {
-		n, err := strconv.Atoi(text)
-		if _, ok := doc.Fields[n]; err != nil || !ok {
+		n, err := fieldNumber(text)
+		if err != nil {
+			return nil, fmt.Errorf("hex: %w", err)
+		}
+		if _, ok := doc.Fields[n]; !ok {
 			return nil, fmt.Errorf("hex: field %q is not among the fields", text)
+		}
+		if isHex[n] {
+			return nil, fmt.Errorf("hex: field %q stands twice", text)
 		}
 		isHex[n] = true
 	}

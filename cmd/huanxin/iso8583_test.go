@@ -220,6 +220,42 @@ func TestEncodeRefusesWhatMakesNoMessage(t *testing.T) {
 	}
 }
 
+// Two programs that read one object differently would make two messages of it: what is not plain is refused by name.
+func TestEncodeTakesEveryNameOnceAndInItsOneForm(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"mti":"0200","fields":{"3":"000000","3":"390000"}}`:      `fields "3" stands twice`,
+		`{"mti":"0200","fields":{"3":"000000","\u0033":"390000"}}`: `fields "3" stands twice`,
+		`{"mti":"0200","fields":{"3":"000000","03":"390000"}}`:     `field "03"`,
+		`{"mti":"0200","fields":{"+3":"000000"}}`:                  `field "+3"`,
+		`{"mti":"0200","fields":{"3 ":"000000"}}`:                  `field "3 "`,
+		`{"mti":"0200","fields":{"":"000000"}}`:                    `field ""`,
+		`{"mti":"0200","fields":{"-3":"000000"}}`:                  `field -3`,
+		`{"mti":"0200","mti":"0400","fields":{}}`:                  `"mti" stands twice`,
+		`{"mti":"0200","fields":{"3":"000000"},"fields":{}}`:       `"fields" stands twice`,
+		`{"MTI":"0200","fields":{}}`:                               `"MTI"`,
+		`{"mti":"0200","fields":{},"note":"x"}`:                    `"note"`,
+		`{"mti":"0200","fields":{"3":0}}`:                          `field 3: want a string`,
+		`{"mti":"0200","fields":{"3":null}}`:                       `field 3: want a string`,
+		`{"mti":"0200","fields":{"3":{"3":"000000"}}}`:             `field 3: want a string`,
+		`{"mti":200,"fields":{}}`:                                  `mti: want a string`,
+		`{"mti":"0200","fields":["3"]}`:                            `fields: want {`,
+		`{"mti":"0200","fields":{"63":"00"},"hex":"63"}`:           `hex: want [`,
+		`{"mti":"0200","fields":{"63":"00"},"hex":["63","63"]}`:    `hex: field "63" stands twice`,
+		`{"mti":"0200","fields":{"63":"00"},"hex":["063"]}`:        `hex: field "063"`,
+		`{"mti":"0200","fields":{"63":"00"},"hex":["63",["63"]]}`:  `hex: want a string`,
+		`["0200"]`:                                     `message: want {`,
+		`{"mti":"0200","fields":{"3":"000000"}`:        `read JSON`,
+		`{"mti":"0200","fields":{"3":"000000"}} x`:     `more than one`,
+		`{"mti":"0200","fields":{"3":"000000"}} "mti"`: `more than one`,
+		``: `read JSON`,
+	} {
+		out, code, err := iso(t, doc, "encode", "--framing", "none", "-")
+		require.Equal(t, 1, code, "%s: %v", doc, err)
+		require.ErrorContains(t, err, want, doc)
+		require.Empty(t, out)
+	}
+}
+
 func TestWrongUseOfISO8583IsExitCode2(t *testing.T) {
 	for _, args := range [][]string{
 		{"decode"}, {"encode"}, {"encode", "a", "b"}, {"encode", "no/such/file"},
