@@ -437,6 +437,7 @@ func TestDocumentListsEveryRefusalReasonAsItIs(t *testing.T) {
 		require.Equal(t, want, reason.Text{Name: name, ZH: zh, EN: en})
 		require.NotEmpty(t, todo, "%s: what the cashier does", name)
 		require.Regexp(t, `^(57|12|13|22|25|HTTP|—)$`, code, name)
+		require.Equal(t, code == "—", strings.HasPrefix(todo, "Reserved"), "%s: what nothing answers is marked", name)
 	}
 	for _, c := range reason.All() {
 		require.True(t, listed[c.String()], "%s is missing in the document", c)
