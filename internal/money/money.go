@@ -62,19 +62,6 @@ const (
 	HalfEven
 )
 
-// ParseRounding reads a rounding by its configuration name: truncate, half-up or half-even.
-func ParseRounding(name string) (Rounding, error) {
-	switch name {
-	case "truncate":
-		return Truncate, nil
-	case "half-up":
-		return HalfUp, nil
-	case "half-even":
-		return HalfEven, nil
-	}
-	return 0, fmt.Errorf("rounding %q: want truncate, half-up or half-even", name)
-}
-
 // MulDiv returns a × num ÷ den with one rounding of the exact quotient. num must not be negative, den must be
 // positive. A rate of 15 % is MulDiv(15, 100, r) or MulDiv(1500, 10000, r): the result is the same.
 func (a Amount) MulDiv(num, den int64, r Rounding) (Amount, error) {

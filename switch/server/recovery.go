@@ -63,8 +63,9 @@ func applyBatch(eng Engine, b *journal.Batch) error {
 	return nil
 }
 
-// takeOwnership is the first Step of the run, before deadlines that passed while nobody ran. Its events are durable before anything is accepted: from then on a former
-// owner is fenced, and every sale without an answer is being reversed.
+// takeOwnership is the first Step of the run, before deadlines that passed while nobody ran. Its events are durable
+// before anything is accepted: from then on a former owner is fenced, and every sale without an answer is being
+// reversed.
 func (l *loop) takeOwnership() error {
 	own := l.s.cfg.Ownership
 	if err := l.decide(&own); err != nil {

@@ -140,13 +140,6 @@ func (l *Line) Tell(r *Request) error {
 	return l.write(l.out)
 }
 
-// TellRaw sends bytes as they are, for messages that no terminal should send.
-func (l *Line) TellRaw(frame []byte) error {
-	l.writeMu.Lock()
-	defer l.writeMu.Unlock()
-	return l.write(frame)
-}
-
 func (l *Line) write(frame []byte) error {
 	if err := l.nc.SetWriteDeadline(time.Now().Add(l.cfg.Timeout)); err != nil {
 		return fmt.Errorf("%w: %w", ErrLost, err)
