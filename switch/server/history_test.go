@@ -10,6 +10,7 @@ import (
 	"huanxin/internal/money"
 	"huanxin/risk/geo"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/journal"
 )
 
@@ -24,9 +25,15 @@ func TestTheFirstJournalStillReplays(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 
+	var sales []*event.SaleSent
+	var last int64
 	report, err := journal.ReadExport(f, func(b *journal.Batch) error {
 		for _, ev := range b.Events {
 			eng.Apply(ev)
+			last = ev.At
+			if sale := ev.GetSaleSent(); sale != nil {
+				sales = append(sales, sale)
+			}
 		}
 		return nil
 	})
@@ -44,4 +51,18 @@ func TestTheFirstJournalStillReplays(t *testing.T) {
 	require.Zero(t, v.Held)
 	require.Equal(t, uint64(27), eng.Book().NextEntitlement())
 	require.Zero(t, eng.Book().OpenHolds())
+
+	// The identities of old requests must still be recognised: a resend gets its answer and never reaches a host again.
+	require.Len(t, sales, 16)
+	for _, sale := range sales {
+		in := &engine.SaleRequest{Token: 1, Amount: money.Amount(sale.Amount), ICCAmount: -1, Host: sale.Host, Card: sale.Card}
+		in.Key = engine.Key{Class: '0' + byte(sale.Key.Class), Batch: sale.Key.Batch, STAN: sale.Key.Stan}
+		copy(in.Key.Terminal[:], sale.Key.Terminal)
+		copy(in.Key.Merchant[:], sale.Key.Merchant)
+		copy(in.Content[:], sale.Content)
+		out := eng.Step(engine.Input{At: last, Body: in})
+		require.Empty(t, out.Events, "purchase %d", sale.Purchase)
+		require.Len(t, out.Sends, 1)
+		require.NotNil(t, out.Sends[0].Reply)
+	}
 }
