@@ -89,6 +89,7 @@ type session struct {
 	signOn  chan string // DE39 of the answer to our sign-on
 	flight  *flight
 	heard   atomic.Int64    // Unix ns of the last frame received
+	probed  time.Time       // when the writer sent its last echo
 	parsed  iso8583.Message // the reader's own
 
 	once  sync.Once // closes ended
@@ -226,20 +227,25 @@ func (s *session) idle(ctx context.Context, echo *time.Timer, until time.Time) e
 	return nil
 }
 
-// probe is called when the echo timer fires: it sends an echo after Echo of silence and gives the line up when nothing
-// at all has come for EchoTimeout more.
+// probe is called when the echo timer fires: it sends an echo after Echo of silence, and gives the line up when nothing
+// at all has come for EchoTimeout after that.
 func (s *session) probe(echo *time.Timer) error {
 	h := s.link.host
-	silent := h.now().Sub(time.Unix(0, s.heard.Load()))
+	now, heard := h.now(), time.Unix(0, s.heard.Load())
+	unanswered := !s.probed.IsZero() && heard.Before(s.probed)
 	switch {
-	case silent >= h.cfg.Echo+h.cfg.EchoTimeout:
+	case unanswered && now.Sub(s.probed) >= h.cfg.EchoTimeout:
 		return errSilent
-	case silent < h.cfg.Echo:
-		echo.Reset(h.cfg.Echo - silent)
+	case unanswered:
+		echo.Reset(h.cfg.EchoTimeout - now.Sub(s.probed))
+		return nil
+	case now.Sub(heard) < h.cfg.Echo:
+		echo.Reset(h.cfg.Echo - now.Sub(heard))
 		return nil
 	}
-	echo.Reset(h.cfg.Echo + h.cfg.EchoTimeout - silent)
-	frame, err := h.words.manage(nil, manageEcho, h.nextSTAN(), h.now())
+	s.probed = now
+	echo.Reset(h.cfg.EchoTimeout)
+	frame, err := h.words.manage(nil, manageEcho, h.nextSTAN(), now)
 	if err != nil {
 		return fmt.Errorf("encode echo: %w", err)
 	}
@@ -318,7 +324,7 @@ func (s *session) receive(ctx context.Context, frame wire.Frame) {
 	msg, err := h.words.read(&s.parsed, frame.Message, h.now())
 	if err != nil {
 		h.count.malformed.Inc()
-		h.logger.Warn("host message not understood", zap.Int("slot", s.link.slot), zap.Error(err))
+		h.logger.Debug("host message not understood", zap.Int("slot", s.link.slot), zap.Error(err))
 		return
 	}
 	switch msg.class {

@@ -23,6 +23,8 @@ func TestSerialForms(t *testing.T) {
 		"000000":                {false, false},
 		"00000A":                {true, false},
 		"SN-12/3.4":             {true, false},
+		"------":                {false, false},
+		"SN-1/2.3":              {false, false}, // five characters that count
 		"sn-12/3.4":             {true, false},
 		"12345":                 {false, false},
 		"SN 123456":             {false, false},

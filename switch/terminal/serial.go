@@ -20,7 +20,7 @@ func serialForm(serial []byte) (ok, imei bool) {
 	if len(serial) < serialMinSize || len(serial) > serialMaxSize {
 		return false, false
 	}
-	digits, zeros := 0, 0
+	digits, zeros, marks := 0, 0, 0
 	for _, c := range serial {
 		switch {
 		case isDigit(c):
@@ -28,12 +28,15 @@ func serialForm(serial []byte) (ok, imei bool) {
 			if c == '0' {
 				zeros++
 			}
-		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-', c == '/', c == '.':
+		case c == '-', c == '/', c == '.':
+			marks++
+		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
 		default:
 			return false, false
 		}
 	}
-	if zeros == len(serial) {
+	// What is left without the marks is what is hashed: it must be long enough, and say something.
+	if left := len(serial) - marks; left < serialMinSize || zeros == left {
 		return false, false
 	}
 	return true, digits == imeiSize && len(serial) == imeiSize && luhn(serial)
