@@ -524,6 +524,10 @@ func readRefund(n node) func(*Rule) {
 			ok = ok && good
 		}
 	}
+	if v, found := b.take("partial"); found {
+		partial, good := v.boolean()
+		f.Partial, ok = partial, ok && good
+	}
 	b.end()
 	return when(ok, func(r *Rule) { r.Refund = f })
 }

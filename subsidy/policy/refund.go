@@ -1,6 +1,11 @@
 package policy
 
-import "math"
+import (
+	"math"
+	"slices"
+
+	"huanxin/internal/money"
+)
 
 // Restore says when a person may use the entitlement of a refunded purchase again.
 type Restore uint8
@@ -17,6 +22,7 @@ type RefundRule struct {
 	SameDay   Restore // refunded on the day of the sale
 	Later     Restore // refunded on a later day
 	Activated Restore // the goods were activated: the stricter of this and the day's rule holds
+	Partial   bool    // a part of the price may be given back; otherwise only the whole item
 }
 
 // Open reports whether a sale of one instant may be refunded at another.
@@ -43,4 +49,75 @@ func (r *RefundRule) RestoredAt(soldAt, refundedAt int64, activated bool) (int64
 	default:
 		return math.MaxInt64, false
 	}
+}
+
+// Recompute returns what the rule gives for the price in r, and nothing else: not whether the programme is open, what the
+// person has used, or what is left of the caps per person and order. It is how the subsidy of a sale is computed anew when
+// a part of its price is given back; the caller keeps the smaller of it and what was given. 0 when nothing is given.
+func (r *Rule) Recompute(q *Request) money.Amount {
+	bare := *r
+	bare.OrderCap, bare.PersonCaps = 0, nil
+	var d Decision
+	for i := range bare.Rates {
+		if bare.Rates[i].fits(q.Grade, q.Label, q.Attributes, q.OldItem) {
+			d.Rate = &bare.Rates[i]
+			break
+		}
+	}
+	if d.Rate == nil {
+		return 0
+	}
+	sums, ok := bare.addUp(q, &d)
+	if ok {
+		bare.apply(q, &d, &standing{}, sums.payments)
+	}
+	if len(d.Refused) > 0 {
+		return 0
+	}
+	return d.Subsidy
+}
+
+// Kept finds what a partial refund leaves: the price whose subsidy under the rule, at most given, makes the buyer's share
+// just paid. Where more than one price does (a fen of price can be a fen of subsidy) it is the lowest, so that no fen too
+// much is kept. Components are those of the sale; q.Price is the price of the sale. ok is false when no price fits.
+func (r *Rule) Kept(q *Request, given, paid money.Amount) (price, subsidy money.Amount, ok bool) {
+	full := q.Price
+	share := func(price money.Amount) (own, subsidy money.Amount) {
+		at := *q
+		at.Price = price
+		subsidy = money.Min(given, r.Recompute(&at))
+		return price - subsidy, subsidy
+	}
+	// The buyer's share grows with the price, but for the step at the least subsidy: below it the state gives nothing. So
+	// the share is searched for on each side of that step.
+	step := sortSearch(full, func(price money.Amount) bool { _, s := share(price); return s > 0 })
+	for _, side := range [][2]money.Amount{{0, step}, {step, full + 1}} {
+		found := side[0] + sortSearch(side[1]-side[0], func(d money.Amount) bool { own, _ := share(side[0] + d); return own >= paid })
+		if found < side[1] && found > 0 {
+			if own, s := share(found); own == paid {
+				return found, s, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// sortSearch is the smallest i in [0, n) for which f is true, n when there is none; f must turn true once.
+func sortSearch(n money.Amount, f func(money.Amount) bool) money.Amount {
+	low, high := money.Amount(0), n
+	for low < high {
+		if mid := low + (high-low)/2; f(mid) {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
+// Share splits an amount among the payers of the rule, by their weights.
+func (r *Rule) Share(amount money.Amount) []Part {
+	d := Decision{Subsidy: amount}
+	r.share(&d)
+	return slices.Clone(d.Parts)
 }

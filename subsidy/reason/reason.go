@@ -84,8 +84,26 @@ const (
 	HoldConsumed    Code = 704 // a sale on this hold was already sent
 	PayableMismatch Code = 705 // DE4 or 9F02 differs from the hold's payable
 	PriceBelowPaid  Code = 706
-	RiskRefused     Code = 800
-	OverloadRetry   Code = 900 // the switch is at its high-water mark; nothing was held
+
+	// After the sale.
+	VoidClosed          Code = 710 // another batch or clearing day: only a refund is left
+	NotOriginalCard     Code = 711
+	RefundClosed        Code = 712 // the refund window of the sale's policy is over
+	RefundWholeOnly     Code = 713 // the policy of the sale knows no partial refund
+	RefundExceeds       Code = 714 // with refunds in flight more than was paid
+	OriginalNotCaptured Code = 715 // the purchase has not been paid, or its end is not known
+	OriginalUndone      Code = 716 // voided, reversed or refunded already
+	OriginalBusy        Code = 717 // a void, refund or reversal of it is under way
+	OriginalMismatch    Code = 718 // batch, STAN, date or amount are not the original's
+	RefundNotReversible Code = 719 // a refund is never reversed
+	ReversalTooLate     Code = 720 // another batch, clearing day or message came before the 0400
+	OutcomePending      Code = 721 // no answer yet; what is done is not undone, ask for the status
+
+	// The operator.
+	Stopped Code = 730 // merchant or terminal is stopped by the kill switch
+
+	RiskRefused   Code = 800
+	OverloadRetry Code = 900 // the switch is at its high-water mark; nothing was held
 )
 
 // Text is one reason in the two languages of the system.
@@ -152,15 +170,30 @@ var texts = map[Code]Text{
 	BudgetUnknown:   {"BUDGET_UNKNOWN", "未安排该项补贴资金", "no budget is assigned"},
 	RoundClosed:     {"ROUND_CLOSED", "本轮补贴尚未发放或已结束", "no release round is open"},
 
-	HoldUnknown:     {"HOLD_UNKNOWN", "补贴预占不存在", "no such hold"},
-	HoldExpired:     {"HOLD_EXPIRED", "补贴预占已过期，请重新发起", "the hold has expired"},
-	HoldCancelled:   {"HOLD_CANCELLED", "补贴预占已取消", "the hold was cancelled"},
-	HoldOtherParty:  {"HOLD_OTHER_PARTY", "补贴预占不属于本终端", "the hold belongs to another terminal"},
-	HoldConsumed:    {"HOLD_CONSUMED", "补贴预占已使用", "the hold was already used"},
-	PayableMismatch: {"PAYABLE_MISMATCH", "付款金额与应付金额不符", "the amount differs from the payable"},
-	PriceBelowPaid:  {"PRICE_BELOW_PAID", "已付金额超过应付金额", "prior payments exceed the payable"},
-	RiskRefused:     {"RISK_REFUSED", "交易未通过风险检查", "refused by risk control"},
-	OverloadRetry:   {"OVERLOAD_RETRY", "系统繁忙，请稍后重试", "the switch is busy, try again"},
+	HoldUnknown:         {"HOLD_UNKNOWN", "补贴预占不存在", "no such hold"},
+	HoldExpired:         {"HOLD_EXPIRED", "补贴预占已过期，请重新发起", "the hold has expired"},
+	HoldCancelled:       {"HOLD_CANCELLED", "补贴预占已取消", "the hold was cancelled"},
+	HoldOtherParty:      {"HOLD_OTHER_PARTY", "补贴预占不属于本终端", "the hold belongs to another terminal"},
+	HoldConsumed:        {"HOLD_CONSUMED", "补贴预占已使用", "the hold was already used"},
+	PayableMismatch:     {"PAYABLE_MISMATCH", "付款金额与应付金额不符", "the amount differs from the payable"},
+	PriceBelowPaid:      {"PRICE_BELOW_PAID", "已付金额超过应付金额", "prior payments exceed the payable"},
+	VoidClosed:          {"VOID_CLOSED", "已结算或已日切，请办理退货", "the batch or clearing day is over: refund instead"},
+	NotOriginalCard:     {"NOT_ORIGINAL_CARD", "须使用原支付卡", "not the card that paid"},
+	RefundClosed:        {"REFUND_CLOSED", "已超过退货期限", "the refund window is over"},
+	RefundWholeOnly:     {"REFUND_WHOLE_ONLY", "该商品须整件退货", "only the whole item can be refunded"},
+	RefundExceeds:       {"REFUND_EXCEEDS", "退货金额超过可退金额", "more than is left to refund"},
+	OriginalNotCaptured: {"ORIGINAL_NOT_CAPTURED", "原交易未完成支付", "the original purchase is not paid"},
+	OriginalUndone:      {"ORIGINAL_UNDONE", "原交易已撤销、冲正或退货", "the original is voided, reversed or refunded"},
+	OriginalBusy:        {"ORIGINAL_BUSY", "原交易处理中，请稍后再试", "the original is being worked on"},
+	OriginalMismatch:    {"ORIGINAL_MISMATCH", "原交易信息不符", "the data of the original do not match"},
+	RefundNotReversible: {"REFUND_NOT_REVERSIBLE", "退货不可冲正，请查询退货结果", "a refund is never reversed"},
+	ReversalTooLate:     {"REVERSAL_TOO_LATE", "已过冲正时限，转人工处理", "too late to reverse, a person will look"},
+	OutcomePending:      {"OUTCOME_PENDING", "结果待确认，请查询，勿重复操作", "the outcome is not known yet"},
+
+	Stopped: {"STOPPED", "已被运营方停止交易", "stopped by the operator"},
+
+	RiskRefused:   {"RISK_REFUSED", "交易未通过风险检查", "refused by risk control"},
+	OverloadRetry: {"OVERLOAD_RETRY", "系统繁忙，请稍后重试", "the switch is busy, try again"},
 }
 
 // Text returns the texts of c. An unknown code, which only a newer journal can hold, prints as its number.

@@ -6,6 +6,11 @@ import (
 	"huanxin/subsidy"
 )
 
+// Vitals are the figures that the shell shows.
+func (e *Engine) Vitals() Vitals {
+	return Vitals{Queued: len(e.reversals), OpenHolds: e.book.OpenHolds()}
+}
+
 // deadlineKind says what a deadline is about.
 type deadlineKind uint8
 

@@ -41,6 +41,15 @@ type HostProfile struct {
 	Retry []string
 	// FirstRetry and MaxRetry bound the exponential back-off between attempts; defaults 5 s and 5 min.
 	FirstRetry, MaxRetry time.Duration
+	// CutOff is when the network's clearing day ends, since midnight in Shanghai; default 23 h. A void after the cut-off of
+	// its sale's DE15 is refused, a reversal without an answer by then is a dead letter.
+	CutOff time.Duration
+	// LeastLife is how long a reversal is sent at least, also when its cut-off is near or past; default 1 min.
+	LeastLife time.Duration
+	// Wallet says that the host is a wallet: a payment without an end is asked for every QueryEvery (default 4 s), cancelled
+	// CancelAfter (default 60 s) it was sent, and asked for until the wallet has said how it ended.
+	Wallet                  bool
+	QueryEvery, CancelAfter time.Duration
 }
 
 func (p *HostProfile) setDefaults() {
@@ -59,6 +68,18 @@ func (p *HostProfile) setDefaults() {
 	if p.MaxRetry == 0 {
 		p.MaxRetry = 5 * time.Minute
 	}
+	if p.CutOff == 0 {
+		p.CutOff = 23 * time.Hour
+	}
+	if p.LeastLife == 0 {
+		p.LeastLife = time.Minute
+	}
+	if p.QueryEvery == 0 {
+		p.QueryEvery = 4 * time.Second
+	}
+	if p.CancelAfter == 0 {
+		p.CancelAfter = time.Minute
+	}
 }
 
 func (c *Config) setDefaultsAndCheck() error {
@@ -73,6 +94,10 @@ func (c *Config) setDefaultsAndCheck() error {
 		p.setDefaults()
 		if p.Timeout < 0 || p.FirstRetry <= 0 || p.MaxRetry < p.FirstRetry {
 			return fmt.Errorf("engine: host %s: time-out %s, back-off %s to %s", name, p.Timeout, p.FirstRetry, p.MaxRetry)
+		}
+		if p.CutOff < 0 || p.CutOff > 24*time.Hour || p.LeastLife < 0 || p.QueryEvery < 0 || p.CancelAfter < 0 || name == ExternalHost {
+			return fmt.Errorf("engine: host %s: cut-off %s, least life %s, queries every %s, cancel after %s", name, p.CutOff,
+				p.LeastLife, p.QueryEvery, p.CancelAfter)
 		}
 		hosts[name] = p
 	}

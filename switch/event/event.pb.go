@@ -37,6 +37,7 @@ const (
 	CancelCause_CANCEL_CAUSE_UNSPECIFIED CancelCause = 0
 	CancelCause_CANCEL_CAUSE_REQUEST     CancelCause = 1 // the till or the acquirer cancelled
 	CancelCause_CANCEL_CAUSE_REVERSAL    CancelCause = 2 // a 0400 for the reserve: its answer was lost
+	CancelCause_CANCEL_CAUSE_OPERATOR    CancelCause = 3 // two persons have released it
 )
 
 // Enum value maps for CancelCause.
@@ -45,11 +46,13 @@ var (
 		0: "CANCEL_CAUSE_UNSPECIFIED",
 		1: "CANCEL_CAUSE_REQUEST",
 		2: "CANCEL_CAUSE_REVERSAL",
+		3: "CANCEL_CAUSE_OPERATOR",
 	}
 	CancelCause_value = map[string]int32{
 		"CANCEL_CAUSE_UNSPECIFIED": 0,
 		"CANCEL_CAUSE_REQUEST":     1,
 		"CANCEL_CAUSE_REVERSAL":    2,
+		"CANCEL_CAUSE_OPERATOR":    3,
 	}
 )
 
@@ -78,6 +81,62 @@ func (x CancelCause) Number() protoreflect.EnumNumber {
 // Deprecated: Use CancelCause.Descriptor instead.
 func (CancelCause) EnumDescriptor() ([]byte, []int) {
 	return file_event_proto_rawDescGZIP(), []int{0}
+}
+
+// SaleKind is what a payment is to the network. All but a sale are ordinary and only pass through.
+type SaleKind int32
+
+const (
+	SaleKind_SALE_KIND_UNSPECIFIED     SaleKind = 0 // a sale
+	SaleKind_SALE_KIND_PREAUTH         SaleKind = 1
+	SaleKind_SALE_KIND_PREAUTH_VOID    SaleKind = 2
+	SaleKind_SALE_KIND_COMPLETION      SaleKind = 3
+	SaleKind_SALE_KIND_COMPLETION_VOID SaleKind = 4
+)
+
+// Enum value maps for SaleKind.
+var (
+	SaleKind_name = map[int32]string{
+		0: "SALE_KIND_UNSPECIFIED",
+		1: "SALE_KIND_PREAUTH",
+		2: "SALE_KIND_PREAUTH_VOID",
+		3: "SALE_KIND_COMPLETION",
+		4: "SALE_KIND_COMPLETION_VOID",
+	}
+	SaleKind_value = map[string]int32{
+		"SALE_KIND_UNSPECIFIED":     0,
+		"SALE_KIND_PREAUTH":         1,
+		"SALE_KIND_PREAUTH_VOID":    2,
+		"SALE_KIND_COMPLETION":      3,
+		"SALE_KIND_COMPLETION_VOID": 4,
+	}
+)
+
+func (x SaleKind) Enum() *SaleKind {
+	p := new(SaleKind)
+	*p = x
+	return p
+}
+
+func (x SaleKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SaleKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_event_proto_enumTypes[1].Descriptor()
+}
+
+func (SaleKind) Type() protoreflect.EnumType {
+	return &file_event_proto_enumTypes[1]
+}
+
+func (x SaleKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SaleKind.Descriptor instead.
+func (SaleKind) EnumDescriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{1}
 }
 
 type DeclineCause int32
@@ -116,11 +175,11 @@ func (x DeclineCause) String() string {
 }
 
 func (DeclineCause) Descriptor() protoreflect.EnumDescriptor {
-	return file_event_proto_enumTypes[1].Descriptor()
+	return file_event_proto_enumTypes[2].Descriptor()
 }
 
 func (DeclineCause) Type() protoreflect.EnumType {
-	return &file_event_proto_enumTypes[1]
+	return &file_event_proto_enumTypes[2]
 }
 
 func (x DeclineCause) Number() protoreflect.EnumNumber {
@@ -129,7 +188,7 @@ func (x DeclineCause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeclineCause.Descriptor instead.
 func (DeclineCause) EnumDescriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{1}
+	return file_event_proto_rawDescGZIP(), []int{2}
 }
 
 type ReversalCause int32
@@ -141,6 +200,7 @@ const (
 	ReversalCause_REVERSAL_CAUSE_PARTIAL       ReversalCause = 3
 	ReversalCause_REVERSAL_CAUSE_TERMINAL      ReversalCause = 4
 	ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL ReversalCause = 5 // approved after the first reversal had been answered: reversed once more
+	ReversalCause_REVERSAL_CAUSE_OPERATOR      ReversalCause = 6 // two persons have released the hold of a purchase without an end
 )
 
 // Enum value maps for ReversalCause.
@@ -152,6 +212,7 @@ var (
 		3: "REVERSAL_CAUSE_PARTIAL",
 		4: "REVERSAL_CAUSE_TERMINAL",
 		5: "REVERSAL_CAUSE_LATE_APPROVAL",
+		6: "REVERSAL_CAUSE_OPERATOR",
 	}
 	ReversalCause_value = map[string]int32{
 		"REVERSAL_CAUSE_UNSPECIFIED":   0,
@@ -160,6 +221,7 @@ var (
 		"REVERSAL_CAUSE_PARTIAL":       3,
 		"REVERSAL_CAUSE_TERMINAL":      4,
 		"REVERSAL_CAUSE_LATE_APPROVAL": 5,
+		"REVERSAL_CAUSE_OPERATOR":      6,
 	}
 )
 
@@ -174,11 +236,11 @@ func (x ReversalCause) String() string {
 }
 
 func (ReversalCause) Descriptor() protoreflect.EnumDescriptor {
-	return file_event_proto_enumTypes[2].Descriptor()
+	return file_event_proto_enumTypes[3].Descriptor()
 }
 
 func (ReversalCause) Type() protoreflect.EnumType {
-	return &file_event_proto_enumTypes[2]
+	return &file_event_proto_enumTypes[3]
 }
 
 func (x ReversalCause) Number() protoreflect.EnumNumber {
@@ -187,7 +249,114 @@ func (x ReversalCause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReversalCause.Descriptor instead.
 func (ReversalCause) EnumDescriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{2}
+	return file_event_proto_rawDescGZIP(), []int{3}
+}
+
+type QuarantineEnd int32
+
+const (
+	QuarantineEnd_QUARANTINE_END_UNSPECIFIED QuarantineEnd = 0
+	QuarantineEnd_QUARANTINE_END_MESSAGE     QuarantineEnd = 1 // the terminal has sent its next message
+	QuarantineEnd_QUARANTINE_END_BATCH       QuarantineEnd = 2 // its batch was closed
+	QuarantineEnd_QUARANTINE_END_TIME        QuarantineEnd = 3
+)
+
+// Enum value maps for QuarantineEnd.
+var (
+	QuarantineEnd_name = map[int32]string{
+		0: "QUARANTINE_END_UNSPECIFIED",
+		1: "QUARANTINE_END_MESSAGE",
+		2: "QUARANTINE_END_BATCH",
+		3: "QUARANTINE_END_TIME",
+	}
+	QuarantineEnd_value = map[string]int32{
+		"QUARANTINE_END_UNSPECIFIED": 0,
+		"QUARANTINE_END_MESSAGE":     1,
+		"QUARANTINE_END_BATCH":       2,
+		"QUARANTINE_END_TIME":        3,
+	}
+)
+
+func (x QuarantineEnd) Enum() *QuarantineEnd {
+	p := new(QuarantineEnd)
+	*p = x
+	return p
+}
+
+func (x QuarantineEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QuarantineEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_event_proto_enumTypes[4].Descriptor()
+}
+
+func (QuarantineEnd) Type() protoreflect.EnumType {
+	return &file_event_proto_enumTypes[4]
+}
+
+func (x QuarantineEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QuarantineEnd.Descriptor instead.
+func (QuarantineEnd) EnumDescriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{4}
+}
+
+type RequestKind int32
+
+const (
+	RequestKind_REQUEST_KIND_UNSPECIFIED RequestKind = 0
+	RequestKind_REQUEST_KIND_RESERVE     RequestKind = 1
+	RequestKind_REQUEST_KIND_COMMIT      RequestKind = 2
+	RequestKind_REQUEST_KIND_CANCEL      RequestKind = 3
+	RequestKind_REQUEST_KIND_REFUND      RequestKind = 4
+)
+
+// Enum value maps for RequestKind.
+var (
+	RequestKind_name = map[int32]string{
+		0: "REQUEST_KIND_UNSPECIFIED",
+		1: "REQUEST_KIND_RESERVE",
+		2: "REQUEST_KIND_COMMIT",
+		3: "REQUEST_KIND_CANCEL",
+		4: "REQUEST_KIND_REFUND",
+	}
+	RequestKind_value = map[string]int32{
+		"REQUEST_KIND_UNSPECIFIED": 0,
+		"REQUEST_KIND_RESERVE":     1,
+		"REQUEST_KIND_COMMIT":      2,
+		"REQUEST_KIND_CANCEL":      3,
+		"REQUEST_KIND_REFUND":      4,
+	}
+)
+
+func (x RequestKind) Enum() *RequestKind {
+	p := new(RequestKind)
+	*p = x
+	return p
+}
+
+func (x RequestKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_event_proto_enumTypes[5].Descriptor()
+}
+
+func (RequestKind) Type() protoreflect.EnumType {
+	return &file_event_proto_enumTypes[5]
+}
+
+func (x RequestKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestKind.Descriptor instead.
+func (RequestKind) EnumDescriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{5}
 }
 
 // Event is one fact.
@@ -228,6 +397,33 @@ type Event struct {
 	//	*Event_ReversalAttempted
 	//	*Event_ReversalDone
 	//	*Event_WorkItemOpened
+	//	*Event_WorkItemClosed
+	//	*Event_ReversalDead
+	//	*Event_ReversalRequeued
+	//	*Event_ReversalResolved
+	//	*Event_PauseSet
+	//	*Event_PauseLifted
+	//	*Event_KillSwitchSet
+	//	*Event_HoldReleaseProposed
+	//	*Event_Supplemented
+	//	*Event_VoidSent
+	//	*Event_VoidApproved
+	//	*Event_VoidDeclined
+	//	*Event_VoidReleased
+	//	*Event_RefundSent
+	//	*Event_RefundApproved
+	//	*Event_RefundDeclined
+	//	*Event_RefundUnknown
+	//	*Event_EntitlementRestored
+	//	*Event_InquirySent
+	//	*Event_InquiryEnded
+	//	*Event_PaymentUnknown
+	//	*Event_QueryAttempted
+	//	*Event_BatchSettled
+	//	*Event_BatchUploaded
+	//	*Event_BatchUploadEnded
+	//	*Event_TerminalReported
+	//	*Event_RequestKept
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -545,6 +741,249 @@ func (x *Event) GetWorkItemOpened() *WorkItemOpened {
 	return nil
 }
 
+func (x *Event) GetWorkItemClosed() *WorkItemClosed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_WorkItemClosed); ok {
+			return x.WorkItemClosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReversalDead() *ReversalDead {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReversalDead); ok {
+			return x.ReversalDead
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReversalRequeued() *ReversalRequeued {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReversalRequeued); ok {
+			return x.ReversalRequeued
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReversalResolved() *ReversalResolved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReversalResolved); ok {
+			return x.ReversalResolved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPauseSet() *PauseSet {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PauseSet); ok {
+			return x.PauseSet
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPauseLifted() *PauseLifted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PauseLifted); ok {
+			return x.PauseLifted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKillSwitchSet() *KillSwitchSet {
+	if x != nil {
+		if x, ok := x.Body.(*Event_KillSwitchSet); ok {
+			return x.KillSwitchSet
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetHoldReleaseProposed() *HoldReleaseProposed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_HoldReleaseProposed); ok {
+			return x.HoldReleaseProposed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSupplemented() *Supplemented {
+	if x != nil {
+		if x, ok := x.Body.(*Event_Supplemented); ok {
+			return x.Supplemented
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetVoidSent() *VoidSent {
+	if x != nil {
+		if x, ok := x.Body.(*Event_VoidSent); ok {
+			return x.VoidSent
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetVoidApproved() *VoidApproved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_VoidApproved); ok {
+			return x.VoidApproved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetVoidDeclined() *VoidDeclined {
+	if x != nil {
+		if x, ok := x.Body.(*Event_VoidDeclined); ok {
+			return x.VoidDeclined
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetVoidReleased() *VoidReleased {
+	if x != nil {
+		if x, ok := x.Body.(*Event_VoidReleased); ok {
+			return x.VoidReleased
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRefundSent() *RefundSent {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RefundSent); ok {
+			return x.RefundSent
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRefundApproved() *RefundApproved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RefundApproved); ok {
+			return x.RefundApproved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRefundDeclined() *RefundDeclined {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RefundDeclined); ok {
+			return x.RefundDeclined
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRefundUnknown() *RefundUnknown {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RefundUnknown); ok {
+			return x.RefundUnknown
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEntitlementRestored() *EntitlementRestored {
+	if x != nil {
+		if x, ok := x.Body.(*Event_EntitlementRestored); ok {
+			return x.EntitlementRestored
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInquirySent() *InquirySent {
+	if x != nil {
+		if x, ok := x.Body.(*Event_InquirySent); ok {
+			return x.InquirySent
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInquiryEnded() *InquiryEnded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_InquiryEnded); ok {
+			return x.InquiryEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentUnknown() *PaymentUnknown {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PaymentUnknown); ok {
+			return x.PaymentUnknown
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetQueryAttempted() *QueryAttempted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_QueryAttempted); ok {
+			return x.QueryAttempted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBatchSettled() *BatchSettled {
+	if x != nil {
+		if x, ok := x.Body.(*Event_BatchSettled); ok {
+			return x.BatchSettled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBatchUploaded() *BatchUploaded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_BatchUploaded); ok {
+			return x.BatchUploaded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBatchUploadEnded() *BatchUploadEnded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_BatchUploadEnded); ok {
+			return x.BatchUploadEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTerminalReported() *TerminalReported {
+	if x != nil {
+		if x, ok := x.Body.(*Event_TerminalReported); ok {
+			return x.TerminalReported
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRequestKept() *RequestKept {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestKept); ok {
+			return x.RequestKept
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -665,6 +1104,114 @@ type Event_WorkItemOpened struct {
 	WorkItemOpened *WorkItemOpened `protobuf:"bytes,64,opt,name=work_item_opened,json=workItemOpened,proto3,oneof"`
 }
 
+type Event_WorkItemClosed struct {
+	WorkItemClosed *WorkItemClosed `protobuf:"bytes,65,opt,name=work_item_closed,json=workItemClosed,proto3,oneof"`
+}
+
+type Event_ReversalDead struct {
+	ReversalDead *ReversalDead `protobuf:"bytes,66,opt,name=reversal_dead,json=reversalDead,proto3,oneof"`
+}
+
+type Event_ReversalRequeued struct {
+	ReversalRequeued *ReversalRequeued `protobuf:"bytes,67,opt,name=reversal_requeued,json=reversalRequeued,proto3,oneof"`
+}
+
+type Event_ReversalResolved struct {
+	ReversalResolved *ReversalResolved `protobuf:"bytes,68,opt,name=reversal_resolved,json=reversalResolved,proto3,oneof"`
+}
+
+type Event_PauseSet struct {
+	PauseSet *PauseSet `protobuf:"bytes,70,opt,name=pause_set,json=pauseSet,proto3,oneof"`
+}
+
+type Event_PauseLifted struct {
+	PauseLifted *PauseLifted `protobuf:"bytes,71,opt,name=pause_lifted,json=pauseLifted,proto3,oneof"`
+}
+
+type Event_KillSwitchSet struct {
+	KillSwitchSet *KillSwitchSet `protobuf:"bytes,72,opt,name=kill_switch_set,json=killSwitchSet,proto3,oneof"`
+}
+
+type Event_HoldReleaseProposed struct {
+	HoldReleaseProposed *HoldReleaseProposed `protobuf:"bytes,73,opt,name=hold_release_proposed,json=holdReleaseProposed,proto3,oneof"`
+}
+
+type Event_Supplemented struct {
+	Supplemented *Supplemented `protobuf:"bytes,74,opt,name=supplemented,proto3,oneof"`
+}
+
+type Event_VoidSent struct {
+	VoidSent *VoidSent `protobuf:"bytes,80,opt,name=void_sent,json=voidSent,proto3,oneof"`
+}
+
+type Event_VoidApproved struct {
+	VoidApproved *VoidApproved `protobuf:"bytes,81,opt,name=void_approved,json=voidApproved,proto3,oneof"`
+}
+
+type Event_VoidDeclined struct {
+	VoidDeclined *VoidDeclined `protobuf:"bytes,82,opt,name=void_declined,json=voidDeclined,proto3,oneof"`
+}
+
+type Event_VoidReleased struct {
+	VoidReleased *VoidReleased `protobuf:"bytes,83,opt,name=void_released,json=voidReleased,proto3,oneof"`
+}
+
+type Event_RefundSent struct {
+	RefundSent *RefundSent `protobuf:"bytes,84,opt,name=refund_sent,json=refundSent,proto3,oneof"`
+}
+
+type Event_RefundApproved struct {
+	RefundApproved *RefundApproved `protobuf:"bytes,85,opt,name=refund_approved,json=refundApproved,proto3,oneof"`
+}
+
+type Event_RefundDeclined struct {
+	RefundDeclined *RefundDeclined `protobuf:"bytes,86,opt,name=refund_declined,json=refundDeclined,proto3,oneof"`
+}
+
+type Event_RefundUnknown struct {
+	RefundUnknown *RefundUnknown `protobuf:"bytes,87,opt,name=refund_unknown,json=refundUnknown,proto3,oneof"`
+}
+
+type Event_EntitlementRestored struct {
+	EntitlementRestored *EntitlementRestored `protobuf:"bytes,88,opt,name=entitlement_restored,json=entitlementRestored,proto3,oneof"`
+}
+
+type Event_InquirySent struct {
+	InquirySent *InquirySent `protobuf:"bytes,90,opt,name=inquiry_sent,json=inquirySent,proto3,oneof"`
+}
+
+type Event_InquiryEnded struct {
+	InquiryEnded *InquiryEnded `protobuf:"bytes,91,opt,name=inquiry_ended,json=inquiryEnded,proto3,oneof"`
+}
+
+type Event_PaymentUnknown struct {
+	PaymentUnknown *PaymentUnknown `protobuf:"bytes,92,opt,name=payment_unknown,json=paymentUnknown,proto3,oneof"`
+}
+
+type Event_QueryAttempted struct {
+	QueryAttempted *QueryAttempted `protobuf:"bytes,93,opt,name=query_attempted,json=queryAttempted,proto3,oneof"`
+}
+
+type Event_BatchSettled struct {
+	BatchSettled *BatchSettled `protobuf:"bytes,94,opt,name=batch_settled,json=batchSettled,proto3,oneof"`
+}
+
+type Event_BatchUploaded struct {
+	BatchUploaded *BatchUploaded `protobuf:"bytes,95,opt,name=batch_uploaded,json=batchUploaded,proto3,oneof"`
+}
+
+type Event_BatchUploadEnded struct {
+	BatchUploadEnded *BatchUploadEnded `protobuf:"bytes,96,opt,name=batch_upload_ended,json=batchUploadEnded,proto3,oneof"`
+}
+
+type Event_TerminalReported struct {
+	TerminalReported *TerminalReported `protobuf:"bytes,97,opt,name=terminal_reported,json=terminalReported,proto3,oneof"`
+}
+
+type Event_RequestKept struct {
+	RequestKept *RequestKept `protobuf:"bytes,98,opt,name=request_kept,json=requestKept,proto3,oneof"`
+}
+
 func (*Event_OwnershipTaken) isEvent_Body() {}
 
 func (*Event_ProgrammePinned) isEvent_Body() {}
@@ -723,6 +1270,137 @@ func (*Event_ReversalDone) isEvent_Body() {}
 
 func (*Event_WorkItemOpened) isEvent_Body() {}
 
+func (*Event_WorkItemClosed) isEvent_Body() {}
+
+func (*Event_ReversalDead) isEvent_Body() {}
+
+func (*Event_ReversalRequeued) isEvent_Body() {}
+
+func (*Event_ReversalResolved) isEvent_Body() {}
+
+func (*Event_PauseSet) isEvent_Body() {}
+
+func (*Event_PauseLifted) isEvent_Body() {}
+
+func (*Event_KillSwitchSet) isEvent_Body() {}
+
+func (*Event_HoldReleaseProposed) isEvent_Body() {}
+
+func (*Event_Supplemented) isEvent_Body() {}
+
+func (*Event_VoidSent) isEvent_Body() {}
+
+func (*Event_VoidApproved) isEvent_Body() {}
+
+func (*Event_VoidDeclined) isEvent_Body() {}
+
+func (*Event_VoidReleased) isEvent_Body() {}
+
+func (*Event_RefundSent) isEvent_Body() {}
+
+func (*Event_RefundApproved) isEvent_Body() {}
+
+func (*Event_RefundDeclined) isEvent_Body() {}
+
+func (*Event_RefundUnknown) isEvent_Body() {}
+
+func (*Event_EntitlementRestored) isEvent_Body() {}
+
+func (*Event_InquirySent) isEvent_Body() {}
+
+func (*Event_InquiryEnded) isEvent_Body() {}
+
+func (*Event_PaymentUnknown) isEvent_Body() {}
+
+func (*Event_QueryAttempted) isEvent_Body() {}
+
+func (*Event_BatchSettled) isEvent_Body() {}
+
+func (*Event_BatchUploaded) isEvent_Body() {}
+
+func (*Event_BatchUploadEnded) isEvent_Body() {}
+
+func (*Event_TerminalReported) isEvent_Body() {}
+
+func (*Event_RequestKept) isEvent_Body() {}
+
+// Authority is who ordered an act of the operator, why, and on what paper. Every act of a person carries one.
+type Authority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Document      string                 `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"` // number of the notice, decision or ticket
+	Second        string                 `protobuf:"bytes,4,opt,name=second,proto3" json:"second,omitempty"`     // the second person, where two are demanded
+	Account       string                 `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`   // account of the machine that spoke over the control socket
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Authority) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Authority) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Authority) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *Authority) GetSecond() string {
+	if x != nil {
+		return x.Second
+	}
+	return ""
+}
+
+func (x *Authority) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
 // OwnershipTaken: a process became the one writer of this journal. Every purchase that was `sent` without an answer is
 // put to `unknown` by the ReversalQueued events that follow: a restart never resends a sale.
 type OwnershipTaken struct {
@@ -736,7 +1414,7 @@ type OwnershipTaken struct {
 
 func (x *OwnershipTaken) Reset() {
 	*x = OwnershipTaken{}
-	mi := &file_event_proto_msgTypes[1]
+	mi := &file_event_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1426,7 @@ func (x *OwnershipTaken) String() string {
 func (*OwnershipTaken) ProtoMessage() {}
 
 func (x *OwnershipTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[1]
+	mi := &file_event_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1439,7 @@ func (x *OwnershipTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnershipTaken.ProtoReflect.Descriptor instead.
 func (*OwnershipTaken) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{1}
+	return file_event_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OwnershipTaken) GetEpoch() uint64 {
@@ -797,7 +1475,7 @@ type ProgrammePinned struct {
 
 func (x *ProgrammePinned) Reset() {
 	*x = ProgrammePinned{}
-	mi := &file_event_proto_msgTypes[2]
+	mi := &file_event_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +1487,7 @@ func (x *ProgrammePinned) String() string {
 func (*ProgrammePinned) ProtoMessage() {}
 
 func (x *ProgrammePinned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[2]
+	mi := &file_event_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +1500,7 @@ func (x *ProgrammePinned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgrammePinned.ProtoReflect.Descriptor instead.
 func (*ProgrammePinned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{2}
+	return file_event_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ProgrammePinned) GetProgramme() string {
@@ -848,13 +1526,15 @@ type PolicyApplied struct {
 	Files         map[string][]byte      `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Actor         string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Document      string                 `protobuf:"bytes,6,opt,name=document,proto3" json:"document,omitempty"` // of the decision, when an operator applied it
+	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`   // see Authority
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PolicyApplied) Reset() {
 	*x = PolicyApplied{}
-	mi := &file_event_proto_msgTypes[3]
+	mi := &file_event_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1546,7 @@ func (x *PolicyApplied) String() string {
 func (*PolicyApplied) ProtoMessage() {}
 
 func (x *PolicyApplied) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[3]
+	mi := &file_event_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1559,7 @@ func (x *PolicyApplied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyApplied.ProtoReflect.Descriptor instead.
 func (*PolicyApplied) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{3}
+	return file_event_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PolicyApplied) GetDigest() []byte {
@@ -917,17 +1597,33 @@ func (x *PolicyApplied) GetReason() string {
 	return ""
 }
 
-// MerchantSet, TerminalSet, ProductSet: the registry row is now this. Columns are those of the CSV files.
+func (x *PolicyApplied) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *PolicyApplied) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+// MerchantSet, TerminalSet, ProductSet: the registry row is now this. Columns are those of the CSV files. `by` is absent
+// for what the programme's files said when the programme was put into force.
 type MerchantSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Columns       []string               `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	By            *Authority             `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MerchantSet) Reset() {
 	*x = MerchantSet{}
-	mi := &file_event_proto_msgTypes[4]
+	mi := &file_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1635,7 @@ func (x *MerchantSet) String() string {
 func (*MerchantSet) ProtoMessage() {}
 
 func (x *MerchantSet) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[4]
+	mi := &file_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1648,7 @@ func (x *MerchantSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MerchantSet.ProtoReflect.Descriptor instead.
 func (*MerchantSet) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{4}
+	return file_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MerchantSet) GetColumns() []string {
@@ -962,16 +1658,24 @@ func (x *MerchantSet) GetColumns() []string {
 	return nil
 }
 
+func (x *MerchantSet) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type TerminalSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Columns       []string               `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	By            *Authority             `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TerminalSet) Reset() {
 	*x = TerminalSet{}
-	mi := &file_event_proto_msgTypes[5]
+	mi := &file_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1687,7 @@ func (x *TerminalSet) String() string {
 func (*TerminalSet) ProtoMessage() {}
 
 func (x *TerminalSet) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[5]
+	mi := &file_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1700,7 @@ func (x *TerminalSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSet.ProtoReflect.Descriptor instead.
 func (*TerminalSet) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{5}
+	return file_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TerminalSet) GetColumns() []string {
@@ -1006,16 +1710,24 @@ func (x *TerminalSet) GetColumns() []string {
 	return nil
 }
 
+func (x *TerminalSet) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type ProductSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Columns       []string               `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	By            *Authority             `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProductSet) Reset() {
 	*x = ProductSet{}
-	mi := &file_event_proto_msgTypes[6]
+	mi := &file_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1739,7 @@ func (x *ProductSet) String() string {
 func (*ProductSet) ProtoMessage() {}
 
 func (x *ProductSet) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[6]
+	mi := &file_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,12 +1752,19 @@ func (x *ProductSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductSet.ProtoReflect.Descriptor instead.
 func (*ProductSet) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{6}
+	return file_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProductSet) GetColumns() []string {
 	if x != nil {
 		return x.Columns
+	}
+	return nil
+}
+
+func (x *ProductSet) GetBy() *Authority {
+	if x != nil {
+		return x.By
 	}
 	return nil
 }
@@ -1059,13 +1778,14 @@ type BudgetNodeSet struct {
 	Actor         string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	Document      string                 `protobuf:"bytes,5,opt,name=document,proto3" json:"document,omitempty"` // number of the allocation notice
+	Account       string                 `protobuf:"bytes,6,opt,name=account,proto3" json:"account,omitempty"`   // see Authority
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BudgetNodeSet) Reset() {
 	*x = BudgetNodeSet{}
-	mi := &file_event_proto_msgTypes[7]
+	mi := &file_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1797,7 @@ func (x *BudgetNodeSet) String() string {
 func (*BudgetNodeSet) ProtoMessage() {}
 
 func (x *BudgetNodeSet) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[7]
+	mi := &file_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1810,7 @@ func (x *BudgetNodeSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetNodeSet.ProtoReflect.Descriptor instead.
 func (*BudgetNodeSet) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{7}
+	return file_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BudgetNodeSet) GetPath() string {
@@ -1128,6 +1848,13 @@ func (x *BudgetNodeSet) GetDocument() string {
 	return ""
 }
 
+func (x *BudgetNodeSet) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
 // BudgetRoundClosed: the round has ended; `returned` left this leaf's allocation and is the parent's to give again.
 type BudgetRoundClosed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1139,7 +1866,7 @@ type BudgetRoundClosed struct {
 
 func (x *BudgetRoundClosed) Reset() {
 	*x = BudgetRoundClosed{}
-	mi := &file_event_proto_msgTypes[8]
+	mi := &file_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1878,7 @@ func (x *BudgetRoundClosed) String() string {
 func (*BudgetRoundClosed) ProtoMessage() {}
 
 func (x *BudgetRoundClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[8]
+	mi := &file_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1891,7 @@ func (x *BudgetRoundClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRoundClosed.ProtoReflect.Descriptor instead.
 func (*BudgetRoundClosed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{8}
+	return file_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BudgetRoundClosed) GetPath() string {
@@ -1187,14 +1914,16 @@ type BudgetReleased struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Amount        int64                  `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	Released      int64                  `protobuf:"varint,3,opt,name=released,proto3" json:"released,omitempty"`
-	Day           string                 `protobuf:"bytes,4,opt,name=day,proto3" json:"day,omitempty"` // business day, Asia/Shanghai, YYYY-MM-DD
+	Day           string                 `protobuf:"bytes,4,opt,name=day,proto3" json:"day,omitempty"`        // business day, Asia/Shanghai, YYYY-MM-DD
+	Manual        int64                  `protobuf:"varint,5,opt,name=manual,proto3" json:"manual,omitempty"` // part of `released` that operators have released beyond the plan, all acts together
+	By            *Authority             `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`          // of a release by hand
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BudgetReleased) Reset() {
 	*x = BudgetReleased{}
-	mi := &file_event_proto_msgTypes[9]
+	mi := &file_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1935,7 @@ func (x *BudgetReleased) String() string {
 func (*BudgetReleased) ProtoMessage() {}
 
 func (x *BudgetReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[9]
+	mi := &file_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1948,7 @@ func (x *BudgetReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetReleased.ProtoReflect.Descriptor instead.
 func (*BudgetReleased) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{9}
+	return file_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BudgetReleased) GetPath() string {
@@ -1250,6 +1979,367 @@ func (x *BudgetReleased) GetDay() string {
 	return ""
 }
 
+func (x *BudgetReleased) GetManual() int64 {
+	if x != nil {
+		return x.Manual
+	}
+	return 0
+}
+
+func (x *BudgetReleased) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// PauseSet: reserves, quotes and claims in this scope are refused as PAUSED from from_at on. An empty field means all.
+type PauseSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pause         uint64                 `protobuf:"varint,1,opt,name=pause,proto3" json:"pause,omitempty"` // 1, 2, 3 …
+	City          string                 `protobuf:"bytes,2,opt,name=city,proto3" json:"city,omitempty"`
+	Category      string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	Channel       string                 `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	FromAt        int64                  `protobuf:"varint,5,opt,name=from_at,json=fromAt,proto3" json:"from_at,omitempty"`
+	By            *Authority             `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSet) Reset() {
+	*x = PauseSet{}
+	mi := &file_event_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSet) ProtoMessage() {}
+
+func (x *PauseSet) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSet.ProtoReflect.Descriptor instead.
+func (*PauseSet) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PauseSet) GetPause() uint64 {
+	if x != nil {
+		return x.Pause
+	}
+	return 0
+}
+
+func (x *PauseSet) GetCity() string {
+	if x != nil {
+		return x.City
+	}
+	return ""
+}
+
+func (x *PauseSet) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *PauseSet) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *PauseSet) GetFromAt() int64 {
+	if x != nil {
+		return x.FromAt
+	}
+	return 0
+}
+
+func (x *PauseSet) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// PauseLifted: the pause ends at from_at.
+type PauseLifted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pause         uint64                 `protobuf:"varint,1,opt,name=pause,proto3" json:"pause,omitempty"`
+	FromAt        int64                  `protobuf:"varint,2,opt,name=from_at,json=fromAt,proto3" json:"from_at,omitempty"`
+	By            *Authority             `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseLifted) Reset() {
+	*x = PauseLifted{}
+	mi := &file_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseLifted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseLifted) ProtoMessage() {}
+
+func (x *PauseLifted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseLifted.ProtoReflect.Descriptor instead.
+func (*PauseLifted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PauseLifted) GetPause() uint64 {
+	if x != nil {
+		return x.Pause
+	}
+	return 0
+}
+
+func (x *PauseLifted) GetFromAt() int64 {
+	if x != nil {
+		return x.FromAt
+	}
+	return 0
+}
+
+func (x *PauseLifted) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// KillSwitchSet: a merchant or a terminal is stopped (`on`) or let go again. While stopped only what gives back is taken
+// from it: reversals, settlement, reports and status queries.
+type KillSwitchSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Merchant      string                 `protobuf:"bytes,1,opt,name=merchant,proto3" json:"merchant,omitempty"` // one of the two is set
+	Terminal      string                 `protobuf:"bytes,2,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	On            bool                   `protobuf:"varint,3,opt,name=on,proto3" json:"on,omitempty"`
+	By            *Authority             `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillSwitchSet) Reset() {
+	*x = KillSwitchSet{}
+	mi := &file_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillSwitchSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillSwitchSet) ProtoMessage() {}
+
+func (x *KillSwitchSet) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillSwitchSet.ProtoReflect.Descriptor instead.
+func (*KillSwitchSet) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *KillSwitchSet) GetMerchant() string {
+	if x != nil {
+		return x.Merchant
+	}
+	return ""
+}
+
+func (x *KillSwitchSet) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *KillSwitchSet) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *KillSwitchSet) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// HoldReleaseProposed: the first of two persons wants a stuck hold released. The second one's act is the release itself.
+type HoldReleaseProposed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	By            *Authority             `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	ExpiresAt     int64                  `protobuf:"varint,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldReleaseProposed) Reset() {
+	*x = HoldReleaseProposed{}
+	mi := &file_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldReleaseProposed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldReleaseProposed) ProtoMessage() {}
+
+func (x *HoldReleaseProposed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldReleaseProposed.ProtoReflect.Descriptor instead.
+func (*HoldReleaseProposed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HoldReleaseProposed) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *HoldReleaseProposed) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *HoldReleaseProposed) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+// Supplemented: an operator has recorded by hand the subsidy of a purchase that was captured without one. It takes
+// budget, quota, entitlement and serial as a reserve does, and stands out in every report.
+type Supplemented struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Facts         *Reserved              `protobuf:"bytes,1,opt,name=facts,proto3" json:"facts,omitempty"` // `purchase` names the captured ordinary purchase; `leaf`, `subsidy` and the rest as in a reserve
+	CaseId        string                 `protobuf:"bytes,2,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	Evidence      string                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"` // reference of the proof
+	By            *Authority             `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Supplemented) Reset() {
+	*x = Supplemented{}
+	mi := &file_event_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Supplemented) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Supplemented) ProtoMessage() {}
+
+func (x *Supplemented) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Supplemented.ProtoReflect.Descriptor instead.
+func (*Supplemented) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Supplemented) GetFacts() *Reserved {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Supplemented) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *Supplemented) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *Supplemented) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type TerminalSignedOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
@@ -1261,7 +2351,7 @@ type TerminalSignedOn struct {
 
 func (x *TerminalSignedOn) Reset() {
 	*x = TerminalSignedOn{}
-	mi := &file_event_proto_msgTypes[10]
+	mi := &file_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +2363,7 @@ func (x *TerminalSignedOn) String() string {
 func (*TerminalSignedOn) ProtoMessage() {}
 
 func (x *TerminalSignedOn) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[10]
+	mi := &file_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +2376,7 @@ func (x *TerminalSignedOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSignedOn.ProtoReflect.Descriptor instead.
 func (*TerminalSignedOn) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{10}
+	return file_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TerminalSignedOn) GetTerminal() string {
@@ -1320,7 +2410,7 @@ type TerminalSignedOff struct {
 
 func (x *TerminalSignedOff) Reset() {
 	*x = TerminalSignedOff{}
-	mi := &file_event_proto_msgTypes[11]
+	mi := &file_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +2422,7 @@ func (x *TerminalSignedOff) String() string {
 func (*TerminalSignedOff) ProtoMessage() {}
 
 func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[11]
+	mi := &file_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +2435,7 @@ func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSignedOff.ProtoReflect.Descriptor instead.
 func (*TerminalSignedOff) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{11}
+	return file_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TerminalSignedOff) GetTerminal() string {
@@ -1375,7 +2465,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +2477,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[12]
+	mi := &file_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +2490,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{12}
+	return file_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Position) GetLon() int32 {
@@ -1451,7 +2541,7 @@ type EntitlementClaimed struct {
 
 func (x *EntitlementClaimed) Reset() {
 	*x = EntitlementClaimed{}
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +2553,7 @@ func (x *EntitlementClaimed) String() string {
 func (*EntitlementClaimed) ProtoMessage() {}
 
 func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[13]
+	mi := &file_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +2566,7 @@ func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementClaimed.ProtoReflect.Descriptor instead.
 func (*EntitlementClaimed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{13}
+	return file_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EntitlementClaimed) GetEntitlement() uint64 {
@@ -1575,7 +2665,7 @@ type CodeShown struct {
 
 func (x *CodeShown) Reset() {
 	*x = CodeShown{}
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +2677,7 @@ func (x *CodeShown) String() string {
 func (*CodeShown) ProtoMessage() {}
 
 func (x *CodeShown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[14]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +2690,7 @@ func (x *CodeShown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodeShown.ProtoReflect.Descriptor instead.
 func (*CodeShown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{14}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CodeShown) GetEntitlement() uint64 {
@@ -1641,7 +2731,7 @@ type EntitlementExpired struct {
 
 func (x *EntitlementExpired) Reset() {
 	*x = EntitlementExpired{}
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +2743,7 @@ func (x *EntitlementExpired) String() string {
 func (*EntitlementExpired) ProtoMessage() {}
 
 func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[15]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +2756,7 @@ func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementExpired.ProtoReflect.Descriptor instead.
 func (*EntitlementExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{15}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EntitlementExpired) GetEntitlement() uint64 {
@@ -1693,7 +2783,7 @@ type EntitlementReturned struct {
 
 func (x *EntitlementReturned) Reset() {
 	*x = EntitlementReturned{}
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +2795,7 @@ func (x *EntitlementReturned) String() string {
 func (*EntitlementReturned) ProtoMessage() {}
 
 func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +2808,7 @@ func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementReturned.ProtoReflect.Descriptor instead.
 func (*EntitlementReturned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{16}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EntitlementReturned) GetEntitlement() uint64 {
@@ -1749,7 +2839,7 @@ type ExchangeKey struct {
 
 func (x *ExchangeKey) Reset() {
 	*x = ExchangeKey{}
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +2851,7 @@ func (x *ExchangeKey) String() string {
 func (*ExchangeKey) ProtoMessage() {}
 
 func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +2864,7 @@ func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeKey.ProtoReflect.Descriptor instead.
 func (*ExchangeKey) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{17}
+	return file_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExchangeKey) GetClass() uint32 {
@@ -1822,7 +2912,7 @@ type FundingPart struct {
 
 func (x *FundingPart) Reset() {
 	*x = FundingPart{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +2924,7 @@ func (x *FundingPart) String() string {
 func (*FundingPart) ProtoMessage() {}
 
 func (x *FundingPart) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2937,7 @@ func (x *FundingPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FundingPart.ProtoReflect.Descriptor instead.
 func (*FundingPart) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FundingPart) GetPayer() string {
@@ -1895,13 +2985,18 @@ type Reserved struct {
 	Code          []byte                 `protobuf:"bytes,26,opt,name=code,proto3" json:"code,omitempty"`                             // 16, the one-time code spent by this reserve
 	Components    []*Component           `protobuf:"bytes,27,rep,name=components,proto3" json:"components,omitempty"`
 	ItemsBefore   uint32                 `protobuf:"varint,28,opt,name=items_before,json=itemsBefore,proto3" json:"items_before,omitempty"` // items of this category the person had used or held before
+	Caller        string                 `protobuf:"bytes,29,opt,name=caller,proto3" json:"caller,omitempty"`                               // who reserved over HTTP, "" for a terminal
+	Grade         uint32                 `protobuf:"varint,30,opt,name=grade,proto3" json:"grade,omitempty"`                                // of the product, as it was decided on: a later refund is computed by these
+	Label         string                 `protobuf:"bytes,31,opt,name=label,proto3" json:"label,omitempty"`
+	Attributes    []string               `protobuf:"bytes,32,rep,name=attributes,proto3" json:"attributes,omitempty"` // name=value
+	OldItem       string                 `protobuf:"bytes,33,opt,name=old_item,json=oldItem,proto3" json:"old_item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reserved) Reset() {
 	*x = Reserved{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +3008,7 @@ func (x *Reserved) String() string {
 func (*Reserved) ProtoMessage() {}
 
 func (x *Reserved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +3021,7 @@ func (x *Reserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reserved.ProtoReflect.Descriptor instead.
 func (*Reserved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Reserved) GetPurchase() uint64 {
@@ -2125,6 +3220,41 @@ func (x *Reserved) GetItemsBefore() uint32 {
 	return 0
 }
 
+func (x *Reserved) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *Reserved) GetGrade() uint32 {
+	if x != nil {
+		return x.Grade
+	}
+	return 0
+}
+
+func (x *Reserved) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Reserved) GetAttributes() []string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *Reserved) GetOldItem() string {
+	if x != nil {
+		return x.OldItem
+	}
+	return ""
+}
+
 type Component struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -2135,7 +3265,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +3277,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +3290,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Component) GetKind() string {
@@ -2192,13 +3322,15 @@ type ReserveRefused struct {
 	Channel       string                 `protobuf:"bytes,10,opt,name=channel,proto3" json:"channel,omitempty"`
 	Code          []byte                 `protobuf:"bytes,11,opt,name=code,proto3" json:"code,omitempty"` // a one-time code is spent by a refusal too when `code_spent`
 	CodeSpent     bool                   `protobuf:"varint,12,opt,name=code_spent,json=codeSpent,proto3" json:"code_spent,omitempty"`
+	Caller        string                 `protobuf:"bytes,13,opt,name=caller,proto3" json:"caller,omitempty"`     // over HTTP, where `key` is absent
+	Merchant      string                 `protobuf:"bytes,14,opt,name=merchant,proto3" json:"merchant,omitempty"` // over HTTP
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReserveRefused) Reset() {
 	*x = ReserveRefused{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +3342,7 @@ func (x *ReserveRefused) String() string {
 func (*ReserveRefused) ProtoMessage() {}
 
 func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +3355,7 @@ func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveRefused.ProtoReflect.Descriptor instead.
 func (*ReserveRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReserveRefused) GetKey() *ExchangeKey {
@@ -2310,19 +3442,34 @@ func (x *ReserveRefused) GetCodeSpent() bool {
 	return false
 }
 
+func (x *ReserveRefused) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *ReserveRefused) GetMerchant() string {
+	if x != nil {
+		return x.Merchant
+	}
+	return ""
+}
+
 type HoldCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
 	Cause         CancelCause            `protobuf:"varint,2,opt,name=cause,proto3,enum=huanxin.event.v1.CancelCause" json:"cause,omitempty"`
-	Key           *ExchangeKey           `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // of the cancelling request
+	Key           *ExchangeKey           `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // of the cancelling request; absent when it came over HTTP or from an operator
 	Content       []byte                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	By            *Authority             `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HoldCancelled) Reset() {
 	*x = HoldCancelled{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +3481,7 @@ func (x *HoldCancelled) String() string {
 func (*HoldCancelled) ProtoMessage() {}
 
 func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +3494,7 @@ func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldCancelled.ProtoReflect.Descriptor instead.
 func (*HoldCancelled) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HoldCancelled) GetPurchase() uint64 {
@@ -2378,6 +3525,13 @@ func (x *HoldCancelled) GetContent() []byte {
 	return nil
 }
 
+func (x *HoldCancelled) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type HoldExpired struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
@@ -2387,7 +3541,7 @@ type HoldExpired struct {
 
 func (x *HoldExpired) Reset() {
 	*x = HoldExpired{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +3553,7 @@ func (x *HoldExpired) String() string {
 func (*HoldExpired) ProtoMessage() {}
 
 func (x *HoldExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +3566,7 @@ func (x *HoldExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldExpired.ProtoReflect.Descriptor instead.
 func (*HoldExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{23}
+	return file_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HoldExpired) GetPurchase() uint64 {
@@ -2435,7 +3589,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +3601,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +3614,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Card) GetToken() []byte {
@@ -2508,13 +3662,17 @@ type SaleSent struct {
 	EntryMode     string                 `protobuf:"bytes,12,opt,name=entry_mode,json=entryMode,proto3" json:"entry_mode,omitempty"` // DE22
 	City          string                 `protobuf:"bytes,13,opt,name=city,proto3" json:"city,omitempty"`                            // of the merchant
 	Channel       string                 `protobuf:"bytes,14,opt,name=channel,proto3" json:"channel,omitempty"`
+	Kind          SaleKind               `protobuf:"varint,15,opt,name=kind,proto3,enum=huanxin.event.v1.SaleKind" json:"kind,omitempty"`
+	Wallet        bool                   `protobuf:"varint,16,opt,name=wallet,proto3" json:"wallet,omitempty"`      // the host is a wallet: it is queried until it says how the payment ended, and keeps its hold
+	Reference     string                 `protobuf:"bytes,17,opt,name=reference,proto3" json:"reference,omitempty"` // of a payment that an acquirer or shop has collected itself: `host` is "external"
+	Caller        string                 `protobuf:"bytes,18,opt,name=caller,proto3" json:"caller,omitempty"`       // who committed over HTTP
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SaleSent) Reset() {
 	*x = SaleSent{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +3684,7 @@ func (x *SaleSent) String() string {
 func (*SaleSent) ProtoMessage() {}
 
 func (x *SaleSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +3697,7 @@ func (x *SaleSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleSent.ProtoReflect.Descriptor instead.
 func (*SaleSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{25}
+	return file_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SaleSent) GetPurchase() uint64 {
@@ -2640,7 +3798,35 @@ func (x *SaleSent) GetChannel() string {
 	return ""
 }
 
-// SaleRefused: the switch itself refused a sale; the host was not called.
+func (x *SaleSent) GetKind() SaleKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SaleKind_SALE_KIND_UNSPECIFIED
+}
+
+func (x *SaleSent) GetWallet() bool {
+	if x != nil {
+		return x.Wallet
+	}
+	return false
+}
+
+func (x *SaleSent) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *SaleSent) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+// SaleRefused: the switch itself refused a sale, void or refund; the host was not called.
 type SaleRefused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2649,13 +3835,14 @@ type SaleRefused struct {
 	Response      string                 `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`  // DE39
 	Reason        uint32                 `protobuf:"varint,5,opt,name=reason,proto3" json:"reason,omitempty"`     // code of package reason, 0 when none applies
 	Amount        int64                  `protobuf:"varint,6,opt,name=amount,proto3" json:"amount,omitempty"`
+	Request       string                 `protobuf:"bytes,7,opt,name=request,proto3" json:"request,omitempty"` // "" a sale, else void or refund
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SaleRefused) Reset() {
 	*x = SaleRefused{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +3854,7 @@ func (x *SaleRefused) String() string {
 func (*SaleRefused) ProtoMessage() {}
 
 func (x *SaleRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +3867,7 @@ func (x *SaleRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleRefused.ProtoReflect.Descriptor instead.
 func (*SaleRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{26}
+	return file_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SaleRefused) GetKey() *ExchangeKey {
@@ -2725,6 +3912,13 @@ func (x *SaleRefused) GetAmount() int64 {
 	return 0
 }
 
+func (x *SaleRefused) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
 // HostAnswer is what a host said, kept to answer a repeat in the same words.
 type HostAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2744,7 +3938,7 @@ type HostAnswer struct {
 
 func (x *HostAnswer) Reset() {
 	*x = HostAnswer{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +3950,7 @@ func (x *HostAnswer) String() string {
 func (*HostAnswer) ProtoMessage() {}
 
 func (x *HostAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +3963,7 @@ func (x *HostAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostAnswer.ProtoReflect.Descriptor instead.
 func (*HostAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{27}
+	return file_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HostAnswer) GetResponse() string {
@@ -2853,7 +4047,7 @@ type SaleApproved struct {
 
 func (x *SaleApproved) Reset() {
 	*x = SaleApproved{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +4059,7 @@ func (x *SaleApproved) String() string {
 func (*SaleApproved) ProtoMessage() {}
 
 func (x *SaleApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +4072,7 @@ func (x *SaleApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleApproved.ProtoReflect.Descriptor instead.
 func (*SaleApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{28}
+	return file_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SaleApproved) GetPurchase() uint64 {
@@ -2907,7 +4101,7 @@ type SaleDeclined struct {
 
 func (x *SaleDeclined) Reset() {
 	*x = SaleDeclined{}
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +4113,7 @@ func (x *SaleDeclined) String() string {
 func (*SaleDeclined) ProtoMessage() {}
 
 func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +4126,7 @@ func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleDeclined.ProtoReflect.Descriptor instead.
 func (*SaleDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{29}
+	return file_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SaleDeclined) GetPurchase() uint64 {
@@ -2961,14 +4155,15 @@ type LateAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
 	Answer        *HostAnswer            `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
-	Repeated      bool                   `protobuf:"varint,3,opt,name=repeated,proto3" json:"repeated,omitempty"` // the host answered twice
+	Repeated      bool                   `protobuf:"varint,3,opt,name=repeated,proto3" json:"repeated,omitempty"`   // the host answered twice
+	Operation     uint64                 `protobuf:"varint,4,opt,name=operation,proto3" json:"operation,omitempty"` // of a void or refund; 0 = of the sale
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LateAnswer) Reset() {
 	*x = LateAnswer{}
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +4175,7 @@ func (x *LateAnswer) String() string {
 func (*LateAnswer) ProtoMessage() {}
 
 func (x *LateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +4188,7 @@ func (x *LateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateAnswer.ProtoReflect.Descriptor instead.
 func (*LateAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{30}
+	return file_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LateAnswer) GetPurchase() uint64 {
@@ -3017,6 +4212,13 @@ func (x *LateAnswer) GetRepeated() bool {
 	return false
 }
 
+func (x *LateAnswer) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
 // ReversalAnswered: a terminal sent 0400 and got this answer. For an unknown original it leaves a tombstone, so that
 // the original arriving late is refused with 94 and never reaches a host.
 type ReversalAnswered struct {
@@ -3032,7 +4234,7 @@ type ReversalAnswered struct {
 
 func (x *ReversalAnswered) Reset() {
 	*x = ReversalAnswered{}
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +4246,7 @@ func (x *ReversalAnswered) String() string {
 func (*ReversalAnswered) ProtoMessage() {}
 
 func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +4259,7 @@ func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAnswered.ProtoReflect.Descriptor instead.
 func (*ReversalAnswered) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{31}
+	return file_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReversalAnswered) GetKey() *ExchangeKey {
@@ -3096,7 +4298,9 @@ func (x *ReversalAnswered) GetResponse() string {
 }
 
 // ReversalQueued: the purchase is being reversed. Subsidy, quota and serial are free from here on; it can never be
-// captured again. The reversal is stored and forwarded to the host until answered.
+// captured again. The reversal is stored and forwarded to the host until answered, at the latest until `expires_at`.
+// With `operation` it is a void that is reversed: the purchase is captured again, and its subsidy stays spent.
+// With `keeps_hold` (wallets) the subsidy stays held until the wallet has said that nothing is charged.
 type ReversalQueued struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Reversal       uint64                 `protobuf:"varint,1,opt,name=reversal,proto3" json:"reversal,omitempty"`
@@ -3107,13 +4311,17 @@ type ReversalQueued struct {
 	TransmittedAt  int64                  `protobuf:"varint,6,opt,name=transmitted_at,json=transmittedAt,proto3" json:"transmitted_at,omitempty"`
 	Amount         int64                  `protobuf:"varint,7,opt,name=amount,proto3" json:"amount,omitempty"` // what is to be given back
 	FirstAttemptAt int64                  `protobuf:"varint,8,opt,name=first_attempt_at,json=firstAttemptAt,proto3" json:"first_attempt_at,omitempty"`
+	Operation      uint64                 `protobuf:"varint,9,opt,name=operation,proto3" json:"operation,omitempty"`
+	ExpiresAt      int64                  `protobuf:"varint,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"` // clearing cut-off of the sale's DE15: after it only the clearing file can tell. 0 = never
+	KeepsHold      bool                   `protobuf:"varint,11,opt,name=keeps_hold,json=keepsHold,proto3" json:"keeps_hold,omitempty"`
+	By             *Authority             `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"` // with the cause OPERATOR
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReversalQueued) Reset() {
 	*x = ReversalQueued{}
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +4333,7 @@ func (x *ReversalQueued) String() string {
 func (*ReversalQueued) ProtoMessage() {}
 
 func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +4346,7 @@ func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalQueued.ProtoReflect.Descriptor instead.
 func (*ReversalQueued) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{32}
+	return file_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReversalQueued) GetReversal() uint64 {
@@ -3197,6 +4405,34 @@ func (x *ReversalQueued) GetFirstAttemptAt() int64 {
 	return 0
 }
 
+func (x *ReversalQueued) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *ReversalQueued) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *ReversalQueued) GetKeepsHold() bool {
+	if x != nil {
+		return x.KeepsHold
+	}
+	return false
+}
+
+func (x *ReversalQueued) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 // ReversalAttempted: it was (or is about to be) sent once more; if nothing comes it is due again at `next_at`.
 type ReversalAttempted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3204,13 +4440,14 @@ type ReversalAttempted struct {
 	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"` // 1, 2, 3 …
 	NextAt        int64                  `protobuf:"varint,3,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
 	Response      string                 `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"` // the retryable answer that led to waiting, empty for silence
+	Query         bool                   `protobuf:"varint,5,opt,name=query,proto3" json:"query,omitempty"`      // a wallet is asked how its cancellation ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReversalAttempted) Reset() {
 	*x = ReversalAttempted{}
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +4459,7 @@ func (x *ReversalAttempted) String() string {
 func (*ReversalAttempted) ProtoMessage() {}
 
 func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +4472,7 @@ func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAttempted.ProtoReflect.Descriptor instead.
 func (*ReversalAttempted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{33}
+	return file_event_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReversalAttempted) GetReversal() uint64 {
@@ -3266,6 +4503,13 @@ func (x *ReversalAttempted) GetResponse() string {
 	return ""
 }
 
+func (x *ReversalAttempted) GetQuery() bool {
+	if x != nil {
+		return x.Query
+	}
+	return false
+}
+
 // ReversalDone: the host has confirmed (00) or has nothing to reverse (12, 25).
 type ReversalDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3278,7 +4522,7 @@ type ReversalDone struct {
 
 func (x *ReversalDone) Reset() {
 	*x = ReversalDone{}
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +4534,7 @@ func (x *ReversalDone) String() string {
 func (*ReversalDone) ProtoMessage() {}
 
 func (x *ReversalDone) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +4547,7 @@ func (x *ReversalDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalDone.ProtoReflect.Descriptor instead.
 func (*ReversalDone) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{34}
+	return file_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReversalDone) GetReversal() uint64 {
@@ -3327,6 +4571,206 @@ func (x *ReversalDone) GetResponse() string {
 	return ""
 }
 
+// ReversalDead: the clearing cut-off came before an answer. The reversal is a dead letter: sent no more, to be settled
+// from the clearing file by ReversalResolved, or put back by ReversalRequeued. Whose `operation` is set is a void's.
+type ReversalDead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reversal      uint64                 `protobuf:"varint,1,opt,name=reversal,proto3" json:"reversal,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Operation     uint64                 `protobuf:"varint,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReversalDead) Reset() {
+	*x = ReversalDead{}
+	mi := &file_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReversalDead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReversalDead) ProtoMessage() {}
+
+func (x *ReversalDead) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReversalDead.ProtoReflect.Descriptor instead.
+func (*ReversalDead) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ReversalDead) GetReversal() uint64 {
+	if x != nil {
+		return x.Reversal
+	}
+	return 0
+}
+
+func (x *ReversalDead) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *ReversalDead) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+// ReversalRequeued: an operator has it sent again.
+type ReversalRequeued struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reversal      uint64                 `protobuf:"varint,1,opt,name=reversal,proto3" json:"reversal,omitempty"`
+	ExpiresAt     int64                  `protobuf:"varint,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	By            *Authority             `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReversalRequeued) Reset() {
+	*x = ReversalRequeued{}
+	mi := &file_event_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReversalRequeued) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReversalRequeued) ProtoMessage() {}
+
+func (x *ReversalRequeued) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReversalRequeued.ProtoReflect.Descriptor instead.
+func (*ReversalRequeued) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ReversalRequeued) GetReversal() uint64 {
+	if x != nil {
+		return x.Reversal
+	}
+	return 0
+}
+
+func (x *ReversalRequeued) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *ReversalRequeued) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// ReversalResolved: an operator has settled a dead or refused reversal from what the network's clearing says.
+type ReversalResolved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reversal      uint64                 `protobuf:"varint,1,opt,name=reversal,proto3" json:"reversal,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Operation     uint64                 `protobuf:"varint,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	Outcome       string                 `protobuf:"bytes,4,opt,name=outcome,proto3" json:"outcome,omitempty"` // returned: nothing is charged; charged: a charge stands that is being repaid by other means
+	By            *Authority             `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReversalResolved) Reset() {
+	*x = ReversalResolved{}
+	mi := &file_event_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReversalResolved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReversalResolved) ProtoMessage() {}
+
+func (x *ReversalResolved) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReversalResolved.ProtoReflect.Descriptor instead.
+func (*ReversalResolved) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ReversalResolved) GetReversal() uint64 {
+	if x != nil {
+		return x.Reversal
+	}
+	return 0
+}
+
+func (x *ReversalResolved) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *ReversalResolved) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *ReversalResolved) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *ReversalResolved) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 // WorkItemOpened: a person must look. `reversal` or `purchase` is set.
 type WorkItemOpened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3336,13 +4780,16 @@ type WorkItemOpened struct {
 	Reversal      uint64                 `protobuf:"varint,4,opt,name=reversal,proto3" json:"reversal,omitempty"`
 	Response      string                 `protobuf:"bytes,5,opt,name=response,proto3" json:"response,omitempty"`
 	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"` // never holds personal or card data
+	Operation     uint64                 `protobuf:"varint,7,opt,name=operation,proto3" json:"operation,omitempty"`
+	Terminal      string                 `protobuf:"bytes,8,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	Merchant      string                 `protobuf:"bytes,9,opt,name=merchant,proto3" json:"merchant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkItemOpened) Reset() {
 	*x = WorkItemOpened{}
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +4801,7 @@ func (x *WorkItemOpened) String() string {
 func (*WorkItemOpened) ProtoMessage() {}
 
 func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +4814,7 @@ func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkItemOpened.ProtoReflect.Descriptor instead.
 func (*WorkItemOpened) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{35}
+	return file_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WorkItemOpened) GetItem() uint64 {
@@ -3412,11 +4859,1641 @@ func (x *WorkItemOpened) GetDetail() string {
 	return ""
 }
 
+func (x *WorkItemOpened) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *WorkItemOpened) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *WorkItemOpened) GetMerchant() string {
+	if x != nil {
+		return x.Merchant
+	}
+	return ""
+}
+
+// WorkItemClosed: the person has looked.
+type WorkItemClosed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Item          uint64                 `protobuf:"varint,1,opt,name=item,proto3" json:"item,omitempty"`
+	By            *Authority             `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkItemClosed) Reset() {
+	*x = WorkItemClosed{}
+	mi := &file_event_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkItemClosed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkItemClosed) ProtoMessage() {}
+
+func (x *WorkItemClosed) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkItemClosed.ProtoReflect.Descriptor instead.
+func (*WorkItemClosed) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *WorkItemClosed) GetItem() uint64 {
+	if x != nil {
+		return x.Item
+	}
+	return 0
+}
+
+func (x *WorkItemClosed) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// VoidSent is durable before the void leaves for the host. The purchase keeps everything until VoidReleased.
+type VoidSent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Key           *ExchangeKey           `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Content       []byte                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	Amount        int64                  `protobuf:"varint,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	HostStan      uint32                 `protobuf:"varint,7,opt,name=host_stan,json=hostStan,proto3" json:"host_stan,omitempty"`
+	Rrn           string                 `protobuf:"bytes,8,opt,name=rrn,proto3" json:"rrn,omitempty"`
+	TransmittedAt int64                  `protobuf:"varint,9,opt,name=transmitted_at,json=transmittedAt,proto3" json:"transmitted_at,omitempty"`
+	Deadline      int64                  `protobuf:"varint,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Card          *Card                  `protobuf:"bytes,11,opt,name=card,proto3" json:"card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidSent) Reset() {
+	*x = VoidSent{}
+	mi := &file_event_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidSent) ProtoMessage() {}
+
+func (x *VoidSent) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidSent.ProtoReflect.Descriptor instead.
+func (*VoidSent) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *VoidSent) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *VoidSent) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *VoidSent) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *VoidSent) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *VoidSent) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *VoidSent) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *VoidSent) GetHostStan() uint32 {
+	if x != nil {
+		return x.HostStan
+	}
+	return 0
+}
+
+func (x *VoidSent) GetRrn() string {
+	if x != nil {
+		return x.Rrn
+	}
+	return ""
+}
+
+func (x *VoidSent) GetTransmittedAt() int64 {
+	if x != nil {
+		return x.TransmittedAt
+	}
+	return 0
+}
+
+func (x *VoidSent) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *VoidSent) GetCard() *Card {
+	if x != nil {
+		return x.Card
+	}
+	return nil
+}
+
+// VoidApproved: the payer has the money back. What the purchase had stays in quarantine, in case the void is itself
+// reversed.
+type VoidApproved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Answer        *HostAnswer            `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	QuarantineAt  int64                  `protobuf:"varint,4,opt,name=quarantine_at,json=quarantineAt,proto3" json:"quarantine_at,omitempty"` // ends then at the latest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidApproved) Reset() {
+	*x = VoidApproved{}
+	mi := &file_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidApproved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidApproved) ProtoMessage() {}
+
+func (x *VoidApproved) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidApproved.ProtoReflect.Descriptor instead.
+func (*VoidApproved) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *VoidApproved) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *VoidApproved) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *VoidApproved) GetAnswer() *HostAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *VoidApproved) GetQuarantineAt() int64 {
+	if x != nil {
+		return x.QuarantineAt
+	}
+	return 0
+}
+
+// VoidDeclined: the purchase is captured as before.
+type VoidDeclined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Answer        *HostAnswer            `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	Cause         DeclineCause           `protobuf:"varint,4,opt,name=cause,proto3,enum=huanxin.event.v1.DeclineCause" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidDeclined) Reset() {
+	*x = VoidDeclined{}
+	mi := &file_event_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidDeclined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidDeclined) ProtoMessage() {}
+
+func (x *VoidDeclined) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidDeclined.ProtoReflect.Descriptor instead.
+func (*VoidDeclined) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *VoidDeclined) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *VoidDeclined) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *VoidDeclined) GetAnswer() *HostAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *VoidDeclined) GetCause() DeclineCause {
+	if x != nil {
+		return x.Cause
+	}
+	return DeclineCause_DECLINE_CAUSE_UNSPECIFIED
+}
+
+// VoidReleased: subsidy, quota, entitlement and serial are free.
+type VoidReleased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Cause         QuarantineEnd          `protobuf:"varint,3,opt,name=cause,proto3,enum=huanxin.event.v1.QuarantineEnd" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoidReleased) Reset() {
+	*x = VoidReleased{}
+	mi := &file_event_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoidReleased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoidReleased) ProtoMessage() {}
+
+func (x *VoidReleased) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoidReleased.ProtoReflect.Descriptor instead.
+func (*VoidReleased) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *VoidReleased) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *VoidReleased) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *VoidReleased) GetCause() QuarantineEnd {
+	if x != nil {
+		return x.Cause
+	}
+	return QuarantineEnd_QUARANTINE_END_UNSPECIFIED
+}
+
+// RefundSent is durable before the refund leaves for the host. While it is open the purchase is refunding: its
+// entitlement, serial and payout are locked.
+type RefundSent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Key           *ExchangeKey           `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // absent over HTTP
+	Content       []byte                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	Amount        int64                  `protobuf:"varint,5,opt,name=amount,proto3" json:"amount,omitempty"` // what the payer is given back
+	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	HostStan      uint32                 `protobuf:"varint,7,opt,name=host_stan,json=hostStan,proto3" json:"host_stan,omitempty"`
+	Rrn           string                 `protobuf:"bytes,8,opt,name=rrn,proto3" json:"rrn,omitempty"`
+	TransmittedAt int64                  `protobuf:"varint,9,opt,name=transmitted_at,json=transmittedAt,proto3" json:"transmitted_at,omitempty"`
+	Deadline      int64                  `protobuf:"varint,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Card          *Card                  `protobuf:"bytes,11,opt,name=card,proto3" json:"card,omitempty"`
+	Activated     bool                   `protobuf:"varint,12,opt,name=activated,proto3" json:"activated,omitempty"` // the merchant says that the goods were activated
+	Caller        string                 `protobuf:"bytes,13,opt,name=caller,proto3" json:"caller,omitempty"`
+	Reference     string                 `protobuf:"bytes,14,opt,name=reference,proto3" json:"reference,omitempty"` // of a refund that an acquirer or shop has paid itself
+	Wallet        bool                   `protobuf:"varint,15,opt,name=wallet,proto3" json:"wallet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundSent) Reset() {
+	*x = RefundSent{}
+	mi := &file_event_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundSent) ProtoMessage() {}
+
+func (x *RefundSent) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundSent.ProtoReflect.Descriptor instead.
+func (*RefundSent) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RefundSent) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *RefundSent) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *RefundSent) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *RefundSent) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *RefundSent) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *RefundSent) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *RefundSent) GetHostStan() uint32 {
+	if x != nil {
+		return x.HostStan
+	}
+	return 0
+}
+
+func (x *RefundSent) GetRrn() string {
+	if x != nil {
+		return x.Rrn
+	}
+	return ""
+}
+
+func (x *RefundSent) GetTransmittedAt() int64 {
+	if x != nil {
+		return x.TransmittedAt
+	}
+	return 0
+}
+
+func (x *RefundSent) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *RefundSent) GetCard() *Card {
+	if x != nil {
+		return x.Card
+	}
+	return nil
+}
+
+func (x *RefundSent) GetActivated() bool {
+	if x != nil {
+		return x.Activated
+	}
+	return false
+}
+
+func (x *RefundSent) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *RefundSent) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *RefundSent) GetWallet() bool {
+	if x != nil {
+		return x.Wallet
+	}
+	return false
+}
+
+// RefundApproved: the payer has the money. `returned` of the subsidy goes back to the budget, computed under the policy
+// of the sale on what is kept.
+type RefundApproved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Answer        *HostAnswer            `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"` // absent when clearing or an operator told
+	Whole         bool                   `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`  // nothing is kept: the purchase is refunded
+	Returned      int64                  `protobuf:"varint,5,opt,name=returned,proto3" json:"returned,omitempty"`
+	Parts         []*FundingPart         `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"` // sum = returned
+	KeptPrice     int64                  `protobuf:"varint,7,opt,name=kept_price,json=keptPrice,proto3" json:"kept_price,omitempty"`
+	Restores      bool                   `protobuf:"varint,8,opt,name=restores,proto3" json:"restores,omitempty"` // the person may use the entitlement again from restore_at on
+	RestoreAt     int64                  `protobuf:"varint,9,opt,name=restore_at,json=restoreAt,proto3" json:"restore_at,omitempty"`
+	By            *Authority             `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundApproved) Reset() {
+	*x = RefundApproved{}
+	mi := &file_event_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundApproved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundApproved) ProtoMessage() {}
+
+func (x *RefundApproved) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundApproved.ProtoReflect.Descriptor instead.
+func (*RefundApproved) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *RefundApproved) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *RefundApproved) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *RefundApproved) GetAnswer() *HostAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *RefundApproved) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *RefundApproved) GetReturned() int64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
+func (x *RefundApproved) GetParts() []*FundingPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *RefundApproved) GetKeptPrice() int64 {
+	if x != nil {
+		return x.KeptPrice
+	}
+	return 0
+}
+
+func (x *RefundApproved) GetRestores() bool {
+	if x != nil {
+		return x.Restores
+	}
+	return false
+}
+
+func (x *RefundApproved) GetRestoreAt() int64 {
+	if x != nil {
+		return x.RestoreAt
+	}
+	return 0
+}
+
+func (x *RefundApproved) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// RefundDeclined: nothing was given back.
+type RefundDeclined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Answer        *HostAnswer            `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	Cause         DeclineCause           `protobuf:"varint,4,opt,name=cause,proto3,enum=huanxin.event.v1.DeclineCause" json:"cause,omitempty"`
+	By            *Authority             `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundDeclined) Reset() {
+	*x = RefundDeclined{}
+	mi := &file_event_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundDeclined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundDeclined) ProtoMessage() {}
+
+func (x *RefundDeclined) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundDeclined.ProtoReflect.Descriptor instead.
+func (*RefundDeclined) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RefundDeclined) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *RefundDeclined) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *RefundDeclined) GetAnswer() *HostAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *RefundDeclined) GetCause() DeclineCause {
+	if x != nil {
+		return x.Cause
+	}
+	return DeclineCause_DECLINE_CAUSE_UNSPECIFIED
+}
+
+func (x *RefundDeclined) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// RefundUnknown: no answer in time. A refund is never reversed: the locks stay until the host or the clearing tells.
+type RefundUnknown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     uint64                 `protobuf:"varint,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,2,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	ExpiresAt     int64                  `protobuf:"varint,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"` // clearing cut-off: from then on it is among the dead letters
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundUnknown) Reset() {
+	*x = RefundUnknown{}
+	mi := &file_event_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundUnknown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundUnknown) ProtoMessage() {}
+
+func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundUnknown.ProtoReflect.Descriptor instead.
+func (*RefundUnknown) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *RefundUnknown) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *RefundUnknown) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *RefundUnknown) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+// EntitlementRestored: what a refund gave back to the person can be used: the entitlement, its place in the quota, and
+// the serial.
+type EntitlementRestored struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Entitlement   uint64                 `protobuf:"varint,2,opt,name=entitlement,proto3" json:"entitlement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntitlementRestored) Reset() {
+	*x = EntitlementRestored{}
+	mi := &file_event_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntitlementRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntitlementRestored) ProtoMessage() {}
+
+func (x *EntitlementRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntitlementRestored.ProtoReflect.Descriptor instead.
+func (*EntitlementRestored) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *EntitlementRestored) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *EntitlementRestored) GetEntitlement() uint64 {
+	if x != nil {
+		return x.Entitlement
+	}
+	return 0
+}
+
+// PaymentUnknown: a wallet has not said how a payment, or with `operation` a void or refund, has ended. It is asked until
+// it does; nothing is released before.
+type PaymentUnknown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Operation     uint64                 `protobuf:"varint,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	NextAt        int64                  `protobuf:"varint,3,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentUnknown) Reset() {
+	*x = PaymentUnknown{}
+	mi := &file_event_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentUnknown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentUnknown) ProtoMessage() {}
+
+func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentUnknown.ProtoReflect.Descriptor instead.
+func (*PaymentUnknown) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *PaymentUnknown) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *PaymentUnknown) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *PaymentUnknown) GetNextAt() int64 {
+	if x != nil {
+		return x.NextAt
+	}
+	return 0
+}
+
+type QueryAttempted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purchase      uint64                 `protobuf:"varint,1,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Operation     uint64                 `protobuf:"varint,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	NextAt        int64                  `protobuf:"varint,4,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAttempted) Reset() {
+	*x = QueryAttempted{}
+	mi := &file_event_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAttempted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAttempted) ProtoMessage() {}
+
+func (x *QueryAttempted) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAttempted.ProtoReflect.Descriptor instead.
+func (*QueryAttempted) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *QueryAttempted) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *QueryAttempted) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *QueryAttempted) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *QueryAttempted) GetNextAt() int64 {
+	if x != nil {
+		return x.NextAt
+	}
+	return 0
+}
+
+// InquirySent: a question that moves no money went to the host, such as a balance. What was answered is not kept.
+type InquirySent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	HostStan      uint32                 `protobuf:"varint,4,opt,name=host_stan,json=hostStan,proto3" json:"host_stan,omitempty"`
+	Rrn           string                 `protobuf:"bytes,5,opt,name=rrn,proto3" json:"rrn,omitempty"`
+	TransmittedAt int64                  `protobuf:"varint,6,opt,name=transmitted_at,json=transmittedAt,proto3" json:"transmitted_at,omitempty"`
+	Deadline      int64                  `protobuf:"varint,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InquirySent) Reset() {
+	*x = InquirySent{}
+	mi := &file_event_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InquirySent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InquirySent) ProtoMessage() {}
+
+func (x *InquirySent) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InquirySent.ProtoReflect.Descriptor instead.
+func (*InquirySent) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *InquirySent) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *InquirySent) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *InquirySent) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *InquirySent) GetHostStan() uint32 {
+	if x != nil {
+		return x.HostStan
+	}
+	return 0
+}
+
+func (x *InquirySent) GetRrn() string {
+	if x != nil {
+		return x.Rrn
+	}
+	return ""
+}
+
+func (x *InquirySent) GetTransmittedAt() int64 {
+	if x != nil {
+		return x.TransmittedAt
+	}
+	return 0
+}
+
+func (x *InquirySent) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+type InquiryEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rrn           string                 `protobuf:"bytes,1,opt,name=rrn,proto3" json:"rrn,omitempty"`
+	Response      string                 `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"` // DE39
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InquiryEnded) Reset() {
+	*x = InquiryEnded{}
+	mi := &file_event_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InquiryEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InquiryEnded) ProtoMessage() {}
+
+func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
+func (*InquiryEnded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *InquiryEnded) GetRrn() string {
+	if x != nil {
+		return x.Rrn
+	}
+	return ""
+}
+
+func (x *InquiryEnded) GetResponse() string {
+	if x != nil {
+		return x.Response
+	}
+	return ""
+}
+
+// BatchTotals are the sums of one batch of a terminal, from DE4: voided and reversed sales count as never made.
+type BatchTotals struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DebitAmount   int64                  `protobuf:"varint,1,opt,name=debit_amount,json=debitAmount,proto3" json:"debit_amount,omitempty"`
+	DebitCount    uint32                 `protobuf:"varint,2,opt,name=debit_count,json=debitCount,proto3" json:"debit_count,omitempty"`
+	CreditAmount  int64                  `protobuf:"varint,3,opt,name=credit_amount,json=creditAmount,proto3" json:"credit_amount,omitempty"` // refunds
+	CreditCount   uint32                 `protobuf:"varint,4,opt,name=credit_count,json=creditCount,proto3" json:"credit_count,omitempty"`
+	SubsidyAmount int64                  `protobuf:"varint,5,opt,name=subsidy_amount,json=subsidyAmount,proto3" json:"subsidy_amount,omitempty"` // of the sales in debit
+	SubsidyCount  uint32                 `protobuf:"varint,6,opt,name=subsidy_count,json=subsidyCount,proto3" json:"subsidy_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchTotals) Reset() {
+	*x = BatchTotals{}
+	mi := &file_event_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchTotals) ProtoMessage() {}
+
+func (x *BatchTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchTotals.ProtoReflect.Descriptor instead.
+func (*BatchTotals) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *BatchTotals) GetDebitAmount() int64 {
+	if x != nil {
+		return x.DebitAmount
+	}
+	return 0
+}
+
+func (x *BatchTotals) GetDebitCount() uint32 {
+	if x != nil {
+		return x.DebitCount
+	}
+	return 0
+}
+
+func (x *BatchTotals) GetCreditAmount() int64 {
+	if x != nil {
+		return x.CreditAmount
+	}
+	return 0
+}
+
+func (x *BatchTotals) GetCreditCount() uint32 {
+	if x != nil {
+		return x.CreditCount
+	}
+	return 0
+}
+
+func (x *BatchTotals) GetSubsidyAmount() int64 {
+	if x != nil {
+		return x.SubsidyAmount
+	}
+	return 0
+}
+
+func (x *BatchTotals) GetSubsidyCount() uint32 {
+	if x != nil {
+		return x.SubsidyCount
+	}
+	return 0
+}
+
+// BatchSettled: a terminal's 0500. Its batch is closed, the next one open, whether the totals agree or not.
+type BatchSettled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // batch = the one that is closed
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Claimed       *BatchTotals           `protobuf:"bytes,3,opt,name=claimed,proto3" json:"claimed,omitempty"` // as the terminal has them
+	Kept          *BatchTotals           `protobuf:"bytes,4,opt,name=kept,proto3" json:"kept,omitempty"`       // as the switch has them
+	Equal         bool                   `protobuf:"varint,5,opt,name=equal,proto3" json:"equal,omitempty"`
+	NextBatch     uint32                 `protobuf:"varint,6,opt,name=next_batch,json=nextBatch,proto3" json:"next_batch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchSettled) Reset() {
+	*x = BatchSettled{}
+	mi := &file_event_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchSettled) ProtoMessage() {}
+
+func (x *BatchSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchSettled.ProtoReflect.Descriptor instead.
+func (*BatchSettled) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *BatchSettled) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *BatchSettled) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *BatchSettled) GetClaimed() *BatchTotals {
+	if x != nil {
+		return x.Claimed
+	}
+	return nil
+}
+
+func (x *BatchSettled) GetKept() *BatchTotals {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *BatchSettled) GetEqual() bool {
+	if x != nil {
+		return x.Equal
+	}
+	return false
+}
+
+func (x *BatchSettled) GetNextBatch() uint32 {
+	if x != nil {
+		return x.NextBatch
+	}
+	return 0
+}
+
+// BatchUploaded: records that the terminal sent after settlement. `matched` are the STANs that the switch has just so;
+// every other record has opened a work item.
+type BatchUploaded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Matched       []uint32               `protobuf:"varint,3,rep,packed,name=matched,proto3" json:"matched,omitempty"`
+	Differing     uint32                 `protobuf:"varint,4,opt,name=differing,proto3" json:"differing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUploaded) Reset() {
+	*x = BatchUploaded{}
+	mi := &file_event_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUploaded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUploaded) ProtoMessage() {}
+
+func (x *BatchUploaded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUploaded.ProtoReflect.Descriptor instead.
+func (*BatchUploaded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *BatchUploaded) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *BatchUploaded) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *BatchUploaded) GetMatched() []uint32 {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
+func (x *BatchUploaded) GetDiffering() uint32 {
+	if x != nil {
+		return x.Differing
+	}
+	return 0
+}
+
+// BatchUploadEnded: the terminal has sent all. What the switch had and the terminal did not name has opened work items.
+type BatchUploadEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Claimed       uint32                 `protobuf:"varint,3,opt,name=claimed,proto3" json:"claimed,omitempty"` // records that the terminal says it has sent
+	Missing       uint32                 `protobuf:"varint,4,opt,name=missing,proto3" json:"missing,omitempty"` // records of the switch that it did not send
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUploadEnded) Reset() {
+	*x = BatchUploadEnded{}
+	mi := &file_event_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUploadEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUploadEnded) ProtoMessage() {}
+
+func (x *BatchUploadEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUploadEnded.ProtoReflect.Descriptor instead.
+func (*BatchUploadEnded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *BatchUploadEnded) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *BatchUploadEnded) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *BatchUploadEnded) GetClaimed() uint32 {
+	if x != nil {
+		return x.Claimed
+	}
+	return 0
+}
+
+func (x *BatchUploadEnded) GetMissing() uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+// TerminalReported: what a terminal told without asking for anything: a script result, a certificate, its state.
+type TerminalReported struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`          // script, certificate, status
+	Purchase      uint64                 `protobuf:"varint,4,opt,name=purchase,proto3" json:"purchase,omitempty"` // the one it is about, 0 when unknown
+	Icc           []byte                 `protobuf:"bytes,5,opt,name=icc,proto3" json:"icc,omitempty"`            // tags 95 9F1E 9F10 9F36 DF31
+	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`      // status codes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TerminalReported) Reset() {
+	*x = TerminalReported{}
+	mi := &file_event_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TerminalReported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TerminalReported) ProtoMessage() {}
+
+func (x *TerminalReported) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TerminalReported.ProtoReflect.Descriptor instead.
+func (*TerminalReported) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *TerminalReported) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *TerminalReported) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *TerminalReported) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TerminalReported) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *TerminalReported) GetIcc() []byte {
+	if x != nil {
+		return x.Icc
+	}
+	return nil
+}
+
+func (x *TerminalReported) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// RequestKept: the idempotency key of a request that has changed something or was refused, with the hash of what it
+// asked. The same again gets the same answer; the same key with other content is a conflict.
+type RequestKept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Request       []byte                 `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"` // 16, keyed hash of caller and idempotency key
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"` // 16
+	Kind          RequestKind            `protobuf:"varint,3,opt,name=kind,proto3,enum=huanxin.event.v1.RequestKind" json:"kind,omitempty"`
+	Purchase      uint64                 `protobuf:"varint,4,opt,name=purchase,proto3" json:"purchase,omitempty"`
+	Operation     uint64                 `protobuf:"varint,5,opt,name=operation,proto3" json:"operation,omitempty"`
+	Reasons       []uint32               `protobuf:"varint,6,rep,packed,name=reasons,proto3" json:"reasons,omitempty"` // of a refusal
+	Price         int64                  `protobuf:"varint,7,opt,name=price,proto3" json:"price,omitempty"`            // of a refused reserve
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestKept) Reset() {
+	*x = RequestKept{}
+	mi := &file_event_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestKept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestKept) ProtoMessage() {}
+
+func (x *RequestKept) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestKept.ProtoReflect.Descriptor instead.
+func (*RequestKept) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *RequestKept) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *RequestKept) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *RequestKept) GetKind() RequestKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RequestKind_REQUEST_KIND_UNSPECIFIED
+}
+
+func (x *RequestKept) GetPurchase() uint64 {
+	if x != nil {
+		return x.Purchase
+	}
+	return 0
+}
+
+func (x *RequestKept) GetOperation() uint64 {
+	if x != nil {
+		return x.Operation
+	}
+	return 0
+}
+
+func (x *RequestKept) GetReasons() []uint32 {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *RequestKept) GetPrice() int64 {
+	if x != nil {
+		return x.Price
+	}
+	return 0
+}
+
 var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
 	"\n" +
-	"\vevent.proto\x12\x10huanxin.event.v1\"\xb5\x11\n" +
+	"\vevent.proto\x12\x10huanxin.event.v1\"\x8f!\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12K\n" +
@@ -3452,46 +6529,114 @@ const file_event_proto_rawDesc = "" +
 	"\x0freversal_queued\x18= \x01(\v2 .huanxin.event.v1.ReversalQueuedH\x00R\x0ereversalQueued\x12T\n" +
 	"\x12reversal_attempted\x18> \x01(\v2#.huanxin.event.v1.ReversalAttemptedH\x00R\x11reversalAttempted\x12E\n" +
 	"\rreversal_done\x18? \x01(\v2\x1e.huanxin.event.v1.ReversalDoneH\x00R\freversalDone\x12L\n" +
-	"\x10work_item_opened\x18@ \x01(\v2 .huanxin.event.v1.WorkItemOpenedH\x00R\x0eworkItemOpenedB\x06\n" +
-	"\x04body\"X\n" +
+	"\x10work_item_opened\x18@ \x01(\v2 .huanxin.event.v1.WorkItemOpenedH\x00R\x0eworkItemOpened\x12L\n" +
+	"\x10work_item_closed\x18A \x01(\v2 .huanxin.event.v1.WorkItemClosedH\x00R\x0eworkItemClosed\x12E\n" +
+	"\rreversal_dead\x18B \x01(\v2\x1e.huanxin.event.v1.ReversalDeadH\x00R\freversalDead\x12Q\n" +
+	"\x11reversal_requeued\x18C \x01(\v2\".huanxin.event.v1.ReversalRequeuedH\x00R\x10reversalRequeued\x12Q\n" +
+	"\x11reversal_resolved\x18D \x01(\v2\".huanxin.event.v1.ReversalResolvedH\x00R\x10reversalResolved\x129\n" +
+	"\tpause_set\x18F \x01(\v2\x1a.huanxin.event.v1.PauseSetH\x00R\bpauseSet\x12B\n" +
+	"\fpause_lifted\x18G \x01(\v2\x1d.huanxin.event.v1.PauseLiftedH\x00R\vpauseLifted\x12I\n" +
+	"\x0fkill_switch_set\x18H \x01(\v2\x1f.huanxin.event.v1.KillSwitchSetH\x00R\rkillSwitchSet\x12[\n" +
+	"\x15hold_release_proposed\x18I \x01(\v2%.huanxin.event.v1.HoldReleaseProposedH\x00R\x13holdReleaseProposed\x12D\n" +
+	"\fsupplemented\x18J \x01(\v2\x1e.huanxin.event.v1.SupplementedH\x00R\fsupplemented\x129\n" +
+	"\tvoid_sent\x18P \x01(\v2\x1a.huanxin.event.v1.VoidSentH\x00R\bvoidSent\x12E\n" +
+	"\rvoid_approved\x18Q \x01(\v2\x1e.huanxin.event.v1.VoidApprovedH\x00R\fvoidApproved\x12E\n" +
+	"\rvoid_declined\x18R \x01(\v2\x1e.huanxin.event.v1.VoidDeclinedH\x00R\fvoidDeclined\x12E\n" +
+	"\rvoid_released\x18S \x01(\v2\x1e.huanxin.event.v1.VoidReleasedH\x00R\fvoidReleased\x12?\n" +
+	"\vrefund_sent\x18T \x01(\v2\x1c.huanxin.event.v1.RefundSentH\x00R\n" +
+	"refundSent\x12K\n" +
+	"\x0frefund_approved\x18U \x01(\v2 .huanxin.event.v1.RefundApprovedH\x00R\x0erefundApproved\x12K\n" +
+	"\x0frefund_declined\x18V \x01(\v2 .huanxin.event.v1.RefundDeclinedH\x00R\x0erefundDeclined\x12H\n" +
+	"\x0erefund_unknown\x18W \x01(\v2\x1f.huanxin.event.v1.RefundUnknownH\x00R\rrefundUnknown\x12Z\n" +
+	"\x14entitlement_restored\x18X \x01(\v2%.huanxin.event.v1.EntitlementRestoredH\x00R\x13entitlementRestored\x12B\n" +
+	"\finquiry_sent\x18Z \x01(\v2\x1d.huanxin.event.v1.InquirySentH\x00R\vinquirySent\x12E\n" +
+	"\rinquiry_ended\x18[ \x01(\v2\x1e.huanxin.event.v1.InquiryEndedH\x00R\finquiryEnded\x12K\n" +
+	"\x0fpayment_unknown\x18\\ \x01(\v2 .huanxin.event.v1.PaymentUnknownH\x00R\x0epaymentUnknown\x12K\n" +
+	"\x0fquery_attempted\x18] \x01(\v2 .huanxin.event.v1.QueryAttemptedH\x00R\x0equeryAttempted\x12E\n" +
+	"\rbatch_settled\x18^ \x01(\v2\x1e.huanxin.event.v1.BatchSettledH\x00R\fbatchSettled\x12H\n" +
+	"\x0ebatch_uploaded\x18_ \x01(\v2\x1f.huanxin.event.v1.BatchUploadedH\x00R\rbatchUploaded\x12R\n" +
+	"\x12batch_upload_ended\x18` \x01(\v2\".huanxin.event.v1.BatchUploadEndedH\x00R\x10batchUploadEnded\x12Q\n" +
+	"\x11terminal_reported\x18a \x01(\v2\".huanxin.event.v1.TerminalReportedH\x00R\x10terminalReported\x12B\n" +
+	"\frequest_kept\x18b \x01(\v2\x1d.huanxin.event.v1.RequestKeptH\x00R\vrequestKeptB\x06\n" +
+	"\x04body\"\x87\x01\n" +
+	"\tAuthority\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bdocument\x18\x03 \x01(\tR\bdocument\x12\x16\n" +
+	"\x06second\x18\x04 \x01(\tR\x06second\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\"X\n" +
 	"\x0eOwnershipTaken\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1a\n" +
 	"\bsoftware\x18\x03 \x01(\tR\bsoftware\"Y\n" +
 	"\x0fProgrammePinned\x12\x1c\n" +
 	"\tprogramme\x18\x01 \x01(\tR\tprogramme\x12(\n" +
-	"\x10person_key_check\x18\x02 \x01(\fR\x0epersonKeyCheck\"\xed\x01\n" +
+	"\x10person_key_check\x18\x02 \x01(\fR\x0epersonKeyCheck\"\xa3\x02\n" +
 	"\rPolicyApplied\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x1a\n" +
 	"\bversions\x18\x02 \x03(\tR\bversions\x12@\n" +
 	"\x05files\x18\x03 \x03(\v2*.huanxin.event.v1.PolicyApplied.FilesEntryR\x05files\x12\x14\n" +
 	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\x1a8\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bdocument\x18\x06 \x01(\tR\bdocument\x12\x18\n" +
+	"\aaccount\x18\a \x01(\tR\aaccount\x1a8\n" +
 	"\n" +
 	"FilesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"'\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"T\n" +
 	"\vMerchantSet\x12\x18\n" +
-	"\acolumns\x18\x01 \x03(\tR\acolumns\"'\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\x12+\n" +
+	"\x02by\x18\x02 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"T\n" +
 	"\vTerminalSet\x12\x18\n" +
-	"\acolumns\x18\x01 \x03(\tR\acolumns\"&\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\x12+\n" +
+	"\x02by\x18\x02 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"S\n" +
 	"\n" +
 	"ProductSet\x12\x18\n" +
-	"\acolumns\x18\x01 \x03(\tR\acolumns\"\x85\x01\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\x12+\n" +
+	"\x02by\x18\x02 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\x9f\x01\n" +
 	"\rBudgetNodeSet\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1a\n" +
-	"\bdocument\x18\x05 \x01(\tR\bdocument\"C\n" +
+	"\bdocument\x18\x05 \x01(\tR\bdocument\x12\x18\n" +
+	"\aaccount\x18\x06 \x01(\tR\aaccount\"C\n" +
 	"\x11BudgetRoundClosed\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
-	"\breturned\x18\x02 \x01(\x03R\breturned\"j\n" +
+	"\breturned\x18\x02 \x01(\x03R\breturned\"\xaf\x01\n" +
 	"\x0eBudgetReleased\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x1a\n" +
 	"\breleased\x18\x03 \x01(\x03R\breleased\x12\x10\n" +
-	"\x03day\x18\x04 \x01(\tR\x03day\"`\n" +
+	"\x03day\x18\x04 \x01(\tR\x03day\x12\x16\n" +
+	"\x06manual\x18\x05 \x01(\x03R\x06manual\x12+\n" +
+	"\x02by\x18\x06 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xb0\x01\n" +
+	"\bPauseSet\x12\x14\n" +
+	"\x05pause\x18\x01 \x01(\x04R\x05pause\x12\x12\n" +
+	"\x04city\x18\x02 \x01(\tR\x04city\x12\x1a\n" +
+	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x18\n" +
+	"\achannel\x18\x04 \x01(\tR\achannel\x12\x17\n" +
+	"\afrom_at\x18\x05 \x01(\x03R\x06fromAt\x12+\n" +
+	"\x02by\x18\x06 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"i\n" +
+	"\vPauseLifted\x12\x14\n" +
+	"\x05pause\x18\x01 \x01(\x04R\x05pause\x12\x17\n" +
+	"\afrom_at\x18\x02 \x01(\x03R\x06fromAt\x12+\n" +
+	"\x02by\x18\x03 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\x84\x01\n" +
+	"\rKillSwitchSet\x12\x1a\n" +
+	"\bmerchant\x18\x01 \x01(\tR\bmerchant\x12\x1a\n" +
+	"\bterminal\x18\x02 \x01(\tR\bterminal\x12\x0e\n" +
+	"\x02on\x18\x03 \x01(\bR\x02on\x12+\n" +
+	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"}\n" +
+	"\x13HoldReleaseProposed\x12\x1a\n" +
+	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12+\n" +
+	"\x02by\x18\x02 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\x03R\texpiresAt\"\xa2\x01\n" +
+	"\fSupplemented\x120\n" +
+	"\x05facts\x18\x01 \x01(\v2\x1a.huanxin.event.v1.ReservedR\x05facts\x12\x17\n" +
+	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x1a\n" +
+	"\bevidence\x18\x03 \x01(\tR\bevidence\x12+\n" +
+	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"`\n" +
 	"\x10TerminalSignedOn\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1a\n" +
 	"\bmerchant\x18\x02 \x01(\tR\bmerchant\x12\x14\n" +
@@ -3539,7 +6684,7 @@ const file_event_proto_rawDesc = "" +
 	"\x04stan\x18\x05 \x01(\rR\x04stan\";\n" +
 	"\vFundingPart\x12\x14\n" +
 	"\x05payer\x18\x01 \x01(\tR\x05payer\x12\x16\n" +
-	"\x06amount\x18\x02 \x01(\x03R\x06amount\"\xf0\x06\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\"\xef\a\n" +
 	"\bReserved\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12/\n" +
 	"\x03key\x18\x02 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
@@ -3575,10 +6720,17 @@ const file_event_proto_rawDesc = "" +
 	"\n" +
 	"components\x18\x1b \x03(\v2\x1b.huanxin.event.v1.ComponentR\n" +
 	"components\x12!\n" +
-	"\fitems_before\x18\x1c \x01(\rR\vitemsBefore\"7\n" +
+	"\fitems_before\x18\x1c \x01(\rR\vitemsBefore\x12\x16\n" +
+	"\x06caller\x18\x1d \x01(\tR\x06caller\x12\x14\n" +
+	"\x05grade\x18\x1e \x01(\rR\x05grade\x12\x14\n" +
+	"\x05label\x18\x1f \x01(\tR\x05label\x12\x1e\n" +
+	"\n" +
+	"attributes\x18  \x03(\tR\n" +
+	"attributes\x12\x19\n" +
+	"\bold_item\x18! \x01(\tR\aoldItem\"7\n" +
 	"\tComponent\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
-	"\x06amount\x18\x02 \x01(\x03R\x06amount\"\xeb\x02\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\"\x9f\x03\n" +
 	"\x0eReserveRefused\x12/\n" +
 	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
@@ -3593,19 +6745,22 @@ const file_event_proto_rawDesc = "" +
 	" \x01(\tR\achannel\x12\x12\n" +
 	"\x04code\x18\v \x01(\fR\x04code\x12\x1d\n" +
 	"\n" +
-	"code_spent\x18\f \x01(\bR\tcodeSpent\"\xab\x01\n" +
+	"code_spent\x18\f \x01(\bR\tcodeSpent\x12\x16\n" +
+	"\x06caller\x18\r \x01(\tR\x06caller\x12\x1a\n" +
+	"\bmerchant\x18\x0e \x01(\tR\bmerchant\"\xd8\x01\n" +
 	"\rHoldCancelled\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x123\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1d.huanxin.event.v1.CancelCauseR\x05cause\x12/\n" +
 	"\x03key\x18\x03 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
-	"\acontent\x18\x04 \x01(\fR\acontent\")\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\x12+\n" +
+	"\x02by\x18\x05 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\")\n" +
 	"\vHoldExpired\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\"c\n" +
 	"\x04Card\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12\x12\n" +
 	"\x04mask\x18\x02 \x01(\tR\x04mask\x12\x15\n" +
 	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x12\x1a\n" +
-	"\benvelope\x18\x04 \x01(\fR\benvelope\"\xa4\x03\n" +
+	"\benvelope\x18\x04 \x01(\fR\benvelope\"\xa2\x04\n" +
 	"\bSaleSent\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12\x1a\n" +
 	"\bordinary\x18\x02 \x01(\bR\bordinary\x12/\n" +
@@ -3622,14 +6777,19 @@ const file_event_proto_rawDesc = "" +
 	"\n" +
 	"entry_mode\x18\f \x01(\tR\tentryMode\x12\x12\n" +
 	"\x04city\x18\r \x01(\tR\x04city\x12\x18\n" +
-	"\achannel\x18\x0e \x01(\tR\achannel\"\xc0\x01\n" +
+	"\achannel\x18\x0e \x01(\tR\achannel\x12.\n" +
+	"\x04kind\x18\x0f \x01(\x0e2\x1a.huanxin.event.v1.SaleKindR\x04kind\x12\x16\n" +
+	"\x06wallet\x18\x10 \x01(\bR\x06wallet\x12\x1c\n" +
+	"\treference\x18\x11 \x01(\tR\treference\x12\x16\n" +
+	"\x06caller\x18\x12 \x01(\tR\x06caller\"\xda\x01\n" +
 	"\vSaleRefused\x12/\n" +
 	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x1a\n" +
 	"\bpurchase\x18\x03 \x01(\x04R\bpurchase\x12\x1a\n" +
 	"\bresponse\x18\x04 \x01(\tR\bresponse\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\rR\x06reason\x12\x16\n" +
-	"\x06amount\x18\x06 \x01(\x03R\x06amount\"\xab\x02\n" +
+	"\x06amount\x18\x06 \x01(\x03R\x06amount\x12\x18\n" +
+	"\arequest\x18\a \x01(\tR\arequest\"\xab\x02\n" +
 	"\n" +
 	"HostAnswer\x12\x1a\n" +
 	"\bresponse\x18\x01 \x01(\tR\bresponse\x12\x1a\n" +
@@ -3651,18 +6811,19 @@ const file_event_proto_rawDesc = "" +
 	"\fSaleDeclined\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x124\n" +
 	"\x06answer\x18\x02 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x124\n" +
-	"\x05cause\x18\x03 \x01(\x0e2\x1e.huanxin.event.v1.DeclineCauseR\x05cause\"z\n" +
+	"\x05cause\x18\x03 \x01(\x0e2\x1e.huanxin.event.v1.DeclineCauseR\x05cause\"\x98\x01\n" +
 	"\n" +
 	"LateAnswer\x12\x1a\n" +
 	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x124\n" +
 	"\x06answer\x18\x02 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x12\x1a\n" +
-	"\brepeated\x18\x03 \x01(\bR\brepeated\"\xab\x01\n" +
+	"\brepeated\x18\x03 \x01(\bR\brepeated\x12\x1c\n" +
+	"\toperation\x18\x04 \x01(\x04R\toperation\"\xab\x01\n" +
 	"\x10ReversalAnswered\x12/\n" +
 	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x1a\n" +
 	"\bpurchase\x18\x03 \x01(\x04R\bpurchase\x12\x14\n" +
 	"\x05cause\x18\x04 \x01(\tR\x05cause\x12\x1a\n" +
-	"\bresponse\x18\x05 \x01(\tR\bresponse\"\x9d\x02\n" +
+	"\bresponse\x18\x05 \x01(\tR\bresponse\"\xa6\x03\n" +
 	"\x0eReversalQueued\x12\x1a\n" +
 	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x1a\n" +
 	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x125\n" +
@@ -3671,39 +6832,221 @@ const file_event_proto_rawDesc = "" +
 	"\thost_stan\x18\x05 \x01(\rR\bhostStan\x12%\n" +
 	"\x0etransmitted_at\x18\x06 \x01(\x03R\rtransmittedAt\x12\x16\n" +
 	"\x06amount\x18\a \x01(\x03R\x06amount\x12(\n" +
-	"\x10first_attempt_at\x18\b \x01(\x03R\x0efirstAttemptAt\"~\n" +
+	"\x10first_attempt_at\x18\b \x01(\x03R\x0efirstAttemptAt\x12\x1c\n" +
+	"\toperation\x18\t \x01(\x04R\toperation\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\n" +
+	" \x01(\x03R\texpiresAt\x12\x1d\n" +
+	"\n" +
+	"keeps_hold\x18\v \x01(\bR\tkeepsHold\x12+\n" +
+	"\x02by\x18\f \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\x94\x01\n" +
 	"\x11ReversalAttempted\x12\x1a\n" +
 	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x17\n" +
 	"\anext_at\x18\x03 \x01(\x03R\x06nextAt\x12\x1a\n" +
-	"\bresponse\x18\x04 \x01(\tR\bresponse\"b\n" +
+	"\bresponse\x18\x04 \x01(\tR\bresponse\x12\x14\n" +
+	"\x05query\x18\x05 \x01(\bR\x05query\"b\n" +
 	"\fReversalDone\x12\x1a\n" +
 	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x1a\n" +
 	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12\x1a\n" +
-	"\bresponse\x18\x03 \x01(\tR\bresponse\"\xa4\x01\n" +
+	"\bresponse\x18\x03 \x01(\tR\bresponse\"d\n" +
+	"\fReversalDead\x12\x1a\n" +
+	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12\x1c\n" +
+	"\toperation\x18\x03 \x01(\x04R\toperation\"z\n" +
+	"\x10ReversalRequeued\x12\x1a\n" +
+	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\x03R\texpiresAt\x12+\n" +
+	"\x02by\x18\x03 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xaf\x01\n" +
+	"\x10ReversalResolved\x12\x1a\n" +
+	"\breversal\x18\x01 \x01(\x04R\breversal\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12\x1c\n" +
+	"\toperation\x18\x03 \x01(\x04R\toperation\x12\x18\n" +
+	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12+\n" +
+	"\x02by\x18\x05 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xfa\x01\n" +
 	"\x0eWorkItemOpened\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\x04R\x04item\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
 	"\bpurchase\x18\x03 \x01(\x04R\bpurchase\x12\x1a\n" +
 	"\breversal\x18\x04 \x01(\x04R\breversal\x12\x1a\n" +
 	"\bresponse\x18\x05 \x01(\tR\bresponse\x12\x16\n" +
-	"\x06detail\x18\x06 \x01(\tR\x06detail*`\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x12\x1c\n" +
+	"\toperation\x18\a \x01(\x04R\toperation\x12\x1a\n" +
+	"\bterminal\x18\b \x01(\tR\bterminal\x12\x1a\n" +
+	"\bmerchant\x18\t \x01(\tR\bmerchant\"Q\n" +
+	"\x0eWorkItemClosed\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\x04R\x04item\x12+\n" +
+	"\x02by\x18\x02 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xd9\x02\n" +
+	"\bVoidSent\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12/\n" +
+	"\x03key\x18\x03 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\x12\x16\n" +
+	"\x06amount\x18\x05 \x01(\x03R\x06amount\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\x12\x1b\n" +
+	"\thost_stan\x18\a \x01(\rR\bhostStan\x12\x10\n" +
+	"\x03rrn\x18\b \x01(\tR\x03rrn\x12%\n" +
+	"\x0etransmitted_at\x18\t \x01(\x03R\rtransmittedAt\x12\x1a\n" +
+	"\bdeadline\x18\n" +
+	" \x01(\x03R\bdeadline\x12*\n" +
+	"\x04card\x18\v \x01(\v2\x16.huanxin.event.v1.CardR\x04card\"\xa3\x01\n" +
+	"\fVoidApproved\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x124\n" +
+	"\x06answer\x18\x03 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x12#\n" +
+	"\rquarantine_at\x18\x04 \x01(\x03R\fquarantineAt\"\xb4\x01\n" +
+	"\fVoidDeclined\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x124\n" +
+	"\x06answer\x18\x03 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x124\n" +
+	"\x05cause\x18\x04 \x01(\x0e2\x1e.huanxin.event.v1.DeclineCauseR\x05cause\"\x7f\n" +
+	"\fVoidReleased\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x125\n" +
+	"\x05cause\x18\x03 \x01(\x0e2\x1f.huanxin.event.v1.QuarantineEndR\x05cause\"\xc7\x03\n" +
+	"\n" +
+	"RefundSent\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12/\n" +
+	"\x03key\x18\x03 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\x12\x16\n" +
+	"\x06amount\x18\x05 \x01(\x03R\x06amount\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\x12\x1b\n" +
+	"\thost_stan\x18\a \x01(\rR\bhostStan\x12\x10\n" +
+	"\x03rrn\x18\b \x01(\tR\x03rrn\x12%\n" +
+	"\x0etransmitted_at\x18\t \x01(\x03R\rtransmittedAt\x12\x1a\n" +
+	"\bdeadline\x18\n" +
+	" \x01(\x03R\bdeadline\x12*\n" +
+	"\x04card\x18\v \x01(\v2\x16.huanxin.event.v1.CardR\x04card\x12\x1c\n" +
+	"\tactivated\x18\f \x01(\bR\tactivated\x12\x16\n" +
+	"\x06caller\x18\r \x01(\tR\x06caller\x12\x1c\n" +
+	"\treference\x18\x0e \x01(\tR\treference\x12\x16\n" +
+	"\x06wallet\x18\x0f \x01(\bR\x06wallet\"\xee\x02\n" +
+	"\x0eRefundApproved\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x124\n" +
+	"\x06answer\x18\x03 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\x12\x1a\n" +
+	"\breturned\x18\x05 \x01(\x03R\breturned\x123\n" +
+	"\x05parts\x18\x06 \x03(\v2\x1d.huanxin.event.v1.FundingPartR\x05parts\x12\x1d\n" +
+	"\n" +
+	"kept_price\x18\a \x01(\x03R\tkeptPrice\x12\x1a\n" +
+	"\brestores\x18\b \x01(\bR\brestores\x12\x1d\n" +
+	"\n" +
+	"restore_at\x18\t \x01(\x03R\trestoreAt\x12+\n" +
+	"\x02by\x18\n" +
+	" \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xe3\x01\n" +
+	"\x0eRefundDeclined\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x124\n" +
+	"\x06answer\x18\x03 \x01(\v2\x1c.huanxin.event.v1.HostAnswerR\x06answer\x124\n" +
+	"\x05cause\x18\x04 \x01(\x0e2\x1e.huanxin.event.v1.DeclineCauseR\x05cause\x12+\n" +
+	"\x02by\x18\x05 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"h\n" +
+	"\rRefundUnknown\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\x04R\toperation\x12\x1a\n" +
+	"\bpurchase\x18\x02 \x01(\x04R\bpurchase\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\x03R\texpiresAt\"S\n" +
+	"\x13EntitlementRestored\x12\x1a\n" +
+	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12 \n" +
+	"\ventitlement\x18\x02 \x01(\x04R\ventitlement\"c\n" +
+	"\x0ePaymentUnknown\x12\x1a\n" +
+	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\x04R\toperation\x12\x17\n" +
+	"\anext_at\x18\x03 \x01(\x03R\x06nextAt\"}\n" +
+	"\x0eQueryAttempted\x12\x1a\n" +
+	"\bpurchase\x18\x01 \x01(\x04R\bpurchase\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\x04R\toperation\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x17\n" +
+	"\anext_at\x18\x04 \x01(\x03R\x06nextAt\"\xde\x01\n" +
+	"\vInquirySent\x12/\n" +
+	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x1b\n" +
+	"\thost_stan\x18\x04 \x01(\rR\bhostStan\x12\x10\n" +
+	"\x03rrn\x18\x05 \x01(\tR\x03rrn\x12%\n" +
+	"\x0etransmitted_at\x18\x06 \x01(\x03R\rtransmittedAt\x12\x1a\n" +
+	"\bdeadline\x18\a \x01(\x03R\bdeadline\"<\n" +
+	"\fInquiryEnded\x12\x10\n" +
+	"\x03rrn\x18\x01 \x01(\tR\x03rrn\x12\x1a\n" +
+	"\bresponse\x18\x02 \x01(\tR\bresponse\"\xe5\x01\n" +
+	"\vBatchTotals\x12!\n" +
+	"\fdebit_amount\x18\x01 \x01(\x03R\vdebitAmount\x12\x1f\n" +
+	"\vdebit_count\x18\x02 \x01(\rR\n" +
+	"debitCount\x12#\n" +
+	"\rcredit_amount\x18\x03 \x01(\x03R\fcreditAmount\x12!\n" +
+	"\fcredit_count\x18\x04 \x01(\rR\vcreditCount\x12%\n" +
+	"\x0esubsidy_amount\x18\x05 \x01(\x03R\rsubsidyAmount\x12#\n" +
+	"\rsubsidy_count\x18\x06 \x01(\rR\fsubsidyCount\"\xfa\x01\n" +
+	"\fBatchSettled\x12/\n" +
+	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x127\n" +
+	"\aclaimed\x18\x03 \x01(\v2\x1d.huanxin.event.v1.BatchTotalsR\aclaimed\x121\n" +
+	"\x04kept\x18\x04 \x01(\v2\x1d.huanxin.event.v1.BatchTotalsR\x04kept\x12\x14\n" +
+	"\x05equal\x18\x05 \x01(\bR\x05equal\x12\x1d\n" +
+	"\n" +
+	"next_batch\x18\x06 \x01(\rR\tnextBatch\"\x92\x01\n" +
+	"\rBatchUploaded\x12/\n" +
+	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
+	"\amatched\x18\x03 \x03(\rR\amatched\x12\x1c\n" +
+	"\tdiffering\x18\x04 \x01(\rR\tdiffering\"\x91\x01\n" +
+	"\x10BatchUploadEnded\x12/\n" +
+	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
+	"\aclaimed\x18\x03 \x01(\rR\aclaimed\x12\x18\n" +
+	"\amissing\x18\x04 \x01(\rR\amissing\"\xb7\x01\n" +
+	"\x10TerminalReported\x12/\n" +
+	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bpurchase\x18\x04 \x01(\x04R\bpurchase\x12\x10\n" +
+	"\x03icc\x18\x05 \x01(\fR\x03icc\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\"\xde\x01\n" +
+	"\vRequestKept\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\fR\arequest\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x121\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1d.huanxin.event.v1.RequestKindR\x04kind\x12\x1a\n" +
+	"\bpurchase\x18\x04 \x01(\x04R\bpurchase\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\x04R\toperation\x12\x18\n" +
+	"\areasons\x18\x06 \x03(\rR\areasons\x12\x14\n" +
+	"\x05price\x18\a \x01(\x03R\x05price*{\n" +
 	"\vCancelCause\x12\x1c\n" +
 	"\x18CANCEL_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CANCEL_CAUSE_REQUEST\x10\x01\x12\x19\n" +
-	"\x15CANCEL_CAUSE_REVERSAL\x10\x02*|\n" +
+	"\x15CANCEL_CAUSE_REVERSAL\x10\x02\x12\x19\n" +
+	"\x15CANCEL_CAUSE_OPERATOR\x10\x03*\x91\x01\n" +
+	"\bSaleKind\x12\x19\n" +
+	"\x15SALE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SALE_KIND_PREAUTH\x10\x01\x12\x1a\n" +
+	"\x16SALE_KIND_PREAUTH_VOID\x10\x02\x12\x18\n" +
+	"\x14SALE_KIND_COMPLETION\x10\x03\x12\x1d\n" +
+	"\x19SALE_KIND_COMPLETION_VOID\x10\x04*|\n" +
 	"\fDeclineCause\x12\x1d\n" +
 	"\x19DECLINE_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DECLINE_CAUSE_HOST\x10\x01\x12\x1a\n" +
 	"\x16DECLINE_CAUSE_NOT_SENT\x10\x02\x12\x19\n" +
-	"\x15DECLINE_CAUSE_PARTIAL\x10\x03*\xc2\x01\n" +
+	"\x15DECLINE_CAUSE_PARTIAL\x10\x03*\xdf\x01\n" +
 	"\rReversalCause\x12\x1e\n" +
 	"\x1aREVERSAL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_TIMEOUT\x10\x01\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_RESTART\x10\x02\x12\x1a\n" +
 	"\x16REVERSAL_CAUSE_PARTIAL\x10\x03\x12\x1b\n" +
 	"\x17REVERSAL_CAUSE_TERMINAL\x10\x04\x12 \n" +
-	"\x1cREVERSAL_CAUSE_LATE_APPROVAL\x10\x05B\x1cZ\x1ahuanxin/switch/event;eventb\x06proto3"
+	"\x1cREVERSAL_CAUSE_LATE_APPROVAL\x10\x05\x12\x1b\n" +
+	"\x17REVERSAL_CAUSE_OPERATOR\x10\x06*~\n" +
+	"\rQuarantineEnd\x12\x1e\n" +
+	"\x1aQUARANTINE_END_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16QUARANTINE_END_MESSAGE\x10\x01\x12\x18\n" +
+	"\x14QUARANTINE_END_BATCH\x10\x02\x12\x17\n" +
+	"\x13QUARANTINE_END_TIME\x10\x03*\x90\x01\n" +
+	"\vRequestKind\x12\x1c\n" +
+	"\x18REQUEST_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14REQUEST_KIND_RESERVE\x10\x01\x12\x17\n" +
+	"\x13REQUEST_KIND_COMMIT\x10\x02\x12\x17\n" +
+	"\x13REQUEST_KIND_CANCEL\x10\x03\x12\x17\n" +
+	"\x13REQUEST_KIND_REFUND\x10\x04B\x1cZ\x1ahuanxin/switch/event;eventb\x06proto3"
 
 var (
 	file_event_proto_rawDescOnce sync.Once
@@ -3717,103 +7060,200 @@ func file_event_proto_rawDescGZIP() []byte {
 	return file_event_proto_rawDescData
 }
 
-var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_event_proto_goTypes = []any{
 	(CancelCause)(0),            // 0: huanxin.event.v1.CancelCause
-	(DeclineCause)(0),           // 1: huanxin.event.v1.DeclineCause
-	(ReversalCause)(0),          // 2: huanxin.event.v1.ReversalCause
-	(*Event)(nil),               // 3: huanxin.event.v1.Event
-	(*OwnershipTaken)(nil),      // 4: huanxin.event.v1.OwnershipTaken
-	(*ProgrammePinned)(nil),     // 5: huanxin.event.v1.ProgrammePinned
-	(*PolicyApplied)(nil),       // 6: huanxin.event.v1.PolicyApplied
-	(*MerchantSet)(nil),         // 7: huanxin.event.v1.MerchantSet
-	(*TerminalSet)(nil),         // 8: huanxin.event.v1.TerminalSet
-	(*ProductSet)(nil),          // 9: huanxin.event.v1.ProductSet
-	(*BudgetNodeSet)(nil),       // 10: huanxin.event.v1.BudgetNodeSet
-	(*BudgetRoundClosed)(nil),   // 11: huanxin.event.v1.BudgetRoundClosed
-	(*BudgetReleased)(nil),      // 12: huanxin.event.v1.BudgetReleased
-	(*TerminalSignedOn)(nil),    // 13: huanxin.event.v1.TerminalSignedOn
-	(*TerminalSignedOff)(nil),   // 14: huanxin.event.v1.TerminalSignedOff
-	(*Position)(nil),            // 15: huanxin.event.v1.Position
-	(*EntitlementClaimed)(nil),  // 16: huanxin.event.v1.EntitlementClaimed
-	(*CodeShown)(nil),           // 17: huanxin.event.v1.CodeShown
-	(*EntitlementExpired)(nil),  // 18: huanxin.event.v1.EntitlementExpired
-	(*EntitlementReturned)(nil), // 19: huanxin.event.v1.EntitlementReturned
-	(*ExchangeKey)(nil),         // 20: huanxin.event.v1.ExchangeKey
-	(*FundingPart)(nil),         // 21: huanxin.event.v1.FundingPart
-	(*Reserved)(nil),            // 22: huanxin.event.v1.Reserved
-	(*Component)(nil),           // 23: huanxin.event.v1.Component
-	(*ReserveRefused)(nil),      // 24: huanxin.event.v1.ReserveRefused
-	(*HoldCancelled)(nil),       // 25: huanxin.event.v1.HoldCancelled
-	(*HoldExpired)(nil),         // 26: huanxin.event.v1.HoldExpired
-	(*Card)(nil),                // 27: huanxin.event.v1.Card
-	(*SaleSent)(nil),            // 28: huanxin.event.v1.SaleSent
-	(*SaleRefused)(nil),         // 29: huanxin.event.v1.SaleRefused
-	(*HostAnswer)(nil),          // 30: huanxin.event.v1.HostAnswer
-	(*SaleApproved)(nil),        // 31: huanxin.event.v1.SaleApproved
-	(*SaleDeclined)(nil),        // 32: huanxin.event.v1.SaleDeclined
-	(*LateAnswer)(nil),          // 33: huanxin.event.v1.LateAnswer
-	(*ReversalAnswered)(nil),    // 34: huanxin.event.v1.ReversalAnswered
-	(*ReversalQueued)(nil),      // 35: huanxin.event.v1.ReversalQueued
-	(*ReversalAttempted)(nil),   // 36: huanxin.event.v1.ReversalAttempted
-	(*ReversalDone)(nil),        // 37: huanxin.event.v1.ReversalDone
-	(*WorkItemOpened)(nil),      // 38: huanxin.event.v1.WorkItemOpened
-	nil,                         // 39: huanxin.event.v1.PolicyApplied.FilesEntry
+	(SaleKind)(0),               // 1: huanxin.event.v1.SaleKind
+	(DeclineCause)(0),           // 2: huanxin.event.v1.DeclineCause
+	(ReversalCause)(0),          // 3: huanxin.event.v1.ReversalCause
+	(QuarantineEnd)(0),          // 4: huanxin.event.v1.QuarantineEnd
+	(RequestKind)(0),            // 5: huanxin.event.v1.RequestKind
+	(*Event)(nil),               // 6: huanxin.event.v1.Event
+	(*Authority)(nil),           // 7: huanxin.event.v1.Authority
+	(*OwnershipTaken)(nil),      // 8: huanxin.event.v1.OwnershipTaken
+	(*ProgrammePinned)(nil),     // 9: huanxin.event.v1.ProgrammePinned
+	(*PolicyApplied)(nil),       // 10: huanxin.event.v1.PolicyApplied
+	(*MerchantSet)(nil),         // 11: huanxin.event.v1.MerchantSet
+	(*TerminalSet)(nil),         // 12: huanxin.event.v1.TerminalSet
+	(*ProductSet)(nil),          // 13: huanxin.event.v1.ProductSet
+	(*BudgetNodeSet)(nil),       // 14: huanxin.event.v1.BudgetNodeSet
+	(*BudgetRoundClosed)(nil),   // 15: huanxin.event.v1.BudgetRoundClosed
+	(*BudgetReleased)(nil),      // 16: huanxin.event.v1.BudgetReleased
+	(*PauseSet)(nil),            // 17: huanxin.event.v1.PauseSet
+	(*PauseLifted)(nil),         // 18: huanxin.event.v1.PauseLifted
+	(*KillSwitchSet)(nil),       // 19: huanxin.event.v1.KillSwitchSet
+	(*HoldReleaseProposed)(nil), // 20: huanxin.event.v1.HoldReleaseProposed
+	(*Supplemented)(nil),        // 21: huanxin.event.v1.Supplemented
+	(*TerminalSignedOn)(nil),    // 22: huanxin.event.v1.TerminalSignedOn
+	(*TerminalSignedOff)(nil),   // 23: huanxin.event.v1.TerminalSignedOff
+	(*Position)(nil),            // 24: huanxin.event.v1.Position
+	(*EntitlementClaimed)(nil),  // 25: huanxin.event.v1.EntitlementClaimed
+	(*CodeShown)(nil),           // 26: huanxin.event.v1.CodeShown
+	(*EntitlementExpired)(nil),  // 27: huanxin.event.v1.EntitlementExpired
+	(*EntitlementReturned)(nil), // 28: huanxin.event.v1.EntitlementReturned
+	(*ExchangeKey)(nil),         // 29: huanxin.event.v1.ExchangeKey
+	(*FundingPart)(nil),         // 30: huanxin.event.v1.FundingPart
+	(*Reserved)(nil),            // 31: huanxin.event.v1.Reserved
+	(*Component)(nil),           // 32: huanxin.event.v1.Component
+	(*ReserveRefused)(nil),      // 33: huanxin.event.v1.ReserveRefused
+	(*HoldCancelled)(nil),       // 34: huanxin.event.v1.HoldCancelled
+	(*HoldExpired)(nil),         // 35: huanxin.event.v1.HoldExpired
+	(*Card)(nil),                // 36: huanxin.event.v1.Card
+	(*SaleSent)(nil),            // 37: huanxin.event.v1.SaleSent
+	(*SaleRefused)(nil),         // 38: huanxin.event.v1.SaleRefused
+	(*HostAnswer)(nil),          // 39: huanxin.event.v1.HostAnswer
+	(*SaleApproved)(nil),        // 40: huanxin.event.v1.SaleApproved
+	(*SaleDeclined)(nil),        // 41: huanxin.event.v1.SaleDeclined
+	(*LateAnswer)(nil),          // 42: huanxin.event.v1.LateAnswer
+	(*ReversalAnswered)(nil),    // 43: huanxin.event.v1.ReversalAnswered
+	(*ReversalQueued)(nil),      // 44: huanxin.event.v1.ReversalQueued
+	(*ReversalAttempted)(nil),   // 45: huanxin.event.v1.ReversalAttempted
+	(*ReversalDone)(nil),        // 46: huanxin.event.v1.ReversalDone
+	(*ReversalDead)(nil),        // 47: huanxin.event.v1.ReversalDead
+	(*ReversalRequeued)(nil),    // 48: huanxin.event.v1.ReversalRequeued
+	(*ReversalResolved)(nil),    // 49: huanxin.event.v1.ReversalResolved
+	(*WorkItemOpened)(nil),      // 50: huanxin.event.v1.WorkItemOpened
+	(*WorkItemClosed)(nil),      // 51: huanxin.event.v1.WorkItemClosed
+	(*VoidSent)(nil),            // 52: huanxin.event.v1.VoidSent
+	(*VoidApproved)(nil),        // 53: huanxin.event.v1.VoidApproved
+	(*VoidDeclined)(nil),        // 54: huanxin.event.v1.VoidDeclined
+	(*VoidReleased)(nil),        // 55: huanxin.event.v1.VoidReleased
+	(*RefundSent)(nil),          // 56: huanxin.event.v1.RefundSent
+	(*RefundApproved)(nil),      // 57: huanxin.event.v1.RefundApproved
+	(*RefundDeclined)(nil),      // 58: huanxin.event.v1.RefundDeclined
+	(*RefundUnknown)(nil),       // 59: huanxin.event.v1.RefundUnknown
+	(*EntitlementRestored)(nil), // 60: huanxin.event.v1.EntitlementRestored
+	(*PaymentUnknown)(nil),      // 61: huanxin.event.v1.PaymentUnknown
+	(*QueryAttempted)(nil),      // 62: huanxin.event.v1.QueryAttempted
+	(*InquirySent)(nil),         // 63: huanxin.event.v1.InquirySent
+	(*InquiryEnded)(nil),        // 64: huanxin.event.v1.InquiryEnded
+	(*BatchTotals)(nil),         // 65: huanxin.event.v1.BatchTotals
+	(*BatchSettled)(nil),        // 66: huanxin.event.v1.BatchSettled
+	(*BatchUploaded)(nil),       // 67: huanxin.event.v1.BatchUploaded
+	(*BatchUploadEnded)(nil),    // 68: huanxin.event.v1.BatchUploadEnded
+	(*TerminalReported)(nil),    // 69: huanxin.event.v1.TerminalReported
+	(*RequestKept)(nil),         // 70: huanxin.event.v1.RequestKept
+	nil,                         // 71: huanxin.event.v1.PolicyApplied.FilesEntry
 }
 var file_event_proto_depIdxs = []int32{
-	4,  // 0: huanxin.event.v1.Event.ownership_taken:type_name -> huanxin.event.v1.OwnershipTaken
-	5,  // 1: huanxin.event.v1.Event.programme_pinned:type_name -> huanxin.event.v1.ProgrammePinned
-	6,  // 2: huanxin.event.v1.Event.policy_applied:type_name -> huanxin.event.v1.PolicyApplied
-	7,  // 3: huanxin.event.v1.Event.merchant_set:type_name -> huanxin.event.v1.MerchantSet
-	8,  // 4: huanxin.event.v1.Event.terminal_set:type_name -> huanxin.event.v1.TerminalSet
-	9,  // 5: huanxin.event.v1.Event.product_set:type_name -> huanxin.event.v1.ProductSet
-	10, // 6: huanxin.event.v1.Event.budget_node_set:type_name -> huanxin.event.v1.BudgetNodeSet
-	11, // 7: huanxin.event.v1.Event.budget_round_closed:type_name -> huanxin.event.v1.BudgetRoundClosed
-	12, // 8: huanxin.event.v1.Event.budget_released:type_name -> huanxin.event.v1.BudgetReleased
-	13, // 9: huanxin.event.v1.Event.terminal_signed_on:type_name -> huanxin.event.v1.TerminalSignedOn
-	14, // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
-	16, // 11: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
-	17, // 12: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
-	18, // 13: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
-	19, // 14: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
-	22, // 15: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
-	24, // 16: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
-	25, // 17: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
-	26, // 18: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
-	28, // 19: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
-	29, // 20: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
-	31, // 21: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
-	32, // 22: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
-	33, // 23: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
-	34, // 24: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
-	35, // 25: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
-	36, // 26: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
-	37, // 27: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
-	38, // 28: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
-	39, // 29: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
-	15, // 30: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
-	20, // 31: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
-	21, // 32: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
-	15, // 33: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
-	23, // 34: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
-	20, // 35: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	0,  // 36: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
-	20, // 37: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
-	20, // 38: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	27, // 39: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
-	20, // 40: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	30, // 41: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	30, // 42: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	1,  // 43: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	30, // 44: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
-	20, // 45: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
-	2,  // 46: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	8,   // 0: huanxin.event.v1.Event.ownership_taken:type_name -> huanxin.event.v1.OwnershipTaken
+	9,   // 1: huanxin.event.v1.Event.programme_pinned:type_name -> huanxin.event.v1.ProgrammePinned
+	10,  // 2: huanxin.event.v1.Event.policy_applied:type_name -> huanxin.event.v1.PolicyApplied
+	11,  // 3: huanxin.event.v1.Event.merchant_set:type_name -> huanxin.event.v1.MerchantSet
+	12,  // 4: huanxin.event.v1.Event.terminal_set:type_name -> huanxin.event.v1.TerminalSet
+	13,  // 5: huanxin.event.v1.Event.product_set:type_name -> huanxin.event.v1.ProductSet
+	14,  // 6: huanxin.event.v1.Event.budget_node_set:type_name -> huanxin.event.v1.BudgetNodeSet
+	15,  // 7: huanxin.event.v1.Event.budget_round_closed:type_name -> huanxin.event.v1.BudgetRoundClosed
+	16,  // 8: huanxin.event.v1.Event.budget_released:type_name -> huanxin.event.v1.BudgetReleased
+	22,  // 9: huanxin.event.v1.Event.terminal_signed_on:type_name -> huanxin.event.v1.TerminalSignedOn
+	23,  // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
+	25,  // 11: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
+	26,  // 12: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
+	27,  // 13: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
+	28,  // 14: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
+	31,  // 15: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
+	33,  // 16: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
+	34,  // 17: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
+	35,  // 18: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
+	37,  // 19: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
+	38,  // 20: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
+	40,  // 21: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
+	41,  // 22: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
+	42,  // 23: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
+	43,  // 24: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
+	44,  // 25: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
+	45,  // 26: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
+	46,  // 27: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
+	50,  // 28: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
+	51,  // 29: huanxin.event.v1.Event.work_item_closed:type_name -> huanxin.event.v1.WorkItemClosed
+	47,  // 30: huanxin.event.v1.Event.reversal_dead:type_name -> huanxin.event.v1.ReversalDead
+	48,  // 31: huanxin.event.v1.Event.reversal_requeued:type_name -> huanxin.event.v1.ReversalRequeued
+	49,  // 32: huanxin.event.v1.Event.reversal_resolved:type_name -> huanxin.event.v1.ReversalResolved
+	17,  // 33: huanxin.event.v1.Event.pause_set:type_name -> huanxin.event.v1.PauseSet
+	18,  // 34: huanxin.event.v1.Event.pause_lifted:type_name -> huanxin.event.v1.PauseLifted
+	19,  // 35: huanxin.event.v1.Event.kill_switch_set:type_name -> huanxin.event.v1.KillSwitchSet
+	20,  // 36: huanxin.event.v1.Event.hold_release_proposed:type_name -> huanxin.event.v1.HoldReleaseProposed
+	21,  // 37: huanxin.event.v1.Event.supplemented:type_name -> huanxin.event.v1.Supplemented
+	52,  // 38: huanxin.event.v1.Event.void_sent:type_name -> huanxin.event.v1.VoidSent
+	53,  // 39: huanxin.event.v1.Event.void_approved:type_name -> huanxin.event.v1.VoidApproved
+	54,  // 40: huanxin.event.v1.Event.void_declined:type_name -> huanxin.event.v1.VoidDeclined
+	55,  // 41: huanxin.event.v1.Event.void_released:type_name -> huanxin.event.v1.VoidReleased
+	56,  // 42: huanxin.event.v1.Event.refund_sent:type_name -> huanxin.event.v1.RefundSent
+	57,  // 43: huanxin.event.v1.Event.refund_approved:type_name -> huanxin.event.v1.RefundApproved
+	58,  // 44: huanxin.event.v1.Event.refund_declined:type_name -> huanxin.event.v1.RefundDeclined
+	59,  // 45: huanxin.event.v1.Event.refund_unknown:type_name -> huanxin.event.v1.RefundUnknown
+	60,  // 46: huanxin.event.v1.Event.entitlement_restored:type_name -> huanxin.event.v1.EntitlementRestored
+	63,  // 47: huanxin.event.v1.Event.inquiry_sent:type_name -> huanxin.event.v1.InquirySent
+	64,  // 48: huanxin.event.v1.Event.inquiry_ended:type_name -> huanxin.event.v1.InquiryEnded
+	61,  // 49: huanxin.event.v1.Event.payment_unknown:type_name -> huanxin.event.v1.PaymentUnknown
+	62,  // 50: huanxin.event.v1.Event.query_attempted:type_name -> huanxin.event.v1.QueryAttempted
+	66,  // 51: huanxin.event.v1.Event.batch_settled:type_name -> huanxin.event.v1.BatchSettled
+	67,  // 52: huanxin.event.v1.Event.batch_uploaded:type_name -> huanxin.event.v1.BatchUploaded
+	68,  // 53: huanxin.event.v1.Event.batch_upload_ended:type_name -> huanxin.event.v1.BatchUploadEnded
+	69,  // 54: huanxin.event.v1.Event.terminal_reported:type_name -> huanxin.event.v1.TerminalReported
+	70,  // 55: huanxin.event.v1.Event.request_kept:type_name -> huanxin.event.v1.RequestKept
+	71,  // 56: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
+	7,   // 57: huanxin.event.v1.MerchantSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 58: huanxin.event.v1.TerminalSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 59: huanxin.event.v1.ProductSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 60: huanxin.event.v1.BudgetReleased.by:type_name -> huanxin.event.v1.Authority
+	7,   // 61: huanxin.event.v1.PauseSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 62: huanxin.event.v1.PauseLifted.by:type_name -> huanxin.event.v1.Authority
+	7,   // 63: huanxin.event.v1.KillSwitchSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 64: huanxin.event.v1.HoldReleaseProposed.by:type_name -> huanxin.event.v1.Authority
+	31,  // 65: huanxin.event.v1.Supplemented.facts:type_name -> huanxin.event.v1.Reserved
+	7,   // 66: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
+	24,  // 67: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
+	29,  // 68: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
+	30,  // 69: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
+	24,  // 70: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
+	32,  // 71: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
+	29,  // 72: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	0,   // 73: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
+	29,  // 74: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
+	7,   // 75: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
+	29,  // 76: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	36,  // 77: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
+	1,   // 78: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
+	29,  // 79: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 80: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	39,  // 81: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 82: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	39,  // 83: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
+	29,  // 84: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
+	3,   // 85: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
+	7,   // 86: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 87: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 88: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
+	7,   // 89: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
+	29,  // 90: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	36,  // 91: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
+	39,  // 92: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	39,  // 93: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 94: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	4,   // 95: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
+	29,  // 96: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	36,  // 97: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
+	39,  // 98: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	30,  // 99: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
+	7,   // 100: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
+	39,  // 101: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 102: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	7,   // 103: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
+	29,  // 104: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
+	29,  // 105: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
+	65,  // 106: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
+	65,  // 107: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
+	29,  // 108: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
+	29,  // 109: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
+	29,  // 110: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
+	5,   // 111: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
+	112, // [112:112] is the sub-list for method output_type
+	112, // [112:112] is the sub-list for method input_type
+	112, // [112:112] is the sub-list for extension type_name
+	112, // [112:112] is the sub-list for extension extendee
+	0,   // [0:112] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -3851,14 +7291,41 @@ func file_event_proto_init() {
 		(*Event_ReversalAttempted)(nil),
 		(*Event_ReversalDone)(nil),
 		(*Event_WorkItemOpened)(nil),
+		(*Event_WorkItemClosed)(nil),
+		(*Event_ReversalDead)(nil),
+		(*Event_ReversalRequeued)(nil),
+		(*Event_ReversalResolved)(nil),
+		(*Event_PauseSet)(nil),
+		(*Event_PauseLifted)(nil),
+		(*Event_KillSwitchSet)(nil),
+		(*Event_HoldReleaseProposed)(nil),
+		(*Event_Supplemented)(nil),
+		(*Event_VoidSent)(nil),
+		(*Event_VoidApproved)(nil),
+		(*Event_VoidDeclined)(nil),
+		(*Event_VoidReleased)(nil),
+		(*Event_RefundSent)(nil),
+		(*Event_RefundApproved)(nil),
+		(*Event_RefundDeclined)(nil),
+		(*Event_RefundUnknown)(nil),
+		(*Event_EntitlementRestored)(nil),
+		(*Event_InquirySent)(nil),
+		(*Event_InquiryEnded)(nil),
+		(*Event_PaymentUnknown)(nil),
+		(*Event_QueryAttempted)(nil),
+		(*Event_BatchSettled)(nil),
+		(*Event_BatchUploaded)(nil),
+		(*Event_BatchUploadEnded)(nil),
+		(*Event_TerminalReported)(nil),
+		(*Event_RequestKept)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   37,
+			NumEnums:      6,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

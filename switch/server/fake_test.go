@@ -38,6 +38,8 @@ type fakeEngine struct {
 
 func newFake() *fakeEngine { return &fakeEngine{deadline: math.MaxInt64} }
 
+func (f *fakeEngine) Vitals() engine.Vitals { return engine.Vitals{} }
+
 func (f *fakeEngine) Seq() uint64         { return f.seq }
 func (f *fakeEngine) NextDeadline() int64 { return f.deadline }
 

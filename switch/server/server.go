@@ -62,6 +62,8 @@ type Engine interface {
 	CheckInvariants() error
 	// WriteState writes the state for a snapshot.
 	WriteState(io.Writer) error
+	// Vitals are the figures for metrics and alarms.
+	Vitals() engine.Vitals
 }
 
 // Journal is where the loop keeps its events: *journal.Journal, or one that fails on purpose.
