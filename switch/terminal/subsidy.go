@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"huanxin/internal/money"
+	"huanxin/subsidy/label"
 	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
 )
@@ -13,7 +14,7 @@ const (
 	maxCode       = 32
 	minBarcode    = 8 // GTIN-8
 	maxBarcode    = 14
-	maxSerial     = 64 // what may be sent; what is a serial, serialForm says
+	maxSerial     = 64 // what may be sent; what is a serial, the label package says
 	maxOrder      = 40
 	maxKind       = 32
 	maxComponents = 16
@@ -122,13 +123,13 @@ func (t *subsidyTags) fill(in *engine.ReserveRequest, h Hasher) *refusal {
 		return wrong(tag59(tagOldItem))
 	}
 	in.Code = engine.Hash(h.Code(t.code))
-	in.Barcode, in.Order = string(t.barcode), orderReference(t.order)
+	in.Barcode, in.Order = string(t.barcode), label.Reference(t.order)
 	in.Delivery, in.OldItem = string(t.delivery), string(t.oldItem)
 	in.Components = t.components
 	if t.serial != nil {
-		in.SerialMask = maskSerial(t.serial)
-		in.SerialOK, in.SerialIMEI = serialForm(t.serial)
-		in.Serial = engine.Hash(h.Serial(foldSerial(t.serial)))
+		in.SerialMask = label.MaskSerial(t.serial)
+		in.SerialOK, in.SerialIMEI = label.SerialForm(t.serial)
+		in.Serial = engine.Hash(h.Serial(label.FoldSerial(t.serial)))
 	}
 	switch {
 	case t.position != nil:
@@ -137,26 +138,6 @@ func (t *subsidyTags) fill(in *engine.ReserveRequest, h Hasher) *refusal {
 		in.Position = readBaidu(t.baidu)
 	}
 	return nil
-}
-
-// orderReference is what is kept of S4. It is free text of the merchant's till and goes to the journal in clear, so a run
-// of digits in it that could be a card number (13 to 19 digits with a right check digit) is kept as first six and last
-// four: a till that puts the card into its order reference must not put it on our disk.
-func orderReference(order []byte) string {
-	kept := bytes.Clone(order)
-	for at := 0; at < len(kept); {
-		end := at
-		for end < len(kept) && isDigit(kept[end]) {
-			end++
-		}
-		if n := end - at; n >= 13 && n <= 19 && luhn(kept[at:end]) {
-			for i := at + 6; i < end-4; i++ {
-				kept[i] = '*'
-			}
-		}
-		at = max(end, at+1)
-	}
-	return string(kept)
 }
 
 // holdID reads S7; 0 when it is no hold id.

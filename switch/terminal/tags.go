@@ -63,6 +63,13 @@ func bareBaidu(b []byte) int {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
+	}
+	return c
+}
+
 // number reads decimal digits, at most 9 of them; −1 when there is anything else or nothing.
 func number(b []byte) int {
 	if len(b) == 0 || len(b) > 9 {

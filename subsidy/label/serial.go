@@ -1,4 +1,4 @@
-package terminal
+package label
 
 import "strings"
 
@@ -15,8 +15,8 @@ const (
 	serialMaxSize = 32
 )
 
-// serialForm says whether serial has the form of a serial, and whether it is an IMEI.
-func serialForm(serial []byte) (ok, imei bool) {
+// SerialForm says whether serial has the form of a serial, and whether it is an IMEI.
+func SerialForm(serial []byte) (ok, imei bool) {
 	if len(serial) < serialMinSize || len(serial) > serialMaxSize {
 		return false, false
 	}
@@ -42,8 +42,8 @@ func serialForm(serial []byte) (ok, imei bool) {
 	return true, digits == imeiSize && len(serial) == imeiSize && luhn(serial)
 }
 
-// foldSerial takes - / . and blanks out of serial and turns its letters upper-case, in place.
-func foldSerial(serial []byte) []byte {
+// FoldSerial takes - / . and blanks out of serial and turns its letters upper-case, in place.
+func FoldSerial(serial []byte) []byte {
 	folded := serial[:0]
 	for _, c := range serial {
 		switch c {
@@ -70,9 +70,9 @@ func luhn(digits []byte) bool {
 	return sum%10 == 0
 }
 
-// maskSerial is what receipts and screens show. At most half is shown: 3 and 4 of an IMEI, so that the six digits that
+// MaskSerial is what receipts and screens show. At most half is shown: 3 and 4 of an IMEI, so that the six digits that
 // tell one phone from the next of its model keep three unknown; of short serials less.
-func maskSerial(serial []byte) string {
+func MaskSerial(serial []byte) string {
 	n := len(serial)
 	head, tail := 3, 4
 	switch {
@@ -100,3 +100,5 @@ func upper(c byte) byte {
 	}
 	return c
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
