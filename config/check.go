@@ -263,6 +263,9 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "snapshot.events", c.Snapshot.Events, 1000)
 	c.checkDatabase(k)
 	k.given("keys.file", c.Keys.File)
+	k.given("control.socket", c.Control.Socket)
+	atLeast(k, "control.answer-timeout", c.Control.AnswerTimeout, 100*time.Millisecond)
+	atLeast(k, "control.pending", c.Control.Pending, 1)
 	atLeast(k, "stop.drain", c.Stop.Drain, time.Second)
 }
 

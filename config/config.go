@@ -42,7 +42,9 @@ type Config struct {
 	Snapshot  Snapshot            `mapstructure:"snapshot"`
 	Database  Database            `mapstructure:"database"`
 	Keys      Keys                `mapstructure:"keys"`
+	Control   Control             `mapstructure:"control"`
 	Stop      Stop                `mapstructure:"stop"`
+	Drill     Drill               `mapstructure:"drill"`
 }
 
 // Log is how much is written to standard error, and in which form.
@@ -170,6 +172,18 @@ type Keys struct {
 // Stop bounds a graceful stop.
 type Stop struct {
 	Drain time.Duration `mapstructure:"drain"` // wait for requests in flight
+}
+
+// Control is the local socket of the operator's commands.
+type Control struct {
+	Socket        string        `mapstructure:"socket"`
+	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer to one request
+	Pending       int           `mapstructure:"pending"`        // requests that may wait for it
+}
+
+// Drill is for drills only: how a test makes this process fail.
+type Drill struct {
+	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3"; empty = never
 }
 
 // InsecureDemo is the only value of Security until line security exists.

@@ -32,8 +32,9 @@ func Defaults() Config {
 			Folder: "postgres", Connections: 4, BatchEvents: 2000,
 			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second,
 		},
-		Keys: Keys{File: "keys/keys.yaml"},
-		Stop: Stop{Drain: 20 * time.Second},
+		Keys:    Keys{File: "keys/keys.yaml"},
+		Control: Control{Socket: "control.sock", AnswerTimeout: 10 * time.Second, Pending: 64},
+		Stop:    Stop{Drain: 20 * time.Second},
 	}
 }
 

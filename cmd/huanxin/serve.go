@@ -225,6 +225,10 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		return fmt.Errorf("load the map of the province: %w", err)
 	}
 	engineCfg := engineConfig(s.cfg, province)
+	point, err := crashPoint(s.cfg, s.log)
+	if err != nil {
+		return &exitError{2, err}
+	}
 	s.server, err = server.New(server.Config{
 		Journal:    events,
 		NewEngine:  func() (server.Engine, error) { return engine.New(engineCfg) },
@@ -237,7 +241,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		API:      func(r *engine.APIReply) { s.gate.Deliver(r) },
 		Admin:    s.deliverAdmin,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
-		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics,
 	})
 	if err != nil {

@@ -383,3 +383,18 @@ func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
 	require.ErrorIs(t, sw.Run(t.Context()), errBrokenDisk)
 	require.NoError(t, sw.Close())
 }
+
+func TestCrashPointIsCheckedAtStartAndNamesItsKey(t *testing.T) {
+	log := zap.NewNop()
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
+	point, err := crashPoint(cfg, log)
+	require.NoError(t, err)
+	require.Nil(t, point, "unset it costs nothing")
+	cfg.Drill.CrashAt = "appended SaleSent 2"
+	point, err = crashPoint(cfg, log)
+	require.NoError(t, err)
+	require.NotNil(t, point)
+	cfg.Drill.CrashAt = "appended SaleSend 2"
+	_, err = crashPoint(cfg, log)
+	require.ErrorContains(t, err, "drill.crash-at: ")
+}

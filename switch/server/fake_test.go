@@ -32,13 +32,14 @@ type fakeEngine struct {
 	applied  int      // events replayed
 	problems []string // of a take-over
 	broken   func() error
+	vitals   engine.Vitals // grows by a dead letter and a work item at each SignOffRequest
 
 	out engine.Output
 }
 
 func newFake() *fakeEngine { return &fakeEngine{deadline: math.MaxInt64} }
 
-func (f *fakeEngine) Vitals() engine.Vitals { return engine.Vitals{} }
+func (f *fakeEngine) Vitals() engine.Vitals { return f.vitals }
 
 func (f *fakeEngine) Seq() uint64         { return f.seq }
 func (f *fakeEngine) NextDeadline() int64 { return f.deadline }
@@ -88,6 +89,8 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 		f.emit(&event.Event{Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{Batch: uint32(b.Token)}}})
 		f.send(engine.Send{Reply: &engine.Reply{Token: b.Token, Batch: uint32(f.seq)}})
 	case *engine.SignOffRequest:
+		f.vitals.Dead, f.vitals.WorkItems = f.vitals.Dead+1, f.vitals.WorkItems+1
+		f.vitals.LastDead, f.vitals.LastWorkItem = fmt.Sprintf("R%d", f.vitals.Dead), f.vitals.LastWorkItem+1
 		for range b.STAN {
 			f.emit(&event.Event{Body: &event.Event_TerminalSignedOff{TerminalSignedOff: &event.TerminalSignedOff{Terminal: "10000001"}}})
 		}

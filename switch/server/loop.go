@@ -15,6 +15,8 @@ type work struct {
 	draft  journal.Draft
 	sends  []engine.Send
 	inputs int
+	vitals engine.Vitals // after its last input
+	names  []string      // of its events, with Config.Point only
 }
 
 func (w *work) empty() bool { return w.inputs == 0 }
@@ -22,7 +24,7 @@ func (w *work) empty() bool { return w.inputs == 0 }
 func (w *work) reset() {
 	w.draft.Reset()
 	clear(w.sends) // replies must not live on in the spare capacity
-	w.sends, w.inputs = w.sends[:0], 0
+	w.sends, w.inputs, w.names = w.sends[:0], 0, w.names[:0]
 }
 
 // loop decides. Two works go round: one is filled here while the appender has the other, so that one append is in flight
@@ -126,6 +128,11 @@ func (l *loop) decide(body any) error {
 	if err := l.cur.draft.Add(out.Events...); err != nil {
 		return fmt.Errorf("pack the events of %T: %w", body, err)
 	}
+	if l.s.cfg.Point != nil {
+		for _, ev := range out.Events {
+			l.cur.names = append(l.cur.names, eventName(ev))
+		}
+	}
 	return nil
 }
 
@@ -164,8 +171,9 @@ func (l *loop) setTimer() {
 	l.timer.Reset(wait)
 }
 
-// check runs before a batch may be appended, when configured.
+// check runs before a batch may be appended: it reads the figures, and when configured the invariants.
 func (l *loop) check() error {
+	l.cur.vitals = l.eng.Vitals()
 	if !l.s.cfg.CheckBatches {
 		return nil
 	}
@@ -214,6 +222,7 @@ func (a *appender) run() {
 // been settled already.
 func (a *appender) settle(w *work) error {
 	a.s.metrics.batchInputs.Observe(float64(w.inputs))
+	a.s.point(Decided, w)
 	if !w.draft.Empty() {
 		begun := time.Now()
 		// Not the run's context: a stop must not turn an append that succeeds into one of unknown outcome. The journal
@@ -226,7 +235,10 @@ func (a *appender) settle(w *work) error {
 		a.s.metrics.appended(end)
 		a.end = end
 	}
+	a.s.point(Appended, w)
 	a.release(w.sends)
+	a.s.vitals.settled(w.vitals)
+	a.s.point(Released, w)
 	return nil
 }
 

@@ -23,7 +23,7 @@ type metrics struct {
 	snapshotAt atomic.Int64  // Unix ns; 0 = none
 }
 
-func newMetrics(reg prometheus.Registerer, queue chan any, j Journal) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, queue chan any, j Journal, v *vitals) (*metrics, error) {
 	m := &metrics{
 		steps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",
@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, queue chan any, j Journal) (*metrics,
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	for _, c := range []prometheus.Collector{
+	for _, c := range append(v.gauges(),
 		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures,
 		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(len(queue)) }),
 		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
@@ -62,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, queue chan any, j Journal) (*metrics,
 		gauge("huanxin_snapshot_position", "Position of the newest snapshot.", func() float64 { return float64(m.snapshot.Load()) }),
 		gauge("huanxin_snapshot_age_seconds", "Age of the newest snapshot; 0 when there is none.", m.snapshotAge),
 		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", m.followerLag),
-	} {
+	) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

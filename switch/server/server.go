@@ -107,6 +107,9 @@ type Config struct {
 	SnapshotEvery  time.Duration
 	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
 	CheckBatches bool
+	// Point is told when a batch reaches a stage, with the names of its events in order; see CrashPoint. For drills only;
+	// nil costs nothing.
+	Point func(stage Stage, events []string)
 
 	// Logger and Metrics may be nil.
 	Logger  *zap.Logger
@@ -149,6 +152,7 @@ type Server struct {
 	cfg     Config
 	log     *zap.Logger
 	metrics *metrics
+	vitals  *vitals
 	queue   chan any
 	started chan struct{}
 
@@ -183,7 +187,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, queue: make(chan any, cfg.Queue), started: make(chan struct{})}
-	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal); err != nil {
+	s.vitals = newVitals(s.log)
+	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal, s.vitals); err != nil {
 		return nil, fmt.Errorf("server: register metrics: %w", err)
 	}
 	return s, nil
@@ -226,6 +231,13 @@ func (s *Server) Ready() error {
 	return fmt.Errorf("%w: %s", ErrNotRunning, stateText[s.state])
 }
 
+// point tells a drill where a batch has come to.
+func (s *Server) point(stage Stage, w *work) {
+	if s.cfg.Point != nil && len(w.names) > 0 {
+		s.cfg.Point(stage, w.names)
+	}
+}
+
 func (s *Server) enter(state runState) {
 	s.gate.Lock()
 	s.state = state
@@ -241,6 +253,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	s.vitals.begin(eng.Vitals())
 	l := newLoop(s, eng, end)
 	if err := l.takeOwnership(); err != nil {
 		return fmt.Errorf("take ownership: %w", err)
