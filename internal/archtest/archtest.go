@@ -126,8 +126,8 @@ var (
 	// shellInsideCore are shell packages whose folder lies below a core one.
 	shellInsideCore = []string{"settlement/job"}
 	shell           = []string{
-		"switch/wire", "switch/keys", "switch/terminal", "switch/host", "switch/gateway", "switch/journal", "switch/server",
-		"switch/projection", "switch/sim", "internal/postgres", "portal", "config",
+		"switch/wire", "switch/keys", "switch/outbox", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
+		"switch/journal", "switch/server", "switch/projection", "switch/sim", "internal/postgres", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.
 	programs = []string{"cmd", "internal/drill", "internal/simulator", "internal/archtest"}

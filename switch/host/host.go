@@ -44,6 +44,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/outbox"
 )
 
 // Server takes what the links learn. An error means that it did not take it now.
@@ -75,7 +76,7 @@ type Deps struct {
 // Hosts is all links of the process.
 type Hosts struct {
 	hosts map[string]*host
-	out   *outbox
+	out   *outbox.Outbox
 	log   *zap.Logger
 }
 
@@ -87,7 +88,7 @@ type host struct {
 	cfg    Config
 	words  *words
 	deps   *Deps
-	out    *outbox
+	out    *outbox.Outbox
 	logger *zap.Logger
 	links  []*link
 	match  *matcher
@@ -114,7 +115,7 @@ func New(profiles []Config, deps Deps) (*Hosts, error) {
 		checked[i] = cfg
 		bound += cfg.Queue * cfg.Connections
 	}
-	h.out = newOutbox(deps.Server, bound, deps.Metrics)
+	h.out = outbox.New(deps.Server, bound, deps.Metrics.refused)
 	var dice sync.Mutex
 	for _, cfg := range checked {
 		words, err := newWords(&cfg)
@@ -137,7 +138,7 @@ func New(profiles []Config, deps Deps) (*Hosts, error) {
 // and unreported: the process is about to end, and its successor reverses every sale without an answer.
 func (h *Hosts) Run(ctx context.Context) {
 	var workers sync.WaitGroup
-	workers.Go(func() { h.out.run(ctx) })
+	workers.Go(func() { h.out.Run(ctx) })
 	for _, one := range h.hosts {
 		for _, l := range one.links {
 			workers.Go(func() { l.run(ctx) })
@@ -168,7 +169,7 @@ func (h *Hosts) Send(req *engine.HostRequest) {
 	if one == nil {
 		// A profile that was removed while the journal still has business with it.
 		h.log.Error("request for a host that is not configured", zap.String("host", req.Host))
-		h.out.offer(&engine.HostUnsent{Kind: req.Kind, Purchase: req.Purchase, Reversal: req.Reversal, Attempt: req.Attempt})
+		h.out.Offer(&engine.HostUnsent{Kind: req.Kind, Purchase: req.Purchase, Reversal: req.Reversal, Attempt: req.Attempt})
 		return
 	}
 	one.send(req)
@@ -230,7 +231,7 @@ func (h *host) slot(key *engine.Key) int {
 func (h *host) unsent(it *item, fate string) {
 	h.count.request(it.asked.kind, fate)
 	body := &engine.HostUnsent{Kind: it.asked.kind, Purchase: it.asked.purchase, Reversal: it.asked.reversal, Attempt: it.asked.attempt}
-	if !h.out.offer(body) {
+	if !h.out.Offer(body) {
 		h.count.request(it.asked.kind, "lost")
 	}
 	h.release(it)
@@ -249,7 +250,7 @@ func (h *host) answered(ctx context.Context, msg *message) {
 		}
 	}
 	msg.answer.Host = h.cfg.Name
-	h.out.put(ctx, msg.answer)
+	h.out.Put(ctx, msg.answer)
 }
 
 func (h *host) acquire() *item {

@@ -123,7 +123,7 @@ func (s *session) run(ctx context.Context) (lived time.Duration, err error) {
 	l.queue.start()
 	l.up.Store(true)
 	l.host.count.up.Inc()
-	l.host.out.put(ctx, &engine.HostUp{Host: l.host.cfg.Name})
+	l.host.out.Put(ctx, &engine.HostUp{Host: l.host.cfg.Name})
 	s.end(s.write(ctx))
 	lived = l.host.now().Sub(up)
 	l.up.Store(false)
