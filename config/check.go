@@ -155,14 +155,34 @@ func checkHost(k *checker, key string, h Host, terminal time.Duration) {
 	atLeast(k, key+"in-flight", h.InFlight, 1)
 	atLeast(k, key+"remember", h.Remember, 1)
 	atLeast(k, key+"frame-limit", h.FrameLimit, 256)
+	checkReversal(k, key, h)
+}
+
+// checkReversal holds the three lists of answers apart: an answer that means two things means none.
+func checkReversal(k *checker, key string, h Host) {
 	checkBackOff(k, key+"reversal-retry-", h.RetryMin, h.RetryMax)
-	checkCodes(k, key+"reversal-done", h.Done)
-	checkCodes(k, key+"reversal-retry", h.Retry)
-	for _, code := range h.Retry {
-		if slices.Contains(h.Done, code) {
-			k.refuse(key+"reversal-retry", "%q is in reversal-done too", code)
+	if len(h.Done) == 0 {
+		k.refuse(key+"reversal-done", "want at least one response code: no reversal would ever end")
+	}
+	if len(h.Retry) == 0 {
+		k.refuse(key+"reversal-retry", "want at least one response code")
+	}
+	owner := map[string]string{}
+	for _, list := range []struct {
+		name  string
+		codes []string
+	}{{"reversal-done", h.Done}, {"reversal-retry", h.Retry}, {"reversal-work-item", h.WorkItem}} {
+		for _, code := range list.codes {
+			if !responseCode.MatchString(code) {
+				k.refuse(key+list.name, "%q: want a response code of two characters, in quotes", code)
+			}
+			if other, taken := owner[code]; taken && other != list.name {
+				k.refuse(key+list.name, "%q is in %s too", code, other)
+			}
+			owner[code] = list.name
 		}
 	}
+	atLeast(k, key+"reversal-least-life", h.LeastLife, time.Second)
 }
 
 func checkBackOff(k *checker, key string, least, most time.Duration) {
@@ -185,17 +205,6 @@ func checkMatchKey(k *checker, key string, fields []int) {
 	}
 	if !slices.Contains(fields, 11) && !slices.Contains(fields, 37) {
 		k.refuse(key, "want field 11 or 37 in it")
-	}
-}
-
-func checkCodes(k *checker, key string, codes []string) {
-	if len(codes) == 0 {
-		k.refuse(key, "want at least one response code")
-	}
-	for _, code := range codes {
-		if !responseCode.MatchString(code) {
-			k.refuse(key, "%q: want a response code of two characters, in quotes", code)
-		}
 	}
 }
 

@@ -121,6 +121,9 @@ type Host struct {
 	Retry        []string      `mapstructure:"reversal-retry"`
 	RetryMin     time.Duration `mapstructure:"reversal-retry-min"` // first wait before a reversal is repeated
 	RetryMax     time.Duration `mapstructure:"reversal-retry-max"` // the doubling stops here
+	WorkItem     []string      `mapstructure:"reversal-work-item"` // codes for a person; every code in no list is one too
+	CutOff       TimeOfDay     `mapstructure:"clearing-cut-off"`   // end of the network's clearing day
+	LeastLife    time.Duration `mapstructure:"reversal-least-life"`
 }
 
 // Routes says which host profile gets a sale.

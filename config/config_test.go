@@ -33,7 +33,8 @@ func TestManualStatesEveryDefault(t *testing.T) {
 }
 
 func TestManualHasEveryKeyOnce(t *testing.T) {
-	for _, key := range []string{"security", "frame-limit", "reversal-retry-max", "remember", "batch-events", "drain"} {
+	for _, key := range []string{"security", "frame-limit", "reversal-retry-max", "reversal-work-item", "clearing-cut-off",
+		"reversal-least-life", "remember", "batch-events", "drain"} {
 		require.Contains(t, string(Manual), key+":")
 	}
 }
@@ -71,6 +72,8 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 		"HUANXIN_LISTENERS_CUP_ADDRESS=127.0.0.1:0",
 		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=3s",
 		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_DONE=00,25",
+		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=22,64",
+		"HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF=22:30",
 		"HUANXIN_HOSTS_UNIONPAY_ACQUIRER=00048022",
 		"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=7,11",
 		"HUANXIN_HOSTS_UNIONPAY_SIGN_ON=false",
@@ -82,6 +85,8 @@ func TestEnvironmentOverridesTheFile(t *testing.T) {
 	require.Equal(t, "127.0.0.1:0", cfg.Listeners["cup"].Address)
 	require.Equal(t, 3*time.Second, cfg.Hosts["unionpay"].Timeout)
 	require.Equal(t, []string{"00", "25"}, cfg.Hosts["unionpay"].Done)
+	require.Equal(t, []string{"22", "64"}, cfg.Hosts["unionpay"].WorkItem)
+	require.Equal(t, TimeOfDay(22*time.Hour+30*time.Minute), cfg.Hosts["unionpay"].CutOff)
 	require.Equal(t, "00048022", cfg.Hosts["unionpay"].Acquirer)
 	require.Equal(t, []int{7, 11}, cfg.Hosts["unionpay"].MatchKey)
 	require.False(t, cfg.Hosts["unionpay"].SignOn)
@@ -109,6 +114,8 @@ func TestRefusalNamesTheKey(t *testing.T) {
 		"entry name":               {text: "listeners:\n  \"c p\":\n    address: 127.0.0.1:1\n", want: []string{"listeners.c p"}},
 		"number as duration":       {text: "snapshot:\n  every: 30\n", want: []string{"snapshot.every", "not a duration"}},
 		"text as duration":         {text: "snapshot:\n  every: soon\n", want: []string{"snapshot.every"}},
+		"number as time of day":    {text: "hosts:\n  unionpay:\n    addresses: [127.0.0.1:1]\n    clearing-cut-off: 23\n", want: []string{"hosts.unionpay.clearing-cut-off", "not a time of day"}},
+		"no time of day":           {text: "hosts:\n  unionpay:\n    addresses: [127.0.0.1:1]\n    clearing-cut-off: \"25:00\"\n", want: []string{"hosts.unionpay.clearing-cut-off", "not a time of day"}},
 		"number as size":           {text: "journal:\n  high-water: 1000\n", want: []string{"journal.high-water", "not a size"}},
 		"text as number":           {text: "engine:\n  queue: many\n", want: []string{"engine.queue"}},
 		"number as text":           {text: "state: 5\n", want: []string{"state"}},
@@ -150,6 +157,11 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 		"frame beyond its length":               {"HUANXIN_LISTENERS_CUP_FRAME_LIMIT=65KiB", "listeners.cup.frame-limit: "},
 		"route to nowhere":                      {"HUANXIN_ROUTES_QR=wallet", "routes.qr: "},
 		"code both done and retry":              {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY=00,91", "hosts.unionpay.reversal-retry: "},
+		"code both done and work item":          {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=58,12", "hosts.unionpay.reversal-work-item: \"12\" is in reversal-done too"},
+		"code both retry and work item":         {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=96", "hosts.unionpay.reversal-work-item: \"96\" is in reversal-retry too"},
+		"work item that is no code":             {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=5", "hosts.unionpay.reversal-work-item: "},
+		"cut-over that is no time of day":       {"HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF=late", "hosts.unionpay.clearing-cut-off: "},
+		"reversal without a life":               {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=0s", "hosts.unionpay.reversal-least-life: "},
 		"empty list":                            {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_DONE=", "hosts.unionpay.reversal-done: "},
 		"match key by the second alone":         {"HUANXIN_HOSTS_UNIONPAY_MATCH_KEY=7", "hosts.unionpay.match-key: "},
 		"sign-on neither yes nor no":            {"HUANXIN_HOSTS_UNIONPAY_SIGN_ON=perhaps", "HUANXIN_HOSTS_UNIONPAY_SIGN_ON"},

@@ -59,6 +59,7 @@ func DefaultHost() Host {
 		ReconnectMin: 200 * time.Millisecond, ReconnectMax: 30 * time.Second,
 		Queue: 4096, InFlight: 4096, Remember: 65536, FrameLimit: 8 << 10,
 		Done: []string{"00", "12", "25"}, Retry: []string{"91", "92", "96", "98"},
-		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute,
+		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute, WorkItem: []string{},
+		CutOff: TimeOfDay(23 * time.Hour), LeastLife: time.Minute,
 	}
 }

@@ -103,7 +103,7 @@ func parse(text []byte, environ []string) (*Config, []string) {
 	var loaded Config
 	err := v.UnmarshalExact(&loaded, func(d *mapstructure.DecoderConfig) {
 		d.WeaklyTypedInput = false
-		d.DecodeHook = mapstructure.ComposeDecodeHookFunc(refuseNumbers, mapstructure.StringToTimeDurationHookFunc(), readSize)
+		d.DecodeHook = mapstructure.ComposeDecodeHookFunc(refuseNumbers, mapstructure.StringToTimeDurationHookFunc(), readText)
 	})
 	if err != nil {
 		return nil, decodeProblems(err)
@@ -260,16 +260,25 @@ func refuseNumbers(from, to reflect.Type, data any) (any, error) {
 		return nil, fmt.Errorf("%v is not a duration: want a number and a unit, such as 500ms, 15s or 5m", data)
 	case reflect.TypeFor[Size]():
 		return nil, fmt.Errorf("%v is not a size: want a whole number and a unit, such as 64KiB, 512MiB or 8GiB", data)
+	case reflect.TypeFor[TimeOfDay]():
+		return nil, fmt.Errorf("%v is not a time of day: want hh:mm in quotes, such as \"23:00\"", data)
 	}
 	return data, nil
 }
 
-func readSize(from, to reflect.Type, data any) (any, error) {
+// readText reads the types of this package.
+func readText(from, to reflect.Type, data any) (any, error) {
 	text, ok := data.(string)
-	if !ok || to != reflect.TypeFor[Size]() {
+	if !ok {
 		return data, nil
 	}
-	return ParseSize(text)
+	switch to {
+	case reflect.TypeFor[Size]():
+		return ParseSize(text)
+	case reflect.TypeFor[TimeOfDay]():
+		return ParseTimeOfDay(text)
+	}
+	return data, nil
 }
 
 // decodeProblems splits the decoder's joined error into one line for each key.

@@ -157,6 +157,7 @@ func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 	for name, h := range c.Hosts {
 		hosts[name] = engine.HostProfile{
 			Timeout: h.Timeout, Done: h.Done, Retry: h.Retry, FirstRetry: h.RetryMin, MaxRetry: h.RetryMax,
+			CutOff: time.Duration(h.CutOff), LeastLife: h.LeastLife,
 		}
 	}
 	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting}
