@@ -115,8 +115,12 @@ func (p *peer) read() (*iso8583.Message, error) {
 
 // frame builds an answer to m.
 func (p *peer) frame(m *iso8583.Message, response string, change func(b *iso8583.Builder)) []byte {
+	return p.frameOf(m.MTI().Response(), m, response, change)
+}
+
+func (p *peer) frameOf(mti iso8583.MTI, m *iso8583.Message, response string, change func(b *iso8583.Builder)) []byte {
 	var b iso8583.Builder
-	b.Reset(p.f.codec, m.MTI().Response())
+	b.Reset(p.f.codec, mti)
 	for _, n := range []int{3, 4, 7, 11, 37, 41, 42, 60, 70} {
 		if p.f.codec.Defines(n) {
 			b.Copy(m, n)
@@ -239,6 +243,7 @@ type rig struct {
 	network *fakeNetwork
 	cup     *iso8583.Codec
 	orig    fakeOriginals
+	metrics *Metrics
 	now     func() time.Time
 	clockMu sync.Mutex
 	skew    time.Duration
@@ -255,7 +260,8 @@ func start(t testing.TB, dialect string, framing wire.Framing, change func(*Conf
 		defer r.clockMu.Unlock()
 		return time.Now().Add(r.skew)
 	}
-	metrics, err := NewMetrics(prometheus.NewRegistry())
+	var err error
+	r.metrics, err = NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
 	cfg := Config{
 		Name: "unionpay", Addresses: []string{r.network.listener.Addr().String()}, Framing: framing, Codec: r.network.codec,
@@ -271,7 +277,7 @@ func start(t testing.TB, dialect string, framing wire.Framing, change func(*Conf
 		change(&cfg)
 	}
 	r.hosts, err = New([]Config{cfg}, Deps{
-		Server: r.server, Originals: r.orig, Cards: fakeCards{record}, Logger: zap.NewNop(), Metrics: metrics,
+		Server: r.server, Originals: r.orig, Cards: fakeCards{record}, Logger: zap.NewNop(), Metrics: r.metrics,
 		Now: r.now, Rand: rand.New(rand.NewPCG(1, 2)),
 	})
 	require.NoError(t, err)
@@ -308,10 +314,11 @@ func record() keys.CardRecord {
 
 var sentAt = time.Date(2025, 6, 18, 10, 5, 12, 0, shanghai)
 
-// original is the terminal's 0200 in the cup dialect, with every kind of field in it.
-func (r *rig) original(token engine.Token) *iso8583.Message {
+// original is the terminal's message in the cup dialect, with every kind of field in it; change makes another one of a
+// sale.
+func (r *rig) original(token engine.Token, mti iso8583.MTI, change map[int]string) *iso8583.Message {
 	var b iso8583.Builder
-	b.Reset(r.cup, 0x0200)
+	b.Reset(r.cup, mti)
 	b.SetString(2, "6224240000000017")
 	b.SetString(3, "000000")
 	b.SetString(4, "000000479920")
@@ -330,6 +337,11 @@ func (r *rig) original(token engine.Token) *iso8583.Message {
 	b.SetString(60, "2200000100060")
 	b.SetString(63, "001")
 	b.SetString(64, "12345678")
+	for n, v := range change {
+		if b.Remove(n); v != "" {
+			b.SetString(n, v)
+		}
+	}
 	raw, err := b.Append(nil)
 	require.NoError(r.t, err)
 	m := new(iso8583.Message)
@@ -339,11 +351,44 @@ func (r *rig) original(token engine.Token) *iso8583.Message {
 }
 
 func (r *rig) sale(n uint32) *engine.HostRequest {
-	r.original(engine.Token(n))
+	r.original(engine.Token(n), 0x0200, nil)
 	return &engine.HostRequest{
 		Host: "unionpay", Kind: engine.HostSale, Token: engine.Token(n), Purchase: uint64(n), STAN: n, RRN: rrn(n),
 		TransmittedAt: sentAt.UnixNano(), Deadline: r.now().Add(time.Hour).UnixNano(), Amount: 479920, Key: key("21010001"),
 	}
+}
+
+// request is the n-th one of the switch, over a message of the terminal.
+func (r *rig) request(kind engine.HostKind, n uint32, mti iso8583.MTI, change map[int]string) *engine.HostRequest {
+	req := r.sale(n)
+	r.original(engine.Token(n), mti, change)
+	req.Kind = kind
+	return req
+}
+
+// soldAt and soldAs are when and under which DE11 the network got the sale that is taken back.
+var soldAt = sentAt.Add(-time.Hour)
+
+const soldAs = 4711
+
+// void takes back the sale whose batch and STAN at the terminal were 1 and 2.
+func (r *rig) void(n uint32) *engine.HostRequest {
+	req := r.request(engine.HostVoid, n, 0x0200, map[int]string{
+		3: "200000", 38: "TERMNL", 60: "2300000100060", 61: "0000010000020618",
+	})
+	req.Purchase, req.Operation = 7, uint64(n)
+	req.Original = engine.OriginalData{STAN: soldAs, RRN: rrn(7), TransmittedAt: soldAt.UnixNano(), Amount: 479920, Approval: "123456"}
+	return req
+}
+
+// refund is of another batch than its sale, whose batch was 9.
+func (r *rig) refund(n uint32) *engine.HostRequest {
+	req := r.void(n)
+	r.original(engine.Token(n), 0x0220, map[int]string{
+		3: "200000", 4: "000000100000", 60: "2500000100060", 61: "0000090000020618",
+	})
+	req.Kind, req.Amount = engine.HostRefund, 100000
+	return req
 }
 
 func (r *rig) reversal(n uint32) *engine.HostRequest {

@@ -1,5 +1,5 @@
-// Package host keeps long-lived links to card networks and wallets and carries the switch's sales and reversals over
-// them.
+// Package host keeps long-lived links to card networks and carries the switch's requests over them: sales, voids (0200),
+// refunds (0220), balance inquiries, the pre-authorisation family (0100, 0200) and reversals (0400).
 //
 // It decides nothing: it sends what the engine orders and submits what the network answers. It keeps no state that
 // matters: which request was sent, when it is overdue and what is to be reversed is in the journal; what is here may
@@ -7,8 +7,9 @@
 //
 // The contract:
 //
-//   - Send never blocks and keeps nothing of the request: the message is encoded before it returns, a sale from the
-//     terminal's own message, a reversal from the sealed card record.
+//   - Send never blocks and keeps nothing of the request: the message is encoded before it returns, a reversal from the
+//     sealed card record, everything else from the terminal's own message. A query is asked of wallets only; here it is
+//     unsent.
 //   - Exactly one of three things follows a Send: the request is written to a connection (it counts as sent from the
 //     moment it is handed to a write, also when that write fails); or HostUnsent is submitted, only when not a byte of
 //     it can have left; or, when even that report found no room, nothing – the engine's time-out then decides, as after
@@ -16,14 +17,20 @@
 //   - Every answer that can be read is submitted as HostAnswered, late and repeated ones and those that nobody asked for
 //     included; none is dropped while the process lives. While the server is overloaded answers wait in a bounded
 //     buffer, and behind it in the network.
-//   - Requests of one terminal leave in the order of Send: a reversal never overtakes its sale. Each terminal belongs to
-//     one connection slot; while that slot is down its requests are unsent, not detoured.
+//   - The answer of a reversal is submitted as HostReversal, every other as HostSale, whatever was asked: the RRN says
+//     which request it answers. DE54 is given in Balance, outside of what is kept.
+//   - Requests of one terminal leave in the order of Send: a reversal never overtakes what it takes back. Each terminal
+//     belongs to one connection slot; while that slot is down its requests are unsent, not detoured.
 //   - HostUp is submitted after each sign-on of each connection.
 //
-// F2, F4, F35, F52 and F55 pass unchanged. DE7, DE11, DE37, DE32 and DE33 are the switch's. The subsidy tags of DE59 and
-// the terminal's private fields (46, 57, 58, 62, 63) and MAC do not leave the switch: where the buyer stands and what
-// the state pays is none of the network's business. DE55 of an answer is kept to the tags 71, 72, 8A and 91: nothing of
-// the card reaches the journal that way.
+// F2, F4, F35, F52 and F55 pass unchanged. DE7, DE11, DE37, DE32 and DE33 are the switch's. A void or refund names its
+// sale by DE61 or DE90 in the numbers under which the network got it, and by its approval code in DE38; a reversal names
+// what it takes back in the same way, and is 0401 when it was sent before. The pre-authorisation family passes DE38 and
+// DE61 as the terminal gave them: a network knows a pre-authorisation by card and approval code.
+//
+// The subsidy tags of DE59 and the terminal's private fields (46, 57, 58, 62, 63) and MAC do not leave the switch: where
+// the buyer stands and what the state pays is none of the network's business. DE55 of an answer is kept to the tags 71,
+// 72, 8A and 91: nothing of the card reaches the journal that way.
 package host
 
 import (
@@ -52,7 +59,7 @@ type Server interface {
 	Submit(body any) error
 }
 
-// Originals gives the terminal's message of a sale that waits for its answer. It is read before Send returns.
+// Originals gives the terminal's message of a request that waits for its answer. It is read before Send returns.
 type Originals interface {
 	Original(engine.Token) (*iso8583.Message, *iso8583.Codec, bool)
 }
@@ -80,8 +87,12 @@ type Hosts struct {
 	log   *zap.Logger
 }
 
-// errNoOriginal is returned when the terminal front no longer keeps the message that is to be forwarded.
-var errNoOriginal = errors.New("the terminal's message is gone")
+var (
+	// errNoOriginal is returned when the terminal front no longer keeps the message that is to be forwarded.
+	errNoOriginal = errors.New("the terminal's message is gone")
+	// errNotOffered is returned for what a card network cannot be asked.
+	errNotOffered = errors.New("a card network is not asked this")
+)
 
 // host is one profile with its connection slots.
 type host struct {
@@ -169,7 +180,8 @@ func (h *Hosts) Send(req *engine.HostRequest) {
 	if one == nil {
 		// A profile that was removed while the journal still has business with it.
 		h.log.Error("request for a host that is not configured", zap.String("host", req.Host))
-		h.out.Offer(&engine.HostUnsent{Kind: req.Kind, Purchase: req.Purchase, Reversal: req.Reversal, Attempt: req.Attempt})
+		a := askedBy(req)
+		h.out.Offer(a.unsent())
 		return
 	}
 	one.send(req)
@@ -177,9 +189,7 @@ func (h *Hosts) Send(req *engine.HostRequest) {
 
 func (h *host) send(req *engine.HostRequest) {
 	it := h.acquire()
-	it.asked = asked{
-		kind: req.Kind, purchase: req.Purchase, reversal: req.Reversal, attempt: req.Attempt, stan: req.STAN, rrn: req.RRN,
-	}
+	it.asked = askedBy(req)
 	it.key = h.words.key(req)
 	it.deadline = time.Unix(0, req.Deadline)
 	slot, err := h.slot(&req.Key), h.encode(it, req)
@@ -198,20 +208,27 @@ func (h *host) send(req *engine.HostRequest) {
 
 // encode writes the frame of a request.
 func (h *host) encode(it *item, req *engine.HostRequest) (err error) {
-	if req.Kind == engine.HostReversal {
-		record, err := h.deps.Cards.OpenCard(req.Card)
-		if err != nil {
-			return fmt.Errorf("open card record: %w", err)
+	switch req.Kind {
+	case engine.HostReversal:
+		return h.encodeReversal(it, req)
+	case engine.HostSale, engine.HostVoid, engine.HostRefund, engine.HostInquiry:
+		terminal, _, ok := h.deps.Originals.Original(req.Token)
+		if !ok {
+			return errNoOriginal
 		}
-		it.frame, err = h.words.reversal(it.frame[:0], req, &record)
-		record.Wipe()
+		it.frame, err = h.words.forward(it.frame[:0], req, terminal)
 		return err
 	}
-	original, _, ok := h.deps.Originals.Original(req.Token)
-	if !ok {
-		return errNoOriginal
+	return fmt.Errorf("%w: %s", errNotOffered, kindName(req.Kind))
+}
+
+func (h *host) encodeReversal(it *item, req *engine.HostRequest) error {
+	record, err := h.deps.Cards.OpenCard(req.Card)
+	if err != nil {
+		return fmt.Errorf("open card record: %w", err)
 	}
-	it.frame, err = h.words.sale(it.frame[:0], req, original)
+	it.frame, err = h.words.reversal(it.frame[:0], req, &record)
+	record.Wipe()
 	return err
 }
 
@@ -230,8 +247,7 @@ func (h *host) slot(key *engine.Key) int {
 // its place: later, but with the same end.
 func (h *host) unsent(it *item, fate string) {
 	h.count.request(it.asked.kind, fate)
-	body := &engine.HostUnsent{Kind: it.asked.kind, Purchase: it.asked.purchase, Reversal: it.asked.reversal, Attempt: it.asked.attempt}
-	if !h.out.Offer(body) {
+	if !h.out.Offer(it.asked.unsent()) {
 		h.count.request(it.asked.kind, "lost")
 	}
 	h.release(it)
@@ -241,14 +257,16 @@ func (h *host) unsent(it *item, fate string) {
 func (h *host) answered(ctx context.Context, msg *message) {
 	now := h.now()
 	p, v := h.match.answer(msg.key, now)
-	h.count.answer(msg.answer.Kind, v)
+	kind := msg.answer.Kind
 	if p != nil {
+		kind = p.asked.kind
 		msg.answer.RRN, msg.answer.STAN = p.asked.rrn, p.asked.stan
 		if v == inTime || v == late {
 			h.count.latency(p.asked.kind, now.Sub(p.sentAt))
 			p.flight.done(p)
 		}
 	}
+	h.count.answer(kind, v)
 	msg.answer.Host = h.cfg.Name
 	h.out.Put(ctx, msg.answer)
 }
@@ -311,9 +329,19 @@ func (c *counters) latency(kind engine.HostKind, d time.Duration) {
 	c.m.latency.WithLabelValues(c.name, kindName(kind)).Observe(d.Seconds())
 }
 
+// kindName is the label kind. An answer that nobody asked for counts as that of a sale or reversal.
 func kindName(kind engine.HostKind) string {
-	if kind == engine.HostReversal {
+	switch kind {
+	case engine.HostReversal:
 		return "reversal"
+	case engine.HostVoid:
+		return "void"
+	case engine.HostRefund:
+		return "refund"
+	case engine.HostInquiry:
+		return "inquiry"
+	case engine.HostQuery:
+		return "query"
 	}
 	return "sale"
 }

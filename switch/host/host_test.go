@@ -190,9 +190,11 @@ func TestRequestIsUnsentWhileTheLinkIsDown(t *testing.T) {
 	r := start(t, "cup", wire.CUP, nil)
 	r.network.accept() // connected, but not signed on
 	r.hosts.Send(r.sale(7))
-	require.Equal(t, &engine.HostUnsent{Kind: engine.HostSale, Purchase: 7}, r.server.unsent())
+	require.Equal(t, &engine.HostUnsent{Kind: engine.HostSale, Purchase: 7, RRN: rrn(7)}, r.server.unsent())
+	r.hosts.Send(r.refund(9))
+	require.Equal(t, &engine.HostUnsent{Kind: engine.HostRefund, Purchase: 7, Operation: 9, RRN: rrn(9)}, r.server.unsent())
 	r.hosts.Send(r.reversal(8))
-	require.Equal(t, &engine.HostUnsent{Kind: engine.HostReversal, Purchase: 8, Reversal: 108, Attempt: 1}, r.server.unsent())
+	require.Equal(t, &engine.HostUnsent{Kind: engine.HostReversal, Purchase: 8, Reversal: 108, Attempt: 1, RRN: rrn(8)}, r.server.unsent())
 	require.Equal(t, []string{"unionpay"}, r.hosts.Down())
 }
 
@@ -448,7 +450,7 @@ func TestBackOffStartsAnewOnlyAfterALinkHasLived(t *testing.T) {
 func TestMatcherForgetsTheOldest(t *testing.T) {
 	m := newMatcher(2)
 	at := time.Now()
-	keyOf := func(n uint32) matchKey { return matchKey{kind: engine.HostSale, field: [3]string{2: rrn(n)}} }
+	keyOf := func(n uint32) matchKey { return matchKey{field: [3]string{2: rrn(n)}} }
 	for n := range uint32(3) {
 		m.remember(&pending{key: keyOf(n), deadline: at.Add(time.Hour)})
 	}

@@ -7,21 +7,37 @@ import (
 	"huanxin/switch/engine"
 )
 
-// matchKey finds the request of an answer: the kind of exchange and the values of the profile's match fields, as they
-// stand on the wire.
+// matchKey finds the request of an answer: the values of the profile's match fields, as they stand on the wire. A reversal
+// has the DE11 and DE37 of what it takes back, so the two families are held apart; within one the switch's numbers are
+// unique.
 type matchKey struct {
-	kind  engine.HostKind
-	field [3]string // DE7, DE11, DE37; "" for those that are not in the profile's key
+	reversal bool
+	field    [3]string // DE7, DE11, DE37; "" for those that are not in the profile's key
 }
 
 // asked is what the link remembers of a request.
 type asked struct {
-	kind     engine.HostKind
-	purchase uint64
-	reversal uint64
-	attempt  uint32
-	stan     uint32
-	rrn      string
+	kind      engine.HostKind
+	purchase  uint64
+	operation uint64
+	reversal  uint64
+	attempt   uint32
+	stan      uint32
+	rrn       string
+}
+
+func askedBy(req *engine.HostRequest) asked {
+	return asked{
+		kind: req.Kind, purchase: req.Purchase, operation: req.Operation, reversal: req.Reversal, attempt: req.Attempt,
+		stan: req.STAN, rrn: req.RRN,
+	}
+}
+
+// unsent is the report that the request certainly never left.
+func (a *asked) unsent() *engine.HostUnsent {
+	return &engine.HostUnsent{
+		Kind: a.kind, Purchase: a.purchase, Operation: a.operation, Reversal: a.reversal, Attempt: a.attempt, RRN: a.rrn,
+	}
 }
 
 type pending struct {

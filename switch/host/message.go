@@ -10,25 +10,26 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
-	"huanxin/switch/keys"
 )
 
 // Message types of the link.
 const (
-	mtiSale            = iso8583.MTI(0x0200)
-	mtiSaleAnswer      = iso8583.MTI(0x0210)
+	mtiPreauth         = iso8583.MTI(0x0100) // pre-authorisation, and its void
+	mtiPreauthAnswer   = iso8583.MTI(0x0110)
+	mtiFinancial       = iso8583.MTI(0x0200) // sale, void, completion and its void, balance inquiry
+	mtiFinancialAnswer = iso8583.MTI(0x0210)
+	mtiRefund          = iso8583.MTI(0x0220)
+	mtiRefundAnswer    = iso8583.MTI(0x0230)
 	mtiReversal        = iso8583.MTI(0x0400)
+	mtiReversalRepeat  = iso8583.MTI(0x0401)
 	mtiReversalAnswer  = iso8583.MTI(0x0410)
+	mtiRepeatAnswer    = iso8583.MTI(0x0411) // some networks answer a repeat as one
 	mtiAdviceAnswer    = iso8583.MTI(0x0430) // some networks answer a reversal as the advice it is
 	mtiNetwork         = iso8583.MTI(0x0800)
 	mtiNetworkAnswer   = iso8583.MTI(0x0810)
 	mtiNetworkAdvice   = iso8583.MTI(0x0820)
 	mtiNetworkAdvAnswr = iso8583.MTI(0x0830)
 )
-
-// forwarded are the fields of a terminal's sale that go to the network as they are (pos-dialect §3). DE59 is not among
-// them: only its A-tags go. What is left out belongs to the line between terminal and switch.
-var forwarded = []int{2, 3, 4, 12, 13, 14, 22, 23, 25, 26, 35, 36, 41, 42, 45, 48, 49, 52, 53, 54, 55, 60}
 
 // manageCode is what a management message asks.
 type manageCode uint16
@@ -42,7 +43,7 @@ const (
 type class uint8
 
 const (
-	classAnswer       class = iota + 1 // to a sale or reversal
+	classAnswer       class = iota + 1 // to a request or a reversal
 	classSignOnAnswer                  // to a management message of ours
 	classManagement                    // a management message of the network
 )
@@ -106,104 +107,6 @@ func (w *words) frame(dst []byte, p *pen) ([]byte, error) {
 	return out, nil
 }
 
-// sale writes 0200: the terminal's own fields under the switch's numbers.
-func (w *words) sale(dst []byte, req *engine.HostRequest, original *iso8583.Message) ([]byte, error) {
-	p := w.pens.Get().(*pen)
-	b := &p.builder
-	b.Reset(w.codec, mtiSale)
-	for _, n := range forwarded {
-		if w.codec.Defines(n) {
-			b.Copy(original, n)
-		}
-	}
-	w.privateTags(p, original)
-	w.numbers(p, req)
-	return w.frame(dst, p)
-}
-
-// privateTags copies the A-tags of DE59, such as a payment code, and nothing else of it.
-func (w *words) privateTags(p *pen, original *iso8583.Message) {
-	if !w.codec.Defines(59) {
-		return
-	}
-	p.whole = original.AppendField(p.whole[:0], 59)
-	p.value = appendATags(p.value[:0], p.whole)
-	clear(p.whole) // it may hold a payment code
-	if len(p.value) > 0 {
-		p.builder.Set(59, p.value)
-	}
-}
-
-// numbers sets what the switch says about itself: DE7, DE11, DE32, DE33 and DE37.
-func (w *words) numbers(p *pen, req *engine.HostRequest) {
-	b := &p.builder
-	w.stamp(p, time.Unix(0, req.TransmittedAt), req.STAN)
-	b.SetString(37, req.RRN)
-}
-
-func (w *words) stamp(p *pen, at time.Time, stan uint32) {
-	b := &p.builder
-	if w.codec.Defines(7) {
-		p.value = at.In(w.cfg.Zone).AppendFormat(p.value[:0], transmission)
-		b.Set(7, p.value)
-	}
-	b.SetDigits(11, uint64(stan), 6)
-	if w.cfg.Acquirer != "" && w.codec.Defines(32) {
-		b.SetString(32, w.cfg.Acquirer)
-	}
-	if w.cfg.Forwarder != "" && w.codec.Defines(33) {
-		b.SetString(33, w.cfg.Forwarder)
-	}
-}
-
-// transmission is the format of DE7.
-const transmission = "0102150405"
-
-// reversal writes 0400 from what the switch keeps of a card (architecture §2): neither track nor PIN block.
-func (w *words) reversal(dst []byte, req *engine.HostRequest, card *keys.CardRecord) ([]byte, error) {
-	p := w.pens.Get().(*pen)
-	b := &p.builder
-	b.Reset(w.codec, mtiReversal)
-	for _, f := range []struct {
-		n     int
-		value []byte
-	}{
-		{2, card.PAN}, {14, card.Expiry}, {22, card.EntryMode}, {23, card.Sequence}, {25, card.Condition},
-		{49, card.Currency}, {55, card.ICC}, {60, card.POSData},
-	} {
-		if len(f.value) > 0 && w.codec.Defines(f.n) {
-			b.Set(f.n, f.value)
-		}
-	}
-	if len(card.QRCode) > 0 && w.codec.Defines(59) {
-		p.value = fmt.Appendf(p.value[:0], "A3%03d%s", len(card.QRCode), card.QRCode)
-		b.Set(59, p.value)
-	}
-	b.SetString(3, "000000")
-	b.SetDigits(4, uint64(req.Amount), 12)
-	if req.Original.Approval != "" && w.codec.Defines(38) {
-		b.SetString(38, req.Original.Approval)
-	}
-	b.SetString(39, req.Reason)
-	b.Set(41, req.Key.Terminal[:])
-	b.Set(42, req.Key.Merchant[:])
-	w.original(p, req)
-	w.numbers(p, req)
-	return w.frame(dst, p)
-}
-
-// original names the sale: DE61 = batch, STAN, date (pos-dialect §2), or DE90 = MTI, STAN, DE7, acquirer, forwarder.
-func (w *words) original(p *pen, req *engine.HostRequest) {
-	at := time.Unix(0, req.Original.TransmittedAt).In(w.cfg.Zone)
-	if w.cfg.Original == "de61" {
-		p.value = fmt.Appendf(p.value[:0], "%06d%06d%s", req.Key.Batch, req.Original.STAN, at.Format("0102"))
-		p.builder.Set(61, p.value)
-		return
-	}
-	p.value = fmt.Appendf(p.value[:0], "0200%06d%s%011s%011s", req.Original.STAN, at.Format(transmission), w.cfg.Acquirer, w.cfg.Forwarder)
-	p.builder.Set(90, p.value)
-}
-
 // manage writes a sign-on or an echo. In POS style the echo is 0820 and the code is 60.3.
 func (w *words) manage(dst []byte, code manageCode, stan uint32, now time.Time) ([]byte, error) {
 	p := w.pens.Get().(*pen)
@@ -238,10 +141,10 @@ func (w *words) read(parsed *iso8583.Message, raw []byte, now time.Time) (messag
 	}
 	msg := message{response: string(parsed.AppendField(nil, 39))}
 	switch parsed.MTI() {
-	case mtiSaleAnswer:
-		msg.class, msg.key.kind = classAnswer, engine.HostSale
-	case mtiReversalAnswer, mtiAdviceAnswer:
-		msg.class, msg.key.kind = classAnswer, engine.HostReversal
+	case mtiFinancialAnswer, mtiPreauthAnswer, mtiRefundAnswer:
+		msg.class = classAnswer
+	case mtiReversalAnswer, mtiRepeatAnswer, mtiAdviceAnswer:
+		msg.class, msg.key.reversal = classAnswer, true
 	case mtiNetworkAnswer, mtiNetworkAdvAnswr:
 		msg.class = classSignOnAnswer
 	case mtiNetwork, mtiNetworkAdvice:
@@ -269,7 +172,8 @@ func isResponse(code string) bool {
 	return len(code) == 2
 }
 
-// answer takes what the engine wants of an answer. RRN is the echoed one only where the network echoes ours.
+// answer takes what the engine wants of an answer. RRN is the echoed one only where the network echoes ours. What is kept
+// of it goes into the journal; DE54, a balance, stays outside of that.
 func (w *words) answer(msg *message, m *iso8583.Message, now time.Time) {
 	stan, _ := m.Uint(11)
 	amount, _ := m.Uint(4)
@@ -278,14 +182,19 @@ func (w *words) answer(msg *message, m *iso8583.Message, now time.Time) {
 			msg.key.field[i] = string(m.AppendField(nil, n))
 		}
 	}
+	kind := engine.HostSale
+	if msg.key.reversal {
+		kind = engine.HostReversal
+	}
 	msg.answer = &engine.HostAnswered{
-		Kind: msg.key.kind, RRN: msg.key.field[2], STAN: uint32(stan), TransmittedAt: w.transmittedAt(m, now),
+		Kind: kind, RRN: msg.key.field[2], STAN: uint32(stan), TransmittedAt: w.transmittedAt(m, now),
 		Answer: event.HostAnswer{
 			Response: msg.response, Approval: approval(m), ClearingDate: digits(m, 15), LocalTime: digits(m, 12),
 			LocalDate: digits(m, 13), Institutions: m.AppendField(nil, 44),
 			Icc: appendIssuerTags(nil, m.AppendField(nil, 55)), Network: m.AppendField(nil, 63),
 			Amount: int64(amount), Acquirer: digits(m, 32),
 		},
+		Balance: m.AppendField(nil, 54),
 	}
 }
 
@@ -325,20 +234,4 @@ func digits(m *iso8583.Message, n int) string {
 		}
 	}
 	return string(value)
-}
-
-// key is what the answer to req will be matched by.
-func (w *words) key(req *engine.HostRequest) matchKey {
-	key := matchKey{kind: req.Kind}
-	for _, n := range w.cfg.MatchKey {
-		switch n {
-		case 7:
-			key.field[0] = time.Unix(0, req.TransmittedAt).In(w.cfg.Zone).Format(transmission)
-		case 11:
-			key.field[1] = fmt.Sprintf("%06d", req.STAN)
-		case 37:
-			key.field[2] = req.RRN
-		}
-	}
-	return key
 }

@@ -15,12 +15,13 @@ import (
 func FuzzRead(f *testing.F) {
 	for _, dialect := range []string{"cup", "iso87b"} {
 		codec := codecOf(f, dialect)
-		for _, mti := range []iso8583.MTI{0x0210, 0x0410, 0x0810, 0x0820, 0x0100} {
+		for _, mti := range []iso8583.MTI{0x0110, 0x0210, 0x0230, 0x0410, 0x0411, 0x0430, 0x0810, 0x0820, 0x0100, 0x0220} {
 			var b iso8583.Builder
 			b.Reset(codec, mti)
 			b.SetString(11, "000007")
 			b.SetString(37, rrn(7))
 			b.SetString(39, "00")
+			b.SetString(54, "0202156C000000123456")
 			b.Set(55, []byte("\x91\x02\xAB\xCD\x5A\x08\x62\x24\x24\x00\x00\x00\x00\x17"))
 			raw, err := b.Append(nil)
 			require.NoError(f, err)
@@ -45,12 +46,18 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		require.Regexp(t, `^[0-9A-Za-z]{2}$`, msg.response)
-		require.Contains(t, []engine.HostKind{engine.HostSale, engine.HostReversal}, msg.answer.Kind)
 		a := &msg.answer.Answer
 		require.Regexp(t, `^([ -~]{6})?$`, a.Approval)
 		for _, number := range []string{a.LocalTime, a.LocalDate, a.ClearingDate, a.Acquirer} {
 			require.Regexp(t, `^[0-9]*$`, number, "the journal's strings are UTF-8")
 		}
+		family := engine.HostSale
+		if parsed.MTI()>>8 == 0x04 {
+			family = engine.HostReversal
+		}
+		require.Equal(t, family, msg.answer.Kind)
+		require.Equal(t, family == engine.HostReversal, msg.key.reversal)
+		require.Equal(t, parsed.AppendField(nil, 54), msg.answer.Balance)
 		require.Equal(t, parsed.AppendField(nil, 44), a.Institutions)
 		require.Equal(t, parsed.AppendField(nil, 63), a.Network)
 		_, pan := iso8583.FindTLV(msg.answer.Answer.Icc, 0x5A)
@@ -107,7 +114,7 @@ func BenchmarkEncodeSale(b *testing.B) {
 	var frame []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if frame, err = w.sale(frame[:0], req, original); err != nil {
+		if frame, err = w.forward(frame[:0], req, original); err != nil {
 			b.Fatal(err)
 		}
 	}

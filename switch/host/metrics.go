@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts what the links do; one per process. The label host is the profile's name.
+// Metrics counts what the links do; one per process. The label host is the profile's name, kind is sale (the
+// pre-authorisation family included), void, refund, inquiry or reversal.
 type Metrics struct {
 	up        *prometheus.GaugeVec     // connections signed on
 	queued    *prometheus.GaugeVec     // requests waiting for a connection
