@@ -33,8 +33,22 @@ const (
 	OrdinarySale
 	// Reversal says that a sale was taken back.
 	Reversal
-	// Refusal says why a subsidy or a sale was refused. Nothing was charged.
+	// Refusal says why a subsidy, a sale, or with Back a void or refund was refused. Nothing was charged or given back, but
+	// when the answer code says that nobody knows yet.
 	Refusal
+	// Void says that a sale was taken back on its day.
+	Void
+	// VoidReversal says that a void was undone: the sale stands.
+	VoidReversal
+	// Refund says what was given back, and what of the subsidy went back to the budget.
+	Refund
+	// Reprint is the slip of an earlier purchase as it stands now.
+	Reprint
+	// Preauth and its void, Completion and its void are the family of pre-authorisation, without subsidy.
+	Preauth
+	PreauthVoid
+	Completion
+	CompletionVoid
 )
 
 // Slip is what a receipt says. Empty fields leave their line out.
@@ -60,8 +74,19 @@ type Slip struct {
 	Subsidy money.Amount // 国家补贴
 	Paid    money.Amount // 实付金额: what the payer is charged, or given back by a reversal
 
+	// What a void, refund or reprint is about.
+	OriginalBatch uint32
+	OriginalSTAN  uint32
+	OriginalRRN   string
+
+	Returned money.Amount // refund: of the subsidy, to the budget
+	Kept     money.Amount // refund: subsidy that stays with what is kept
+	Refunded money.Amount // reprint: given back to the payer so far
+	State    string       // reprint: how the purchase stands, such as captured
+
 	Response string   // DE39
 	Reasons  []string // Chinese texts of a refusal
+	Back     bool     // refusal: of a void or refund
 }
 
 // AppendText appends the slip to dst.
@@ -80,16 +105,27 @@ func (s *Slip) AppendText(dst []byte) []byte {
 	return l.dst
 }
 
-func (s *Slip) title() string {
-	switch s.Kind {
-	case SubsidisedSale:
-		return "消费（国家补贴）"
-	case OrdinarySale:
-		return "消费"
-	case Reversal:
-		return "冲正"
+var titles = map[Kind]string{
+	SubsidisedSale: "消费（国家补贴）", OrdinarySale: "消费", Reversal: "冲正", Refusal: "交易未成功", Void: "消费撤销",
+	VoidReversal: "撤销冲正", Refund: "退货", Reprint: "交易查询（重印）", Preauth: "预授权", PreauthVoid: "预授权撤销",
+	Completion: "预授权完成", CompletionVoid: "预授权完成撤销",
+}
+
+func (s *Slip) title() string { return titles[s.Kind] }
+
+// states are the words for how a purchase stands.
+var states = map[string]string{
+	"reserved": "已预占", "expired": "预占过期", "cancelled": "已取消", "sent": "处理中", "captured": "已付款", "declined": "未成功",
+	"unknown": "结果待确认", "reversing": "冲正中", "reversed": "已冲正", "voiding": "撤销中", "voided": "已撤销",
+	"refunding": "退货中", "refunded": "已退货",
+}
+
+// StateText is the Chinese word for the state of a purchase; a state that it does not know stays as it is.
+func StateText(state string) string {
+	if text, known := states[state]; known {
+		return text
 	}
-	return "交易未成功"
+	return state
 }
 
 func (s *Slip) party(l *layout) {
@@ -113,6 +149,13 @@ func (s *Slip) transaction(l *layout) {
 	}
 	l.pair("授权码", s.Approval)
 	l.pair("参考号", s.RRN)
+	if s.OriginalBatch != 0 {
+		l.pair("原批次号", fmt.Sprintf("%06d", s.OriginalBatch))
+	}
+	if s.OriginalSTAN != 0 {
+		l.pair("原凭证号", fmt.Sprintf("%06d", s.OriginalSTAN))
+	}
+	l.pair("原参考号", s.OriginalRRN)
 	if !s.At.IsZero() {
 		l.pair("日期时间", s.At.In(shanghai).Format("2006/01/02 15:04:05"))
 	}
@@ -131,27 +174,54 @@ func (s *Slip) goods(l *layout) {
 }
 
 func (s *Slip) amounts(l *layout) {
+	if s.Kind == Refusal && s.Price == 0 {
+		return
+	}
+	l.rule('-')
 	switch s.Kind {
 	case SubsidisedSale:
-		l.rule('-')
 		l.pair("商品成交价", Yuan(s.Price))
 		l.pair("国家补贴", Yuan(-s.Subsidy))
 		l.pair("实付金额", Yuan(s.Paid))
-	case OrdinarySale:
-		l.rule('-')
+	case OrdinarySale, VoidReversal:
 		l.pair("实付金额", Yuan(s.Paid))
-	case Reversal:
-		l.rule('-')
+	case Preauth:
+		l.pair("授权金额", Yuan(s.Paid))
+	case PreauthVoid:
+		l.pair("解除金额", Yuan(s.Paid))
+	case Completion:
+		l.pair("完成金额", Yuan(s.Paid))
+	case CompletionVoid:
+		l.pair("退回金额", Yuan(s.Paid))
+	case Reversal, Void:
 		l.pair("退回金额", Yuan(s.Paid))
 		if s.Subsidy != 0 {
 			l.pair("补贴已撤销", Yuan(s.Subsidy))
 		}
-	case Refusal:
-		if s.Price != 0 {
-			l.rule('-')
-			l.pair("商品成交价", Yuan(s.Price))
+	case Refund:
+		l.pair("退款金额", Yuan(s.Paid))
+		if s.Returned != 0 || s.Kept != 0 {
+			l.pair("收回补贴", Yuan(s.Returned))
+			l.pair("保留补贴", Yuan(s.Kept))
 		}
+	case Reprint:
+		s.standing(l)
+	case Refusal:
+		l.pair("商品成交价", Yuan(s.Price))
 	}
+}
+
+// standing prints what a purchase comes to now.
+func (s *Slip) standing(l *layout) {
+	if s.Subsidy != 0 {
+		l.pair("商品成交价", Yuan(s.Price))
+		l.pair("国家补贴", Yuan(-s.Subsidy))
+	}
+	l.pair("实付金额", Yuan(s.Paid))
+	if s.Refunded != 0 {
+		l.pair("已退金额", Yuan(s.Refunded))
+	}
+	l.pair("当前状态", StateText(s.State))
 }
 
 func (s *Slip) remarks(l *layout) {
@@ -162,14 +232,34 @@ func (s *Slip) remarks(l *layout) {
 		for _, reason := range s.Reasons {
 			l.text(reason)
 		}
-		l.text("未扣款")
-	case Reversal:
+		l.text(s.outcome())
+	case Reversal, Void:
 		l.rule('-')
 		l.text("原交易已撤销，款项原路退回")
+	case VoidReversal:
+		l.rule('-')
+		l.text("撤销未成立，原消费有效")
+	case Refund:
+		l.rule('-')
+		l.text("款项原路退回；收回的补贴退还补贴资金，不退现金")
 	case SubsidisedSale:
 		l.rule('-')
 		l.text("国家补贴由商户先行垫付，退货时补贴不退现金")
 	}
+}
+
+// outcome says what an answer that is no approval means for the payer's money.
+func (s *Slip) outcome() string {
+	unknown := s.Response == "98" || s.Response == "68"
+	switch {
+	case unknown && s.Back:
+		return "退款结果待确认，请勿重复操作"
+	case unknown:
+		return "如已扣款，将自动原路退回"
+	case s.Back:
+		return "未退款"
+	}
+	return "未扣款"
 }
 
 // Yuan prints an amount as ￥1234.56, a negative one as -￥1234.56.

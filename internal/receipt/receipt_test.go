@@ -45,6 +45,41 @@ func TestSlipsLookAsPrinted(t *testing.T) {
 			At: at, Product: "手机", Serial: "860000001234567", Price: 699900, Response: "57",
 			Reasons: []string{"商品成交价超过补贴限价", "该序列号已享受过补贴"},
 		},
+		"void": {
+			Kind: receipt.Void, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 1, STAN: 7,
+			RRN: "516910000034", Card: "6224240000000017", At: at, OriginalSTAN: 5, OriginalRRN: "516910000033",
+			Product: "手机", Serial: "860000001234567", Hold: 124, Subsidy: 50000, Paid: 349900,
+		},
+		"void-reversal": {
+			Kind: receipt.VoidReversal, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 1,
+			STAN: 7, Card: "6224240000000017", At: at, OriginalSTAN: 5, Hold: 124, Paid: 349900,
+		},
+		"refund": {
+			Kind: receipt.Refund, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 8,
+			RRN: "516910000035", Card: "6224240000000017", At: at, OriginalBatch: 1, OriginalSTAN: 5, OriginalRRN: "516910000033",
+			Product: "布艺沙发", Hold: 125, Paid: 85000, Returned: 15000, Kept: 59985,
+		},
+		"ordinary-refund": {
+			Kind: receipt.Refund, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 9,
+			RRN: "516910000036", Card: "6224240000000017", At: at, OriginalBatch: 1, OriginalSTAN: 4, Paid: 1250,
+		},
+		"reprint": {
+			Kind: receipt.Reprint, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 10,
+			Card: "622424******0017", At: at, OriginalBatch: 1, OriginalSTAN: 5, OriginalRRN: "516910000033", Hold: 125,
+			Price: 499900, Subsidy: 59985, Paid: 424915, Refunded: 85000, State: "captured",
+		},
+		"completion": {
+			Kind: receipt.Completion, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 11,
+			RRN: "516910000037", Card: "6224240000000017", At: at, OriginalSTAN: 10, Paid: 30000,
+		},
+		"void-refused": {
+			Kind: receipt.Refusal, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 12,
+			At: at, OriginalSTAN: 5, Response: "12", Reasons: []string{"已过撤销时限，请办理退货"}, Back: true,
+		},
+		"refund-pending": {
+			Kind: receipt.Refusal, Merchant: "大连中山数码", DE42: "898210000000002", Terminal: "10000002", Batch: 2, STAN: 13,
+			At: at, OriginalSTAN: 5, Response: "98", Back: true,
+		},
 	}
 	for name, slip := range slips {
 		t.Run(name, func(t *testing.T) {
@@ -64,10 +99,11 @@ func TestNoLineIsWiderThanThePaper(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("沈阳…×AB12\n\t\x1b"))))
 		slip := receipt.Slip{
-			Kind:     receipt.Kind(rapid.IntRange(1, 4).Draw(t, "kind")),
+			Kind:     receipt.Kind(rapid.IntRange(1, 12).Draw(t, "kind")),
 			Merchant: text.Draw(t, "merchant"), DE42: text.Draw(t, "de42"), Terminal: text.Draw(t, "terminal"),
 			RRN: text.Draw(t, "rrn"), Card: text.Draw(t, "card"), Product: text.Draw(t, "product"),
 			Serial: text.Draw(t, "serial"), Reasons: []string{text.Draw(t, "reason")}, Hold: 7,
+			OriginalRRN: text.Draw(t, "original"), State: text.Draw(t, "state"), Returned: 1, Refunded: 1,
 			Price: money.Amount(rapid.Int64().Draw(t, "price")), Subsidy: 1, Paid: money.Amount(rapid.Int64().Draw(t, "paid")),
 		}
 		out := string(slip.AppendText(nil))
@@ -102,4 +138,28 @@ func TestYuanPrintsFen(t *testing.T) {
 	require.Equal(t, "￥0.05", receipt.Yuan(5))
 	require.Equal(t, "-￥1199.80", receipt.Yuan(-119980))
 	require.Equal(t, "-￥92233720368547758.08", receipt.Yuan(-1<<63))
+}
+
+func TestSettlementSlipShowsBothSidesOnlyWhenTheyDiffer(t *testing.T) {
+	slip := receipt.Settlement{
+		Merchant: "沈阳和平家电城有限公司", DE42: "898210000000001", Terminal: "10000001", Batch: 1, STAN: 99,
+		At:     time.Date(2025, 6, 18, 13, 30, 0, 0, time.UTC),
+		Till:   receipt.Sums{Debit: 1234567890, DebitCount: 321, Credit: 85000, CreditCount: 1, Subsidy: 119980, SubsidyCount: 1},
+		Switch: receipt.Sums{Debit: 1234567790, DebitCount: 321, Credit: 85000, CreditCount: 1, Subsidy: 119980, SubsidyCount: 1},
+	}
+	for name, equal := range map[string]bool{"settlement-equal": true, "settlement-differs": false} {
+		slip.Equal = equal
+		got := slip.AppendText(nil)
+		file := filepath.Join("testdata", name+".txt")
+		if *rewrite {
+			require.NoError(t, os.WriteFile(file, got, 0o644))
+		}
+		want, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got))
+		require.Equal(t, !equal, strings.Contains(string(got), "12345677.90"))
+		for line := range strings.Lines(string(got)) {
+			require.LessOrEqual(t, receipt.Width(strings.TrimSuffix(line, "\n")), receipt.Columns)
+		}
+	}
 }
