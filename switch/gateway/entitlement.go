@@ -22,7 +22,7 @@ var (
 	codeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,16}$`)
 	cityForm = regexp.MustCompile(`^[0-9]{6}$`)
 	keyForm  = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
-	idForm   = regexp.MustCompile(`^E[0-9]{12}$`)
+	idForm   = regexp.MustCompile(`^[A-Z][0-9]{12}$`)
 )
 
 const (
@@ -50,7 +50,7 @@ type entitlementBody struct {
 
 func viewBody(v *engine.EntitlementView) *entitlementBody {
 	return &entitlementBody{
-		Entitlement: formatID(v.ID), State: v.State.String(), Category: v.Category, City: v.City, Channel: v.Channel,
+		Entitlement: formatID(entitlementIDs, v.ID), State: v.State.String(), Category: v.Category, City: v.City, Channel: v.Channel,
 		ClaimedAt: formatTime(v.ClaimedAt), ExpiresAt: formatTime(v.ExpiresAt), PolicyVersion: v.Version,
 	}
 }
@@ -230,12 +230,18 @@ func idempotencyKey(r *http.Request) (string, *problem) {
 	return key, nil
 }
 
-// formatID writes an entitlement's number: E and 12 digits.
-func formatID(id uint64) string { return fmt.Sprintf("E%012d", id) }
+// The letters that numbers begin with, so that one kind is never taken for another.
+const (
+	entitlementIDs = 'E'
+	purchaseIDs    = 'P'
+)
+
+// formatID writes a number of its kind: a letter and 12 digits.
+func formatID(kind byte, id uint64) string { return fmt.Sprintf("%c%012d", kind, id) }
 
 // parseID reads what formatID writes; 0 is nobody's number.
-func parseID(text string) (uint64, bool) {
-	if !idForm.MatchString(text) {
+func parseID(kind byte, text string) (uint64, bool) {
+	if !idForm.MatchString(text) || text[0] != kind {
 		return 0, false
 	}
 	id, err := strconv.ParseUint(text[1:], 10, 64)
@@ -244,7 +250,7 @@ func parseID(text string) (uint64, bool) {
 
 // pathID reads the entitlement of the path. What cannot be a number is unknown like any other.
 func pathID(r *http.Request) (uint64, *problem) {
-	id, ok := parseID(r.PathValue("id"))
+	id, ok := parseID(entitlementIDs, r.PathValue("id"))
 	if !ok {
 		return 0, newProblem(codeNotFound)
 	}

@@ -1,16 +1,19 @@
 // Package gateway is the HTTP interface of the switch: claiming apps, QR acquirers and online shops claim entitlements,
-// read and return them, show one-time codes and ask for quotes. docs/interface/http.md describes it to its users,
-// openapi.yaml defines it.
+// read and return them, show one-time codes, ask for quotes, and reserve, commit, cancel and refund purchases; wallets
+// notify it of payments. docs/interface/http.md describes it to its users, openapi.yaml defines it.
 //
 // It does not decide anything and keeps nothing: every question becomes an input of the engine, every answer is the
-// engine's, released after its events are durable. What a request says about a person is turned into a keyed hash before
-// it leaves this package and is never logged.
+// engine's, released after its events are durable. What a request says about a person, a serial number or an idempotency
+// key is turned into a keyed hash before it leaves this package, a payment code into a sealed envelope; none is ever
+// logged.
 //
 // The contract with the program around it:
 //
 //   - Submit takes an engine input or refuses it at once; it never blocks. Refused means that nothing has happened.
 //   - Every accepted input with a token is answered by one Deliver, unless the process ends first. Deliver never blocks
 //     and does not keep its argument; an answer that nobody waits for any more is dropped and counted.
+//   - Notify, where wallets are connected, checks and takes a notification before it returns; it is bounded by its callers'
+//     connections only, so it must not wait for anything.
 //   - At most MaxPending requests wait at a time; one more is answered 503 at once, and 429 when one caller alone holds
 //     more than its share.
 package gateway
@@ -35,6 +38,14 @@ type Config struct {
 	Submit func(body any) error
 	// Hasher makes the keyed hashes of persons, codes and contents.
 	Hasher *keys.Hasher
+	// Vault seals the payment codes of wallets.
+	Vault *keys.Vault
+	// WalletHost is the host profile that payment codes are charged at. "" = no wallet is connected: such a payment is
+	// refused, the caller must collect it itself.
+	WalletHost string
+	// Notify takes a notification of the wallet of that name: it checks the signature, translates the body for the engine
+	// and returns the HTTP status, 404 for a wallet it does not know. nil = there are no wallets.
+	Notify func(wallet string, header http.Header, body []byte) (status int)
 	// Tokens are the callers; at least one.
 	Tokens []Token
 	// Rand is where one-time codes and references come from: crypto/rand.Reader.
@@ -48,7 +59,8 @@ type Config struct {
 	Gatherer   prometheus.Gatherer
 	// Ready lists the parts of the program for /readyz, in the order to show. Default: no parts, always ready.
 	Ready func() []Part
-	// Timeout is how long a request waits for the engine. Then 504. Default 5 s.
+	// Timeout is how long a request waits for the engine. Then 504; or 202, where a wallet may be the one that takes its
+	// time. Default 5 s.
 	Timeout time.Duration
 	// MaxPending bounds the requests that wait for the engine. One more gets 503. Default 16384.
 	MaxPending int
@@ -68,6 +80,9 @@ type Part struct {
 func (c *Config) setDefaultsAndCheck() error {
 	if c.Submit == nil || c.Hasher == nil || c.Rand == nil {
 		return errors.New("gateway: Submit, Hasher and Rand must be given")
+	}
+	if c.WalletHost != "" && c.Vault == nil {
+		return errors.New("gateway: WalletHost needs Vault")
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -108,6 +123,7 @@ func (c *Config) setDefaultsAndCheck() error {
 // Gateway answers HTTP requests with the engine's decisions. It is safe for concurrent use.
 type Gateway struct {
 	cfg     Config
+	look    time.Duration // how long a request that has waited in vain may ask how things stand
 	callers []caller
 	pending *pending
 	metrics *metrics
@@ -119,7 +135,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.setDefaultsAndCheck(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, callers: callersOf(cfg.Tokens), pending: newPending(cfg.MaxPending, cfg.MaxPerCaller)}
+	g := &Gateway{cfg: cfg, callers: callersOf(cfg.Tokens), pending: newPending(cfg.MaxPending, cfg.MaxPerCaller), look: time.Second}
 	g.cfg.Tokens = nil
 	var err error
 	if g.metrics, err = newMetrics(cfg.Registerer, g.pending); err != nil {

@@ -179,6 +179,19 @@ func (o *object) fen(name string) money.Amount {
 	return money.Amount(o.integer(name, 0, int64(money.MaxN12)))
 }
 
+// boolean takes an optional true or false; an absent one is false.
+func (o *object) boolean(name string) bool {
+	value, ok := o.take(name, false)
+	if !ok {
+		return false
+	}
+	yes, ok := value.(bool)
+	if !ok {
+		o.invalid(name, "want true or false")
+	}
+	return yes
+}
+
 // microDegrees takes decimal degrees between −limit and limit and returns them in micro-degrees, rounded.
 func (o *object) microDegrees(name string, limit float64) int32 {
 	value, ok := o.take(name, true)

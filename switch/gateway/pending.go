@@ -74,5 +74,13 @@ func (g *Gateway) Deliver(reply *engine.APIReply) {
 	}
 	answer := *reply
 	answer.Reasons = slices.Clone(reply.Reasons)
+	if reply.Purchase != nil {
+		view := *reply.Purchase // of which callers are shown nothing that lies behind a slice
+		answer.Purchase = &view
+	}
+	if reply.Refund != nil {
+		view := *reply.Refund
+		answer.Refund = &view
+	}
 	w.answer <- answer
 }

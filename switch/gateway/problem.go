@@ -13,23 +13,30 @@ import (
 type code string
 
 const (
-	codeMalformed       code = "MALFORMED_JSON"
-	codeUnknownField    code = "UNKNOWN_FIELD"
-	codeMissingField    code = "MISSING_FIELD"
-	codeInvalidField    code = "INVALID_FIELD"
-	codeUnauthenticated code = "UNAUTHENTICATED"
-	codeNoSuchPath      code = "NO_SUCH_PATH"
-	codeNotFound        code = "ENTITLEMENT_NOT_FOUND"
-	codeMethod          code = "METHOD_NOT_ALLOWED"
-	codeSlowBody        code = "REQUEST_TIMEOUT"
-	codeConflict        code = "IDEMPOTENCY_CONFLICT"
-	codeTooLarge        code = "BODY_TOO_LARGE"
-	codeMediaType       code = "UNSUPPORTED_MEDIA_TYPE"
-	codeRefused         code = "REFUSED"
-	codeTooMany         code = "TOO_MANY_REQUESTS"
-	codeInternal        code = "INTERNAL_ERROR"
-	codeOverloaded      code = "OVERLOADED"
-	codeNoAnswer        code = "NO_ANSWER"
+	codeMalformed        code = "MALFORMED_JSON"
+	codeUnknownField     code = "UNKNOWN_FIELD"
+	codeMissingField     code = "MISSING_FIELD"
+	codeInvalidField     code = "INVALID_FIELD"
+	codeUnauthenticated  code = "UNAUTHENTICATED"
+	codeNoSuchPath       code = "NO_SUCH_PATH"
+	codeNotFound         code = "ENTITLEMENT_NOT_FOUND"
+	codePurchaseNotFound code = "PURCHASE_NOT_FOUND"
+	codeWalletNotFound   code = "WALLET_NOT_FOUND"
+	codeMethod           code = "METHOD_NOT_ALLOWED"
+	codeSlowBody         code = "REQUEST_TIMEOUT"
+	codeConflict         code = "IDEMPOTENCY_CONFLICT"
+	codeTooLarge         code = "BODY_TOO_LARGE"
+	codeMediaType        code = "UNSUPPORTED_MEDIA_TYPE"
+	codePaymentDeclined  code = "PAYMENT_DECLINED"
+	codeRefundDeclined   code = "REFUND_DECLINED"
+	codeNotification     code = "NOTIFICATION_MALFORMED"
+	codeSignature        code = "SIGNATURE_INVALID"
+	codeNoWallet         code = "WALLET_NOT_CONNECTED"
+	codeRefused          code = "REFUSED"
+	codeTooMany          code = "TOO_MANY_REQUESTS"
+	codeInternal         code = "INTERNAL_ERROR"
+	codeOverloaded       code = "OVERLOADED"
+	codeNoAnswer         code = "NO_ANSWER"
 
 	// codeGone never reaches anybody: the caller has hung up.
 	codeGone code = "CLIENT_GONE"
@@ -40,24 +47,31 @@ var problemKinds = map[code]struct {
 	status int
 	en, zh string
 }{
-	codeMalformed:       {http.StatusBadRequest, "the body is not one JSON object", "请求体不是合法的 JSON 对象"},
-	codeUnknownField:    {http.StatusBadRequest, "the body has a field that does not exist here", "请求含有未定义的字段"},
-	codeMissingField:    {http.StatusBadRequest, "a required field or header is missing", "缺少必填字段或请求头"},
-	codeInvalidField:    {http.StatusBadRequest, "a field or header is not valid", "字段或请求头无效"},
-	codeUnauthenticated: {http.StatusUnauthorized, "a valid bearer token is required", "缺少有效的访问令牌"},
-	codeNoSuchPath:      {http.StatusNotFound, "there is nothing at this path", "路径不存在"},
-	codeNotFound:        {http.StatusNotFound, "there is no such entitlement", "补贴资格不存在"},
-	codeMethod:          {http.StatusMethodNotAllowed, "this path does not take this method", "不支持该请求方法"},
-	codeSlowBody:        {http.StatusRequestTimeout, "the body did not arrive in time", "请求体接收超时"},
-	codeConflict:        {http.StatusConflict, "this idempotency key was used for another request", "该幂等键已用于其他请求"},
-	codeTooLarge:        {http.StatusRequestEntityTooLarge, "the body is too large", "请求体过大"},
-	codeMediaType:       {http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8", "请求体须为 UTF-8 的 application/json"},
-	codeRefused:         {http.StatusUnprocessableEntity, "refused by the programme's rules", "不符合补贴规则"},
-	codeTooMany:         {http.StatusTooManyRequests, "too many of your requests are waiting", "请求过多，请稍后重试"},
-	codeInternal:        {http.StatusInternalServerError, "the switch could not answer", "系统异常，请联系运营方"},
-	codeOverloaded:      {http.StatusServiceUnavailable, "the switch is busy; nothing has happened", "系统繁忙，请稍后重试"},
-	codeNoAnswer:        {http.StatusGatewayTimeout, "no decision in time; it may still be taken", "处理超时，结果未知"},
-	codeGone:            {statusGone, "the caller has hung up", "调用方已断开"},
+	codeMalformed:        {http.StatusBadRequest, "the body is not one JSON object", "请求体不是合法的 JSON 对象"},
+	codeUnknownField:     {http.StatusBadRequest, "the body has a field that does not exist here", "请求含有未定义的字段"},
+	codeMissingField:     {http.StatusBadRequest, "a required field or header is missing", "缺少必填字段或请求头"},
+	codeInvalidField:     {http.StatusBadRequest, "a field or header is not valid", "字段或请求头无效"},
+	codeUnauthenticated:  {http.StatusUnauthorized, "a valid bearer token is required", "缺少有效的访问令牌"},
+	codeNoSuchPath:       {http.StatusNotFound, "there is nothing at this path", "路径不存在"},
+	codeNotFound:         {http.StatusNotFound, "there is no such entitlement", "补贴资格不存在"},
+	codePurchaseNotFound: {http.StatusNotFound, "you have no such purchase", "交易不存在"},
+	codeWalletNotFound:   {http.StatusNotFound, "there is no such wallet", "钱包不存在"},
+	codePaymentDeclined:  {http.StatusPaymentRequired, "the wallet has declined the payment", "钱包支付未成功"},
+	codeRefundDeclined:   {http.StatusPaymentRequired, "the wallet has declined the refund", "钱包退款未成功"},
+	codeMethod:           {http.StatusMethodNotAllowed, "this path does not take this method", "不支持该请求方法"},
+	codeSlowBody:         {http.StatusRequestTimeout, "the body did not arrive in time", "请求体接收超时"},
+	codeConflict:         {http.StatusConflict, "this idempotency key was used for another request", "该幂等键已用于其他请求"},
+	codeTooLarge:         {http.StatusRequestEntityTooLarge, "the body is too large", "请求体过大"},
+	codeMediaType:        {http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8", "请求体须为 UTF-8 的 application/json"},
+	codeNotification:     {http.StatusBadRequest, "this is no notification of the wallet", "不是有效的钱包通知"},
+	codeSignature:        {http.StatusUnauthorized, "not signed by the wallet, or not now", "钱包签名无效或已过时"},
+	codeNoWallet:         {http.StatusUnprocessableEntity, "no wallet is connected: collect the payment yourself", "未接入钱包，请自行收款"},
+	codeRefused:          {http.StatusUnprocessableEntity, "refused by the programme's rules", "不符合补贴规则"},
+	codeTooMany:          {http.StatusTooManyRequests, "too many of your requests are waiting", "请求过多，请稍后重试"},
+	codeInternal:         {http.StatusInternalServerError, "the switch could not answer", "系统异常，请联系运营方"},
+	codeOverloaded:       {http.StatusServiceUnavailable, "the switch is busy; nothing has happened", "系统繁忙，请稍后重试"},
+	codeNoAnswer:         {http.StatusGatewayTimeout, "no decision in time; it may still be taken", "处理超时，结果未知"},
+	codeGone:             {statusGone, "the caller has hung up", "调用方已断开"},
 }
 
 // statusGone is what logs and metrics show for a caller that hung up; it is never sent.
@@ -77,6 +91,7 @@ type problem struct {
 	Field     string       `json:"field,omitempty"`     // which field or header
 	Reasons   []reasonText `json:"reasons,omitempty"`   // with REFUSED and, for the rush, OVERLOADED
 	Reference string       `json:"reference,omitempty"` // with INTERNAL_ERROR: the number in the log
+	Response  string       `json:"response,omitempty"`  // with PAYMENT_DECLINED and REFUND_DECLINED: the wallet's answer code
 
 	allow string // with METHOD_NOT_ALLOWED
 }

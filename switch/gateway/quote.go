@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"regexp"
 
-	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
 )
 
@@ -13,7 +12,7 @@ var (
 	barcodeForm  = regexp.MustCompile(`^[0-9]{8,14}$`)
 )
 
-// maxComponents bounds the price components of one quote.
+// maxComponents bounds the price components of one quote or reservation.
 const maxComponents = 16
 
 // quoteBody is a decision without a hold. Reasons is empty when the subsidy would be given.
@@ -54,11 +53,7 @@ func (g *Gateway) readQuote(o *object) (*engine.QuoteRequest, *problem) {
 	ask := &engine.QuoteRequest{}
 	withEntitlement := o.has("entitlement")
 	if withEntitlement {
-		id, ok := parseID(o.text("entitlement", true, nil, ""))
-		if !ok {
-			o.invalid("entitlement", "want E and 12 digits")
-		}
-		ask.Entitlement = id
+		ask.Entitlement = readEntitlement(o)
 	}
 	if po := o.object("person", false); po != nil {
 		if !withEntitlement {
@@ -70,12 +65,7 @@ func (g *Gateway) readQuote(o *object) (*engine.QuoteRequest, *problem) {
 	ask.Channel = o.text("channel", true, codeForm, codeWhat)
 	ask.Barcode = o.text("barcode", true, barcodeForm, "8 to 14 digits")
 	ask.Price = o.fen("price_fen")
-	for _, part := range o.objects("components", maxComponents) {
-		ask.Components = append(ask.Components, policy.Component{
-			Kind: part.text("kind", true, codeForm, codeWhat), Amount: part.fen("amount_fen"),
-		})
-		part.end()
-	}
+	ask.Components = readComponents(o)
 	ask.OldItem = o.text("old_item", false, codeForm, codeWhat)
 	o.end()
 	return ask, o.problem()

@@ -30,28 +30,38 @@ type call struct {
 	req    *http.Request
 	caller string
 	body   *object // nil for GET
+	of     *endpoint
 }
 
 // answer is a success.
 type answer struct {
-	status   int
-	body     any
-	location string
+	status     int
+	body       any
+	location   string
+	retryAfter string
 }
 
 // endpoint is one operation of the interface. It returns an answer or a problem, never both.
 type endpoint struct {
 	method, path string
 	answer       func(c *call) (*answer, *problem)
+
+	missing  code // what APINotFound says here
+	declined code // what APIDeclined says here; "" where no wallet is asked
 }
 
 func (g *Gateway) endpoints() []endpoint {
 	return []endpoint{
-		{http.MethodPost, "/v1/entitlements", g.claim},
-		{http.MethodGet, "/v1/entitlements/{id}", g.show},
-		{http.MethodPost, "/v1/entitlements/{id}/return", g.giveBack},
-		{http.MethodPost, "/v1/entitlements/{id}/codes", g.showCode},
-		{http.MethodPost, "/v1/quotes", g.quote},
+		{http.MethodPost, "/v1/entitlements", g.claim, codeNotFound, ""},
+		{http.MethodGet, "/v1/entitlements/{id}", g.show, codeNotFound, ""},
+		{http.MethodPost, "/v1/entitlements/{id}/return", g.giveBack, codeNotFound, ""},
+		{http.MethodPost, "/v1/entitlements/{id}/codes", g.showCode, codeNotFound, ""},
+		{http.MethodPost, "/v1/quotes", g.quote, codeNotFound, ""},
+		{http.MethodPost, "/v1/reservations", g.reserve, codeNotFound, ""},
+		{http.MethodPost, "/v1/reservations/{id}/commit", g.commit, codePurchaseNotFound, codePaymentDeclined},
+		{http.MethodPost, "/v1/reservations/{id}/cancel", g.cancel, codePurchaseNotFound, ""},
+		{http.MethodPost, "/v1/reservations/{id}/refunds", g.refund, codePurchaseNotFound, codeRefundDeclined},
+		{http.MethodGet, "/v1/purchases/{id}", g.showPurchase, codePurchaseNotFound, ""},
 	}
 }
 
@@ -63,6 +73,8 @@ func (g *Gateway) routes() http.Handler {
 		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
 		allow[e.path] = append(allow[e.path], e.method)
 	}
+	mux.HandleFunc(notification.method+" "+notification.path, g.notify)
+	allow[notification.path] = []string{notification.method}
 	for path, h := range map[string]http.HandlerFunc{
 		"/v1/openapi.yaml": g.openAPI, "/healthz": g.healthz, "/readyz": g.readyz,
 	} {
@@ -106,6 +118,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if a.location != "" {
 		w.Header().Set("Location", a.location)
 	}
+	if a.retryAfter != "" {
+		w.Header().Set("Retry-After", a.retryAfter)
+	}
 	writeJSON(w, "application/json", a.status, a.body)
 }
 
@@ -113,17 +128,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 // could have spoilt: it fails this request with a reference and nothing else.
 func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e endpoint, caller string) (a *answer, p *problem) {
 	defer func() {
-		v := recover()
-		if v == nil {
-			return
+		if v := recover(); v != nil {
+			a, p = nil, g.panicked(v)
 		}
-		if v == http.ErrAbortHandler {
-			panic(v)
-		}
-		// Only the type of the value is logged: its text might repeat what was sent.
-		a, p = nil, g.internal(fmt.Errorf("panic: %T", v), zap.Stack("stack"))
 	}()
-	c := &call{ctx: r.Context(), req: r, caller: caller}
+	c := &call{ctx: r.Context(), req: r, caller: caller, of: &e}
 	if e.method == http.MethodPost {
 		body, p := g.readBody(w, r)
 		if p != nil {
@@ -136,6 +145,14 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e endpoint, caller
 	return e.answer(c)
 }
 
+// panicked is the problem of a panic with the value v. Only its type is logged: its text might repeat what was sent.
+func (g *Gateway) panicked(v any) *problem {
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	return g.internal(fmt.Errorf("panic: %T", v), zap.Stack("stack"))
+}
+
 // readBody returns the whole body, which must be JSON by its content type and within the limit.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -146,6 +163,11 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, newProblem(codeMediaType)
 	}
+	return g.readAll(w, r)
+}
+
+// readAll returns the whole body, which must be within the limit and arrive in time.
+func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.BodyLimit))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -163,9 +185,13 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 	return body, nil
 }
 
-// ask submits the input that build makes for a token and waits for its answer. Whatever ends the waiting, the entry is
-// gone afterwards and a late answer is dropped.
+// ask submits the input that build makes for a token and waits for its answer.
 func (g *Gateway) ask(c *call, build func(engine.Token) any) (*engine.APIReply, *problem) {
+	return g.askWithin(c, g.cfg.Timeout, build)
+}
+
+// askWithin waits for so long. Whatever ends the waiting, the entry is gone afterwards and a late answer is dropped.
+func (g *Gateway) askWithin(c *call, wait time.Duration, build func(engine.Token) any) (*engine.APIReply, *problem) {
 	token, answered, p := g.pending.open(c.caller)
 	if p != nil {
 		return nil, p
@@ -174,11 +200,11 @@ func (g *Gateway) ask(c *call, build func(engine.Token) any) (*engine.APIReply, 
 	if err := g.cfg.Submit(build(token)); err != nil {
 		return nil, newProblem(codeOverloaded)
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, g.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(c.ctx, wait)
 	defer cancel()
 	select {
 	case reply := <-answered:
-		return g.judge(&reply)
+		return g.judge(c, &reply)
 	case <-ctx.Done():
 		if c.ctx.Err() != nil {
 			return nil, newProblem(codeGone)
@@ -188,14 +214,24 @@ func (g *Gateway) ask(c *call, build func(engine.Token) any) (*engine.APIReply, 
 }
 
 // judge maps the engine's status: what is no success becomes a problem.
-func (g *Gateway) judge(reply *engine.APIReply) (*engine.APIReply, *problem) {
+func (g *Gateway) judge(c *call, reply *engine.APIReply) (*engine.APIReply, *problem) {
 	switch reply.Status {
 	case engine.APIDone, engine.APIRepeated:
 		return reply, nil
+	case engine.APIPending:
+		if c.of.declined != "" {
+			return reply, nil
+		}
+	case engine.APIDeclined:
+		if c.of.declined != "" {
+			p := newProblem(c.of.declined)
+			p.Response = reply.Response
+			return nil, p
+		}
 	case engine.APIRefused:
 		return reply, refused(reply.Reasons)
 	case engine.APINotFound:
-		return nil, newProblem(codeNotFound)
+		return nil, newProblem(c.of.missing)
 	case engine.APIConflict:
 		return nil, newProblem(codeConflict)
 	}
@@ -221,7 +257,9 @@ func (g *Gateway) refuse(w http.ResponseWriter, p *problem) {
 	case statusGone:
 		return
 	case http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Bearer realm="huanxin"`)
+		if p.Code == codeUnauthenticated {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="huanxin"`)
+		}
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", p.allow)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
