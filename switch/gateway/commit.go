@@ -79,10 +79,9 @@ func readPayment(o *object) (pay payment) {
 		pay.paid = po.fen("paid_fen")
 	case methodWallet:
 		pay.code = po.text("code", true, payCodeForm, "12 to 64 letters or digits")
-	case "":
-		return pay // missing or no string, which is the problem already; its other fields cannot be judged
 	default:
-		po.invalid("method", "want external or wallet")
+		po.invalid("method", "want external or wallet") // unless it is missing or no string, which is the problem already
+		return pay
 	}
 	po.end()
 	return pay

@@ -101,18 +101,33 @@ func (f *fakeEngine) Submit(body any) error {
 		f.lost = append(f.lost, reply)
 		return nil
 	}
+	if reply.Purchase != nil {
+		view := *reply.Purchase
+		reply.Purchase = &view
+	}
 	go func() {
 		f.gateway.Deliver(&reply)
 		clear(reply.Reasons) // the server reuses its memory after Deliver
+		if reply.Purchase != nil {
+			*reply.Purchase = engine.PurchaseView{}
+		}
 		reply = engine.APIReply{}
 	}()
 	return nil
 }
 
-func testHasher(t testing.TB) *keys.Hasher {
+func testKeys(t testing.TB) *keys.Set {
 	set, err := keys.Generate(&counter{})
 	require.NoError(t, err)
-	return set.Hasher()
+	return set
+}
+
+func testHasher(t testing.TB) *keys.Hasher { return testKeys(t).Hasher() }
+
+func testVault(t testing.TB) *keys.Vault {
+	vault, err := testKeys(t).Vault(&counter{})
+	require.NoError(t, err)
+	return vault
 }
 
 // bench is a gateway on a scripted engine.
@@ -121,6 +136,17 @@ type bench struct {
 	g      *Gateway
 	engine *fakeEngine
 	hasher *keys.Hasher
+}
+
+// submitted lets the engine take everything and answer nothing, hands each input to see, and has the requests that see
+// nothing come end at once.
+func submitted(t testing.TB, see func(input any)) *bench {
+	return newBenchWith(t, func(c *Config) {
+		c.Submit = func(body any) error {
+			see(body)
+			return errors.New("enough")
+		}
+	})
 }
 
 func newBench(t testing.TB, script ...exchange) *bench {
@@ -133,6 +159,7 @@ func newBenchWith(t testing.TB, change func(*Config), script ...exchange) *bench
 	cfg := Config{
 		Submit: f.Submit, Hasher: testHasher(t), Tokens: []Token{{"sample", sampleToken}, {"other", otherToken}}, Rand: &counter{},
 		Clock: func() time.Time { return start }, Registerer: registry, Gatherer: registry, Timeout: time.Minute,
+		Vault: testVault(t), WalletHost: "wallet",
 	}
 	change(&cfg)
 	g, err := New(cfg)

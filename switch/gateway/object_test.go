@@ -43,20 +43,45 @@ func TestDegreesAreRoundedToMicroDegrees(t *testing.T) {
 	}
 }
 
+// requireBounded checks what may never reach the engine, whatever was sent.
+func requireBounded(t *testing.T, input any) {
+	switch in := input.(type) {
+	case *engine.QuoteRequest:
+		require.True(t, in.Price >= 0 && in.Price <= money.MaxN12)
+		require.LessOrEqual(t, len(in.Components), maxComponents)
+	case *engine.ReserveRequest:
+		require.True(t, in.Price >= 0 && in.Price <= money.MaxN12)
+		require.LessOrEqual(t, len(in.Components), maxComponents)
+		require.Equal(t, in.Entitlement == 0, in.Person == engine.Hash{}, "entitlement and person belong together")
+		require.NotEqual(t, in.Entitlement == 0, in.Code == engine.Hash{}, "either code or entitlement")
+		require.Equal(t, in.SerialMask == "", in.Serial == engine.Hash{})
+		require.NotRegexp(t, `[^ -~]`, in.Order+in.SerialMask)
+		require.NotZero(t, *in.API)
+	case *engine.CommitRequest:
+		require.NotEqual(t, in.Host == "", in.Reference == "", "either wallet or reference")
+		require.Equal(t, in.Host == "", in.Card == nil)
+	case *engine.APIRefundRequest:
+		require.True(t, in.Amount >= 0 && in.Amount <= money.MaxN12)
+	}
+}
+
 func FuzzBodies(f *testing.F) {
 	f.Add([]byte(claimBody))
 	f.Add([]byte(`{"person":{"id_kind":"TW","id_number":"12345678"},"position":{"crs":"GCJ02","lon":123.4,"lat":41.8,"age_seconds":3}}`))
 	f.Add([]byte(`{"merchant":"898210157220001","channel":"qr","barcode":"6901234567892","price_fen":5,"components":[{"kind":"a","amount_fen":1}]}`))
 	f.Add([]byte(`{"a":{"a":[null,true,1e999,"\ud800"]}}`))
 	f.Add([]byte(`{"a":1,"a":2}`))
+	f.Add([]byte(reserveBody))
+	f.Add([]byte(`{"entitlement":"E000000000001","person":{"id_kind":"TW","id_number":"12345678"},"merchant":"898210157220001","channel":"online",
+		"barcode":"6901234567892","price_fen":1,"delivery":"210102","order":"4111111111111111","serial":" - "}`))
+	f.Add([]byte(externalBody))
+	f.Add([]byte(walletBody))
+	f.Add([]byte(`{"amount_fen":1,"activated":true,"reference":"R-1"}`))
 	g := newBench(f).g
 	f.Fuzz(func(t *testing.T, body []byte) {
 		g.cfg.Submit = func(input any) error {
 			require.True(t, utf8.Valid(body) && json.Valid(body), "only valid JSON reaches the engine")
-			if q, ok := input.(*engine.QuoteRequest); ok {
-				require.True(t, q.Price >= 0 && q.Price <= money.MaxN12)
-				require.LessOrEqual(t, len(q.Components), maxComponents)
-			}
+			requireBounded(t, input)
 			return errors.New("enough")
 		}
 		for _, e := range g.endpoints() {
@@ -66,8 +91,8 @@ func FuzzBodies(f *testing.F) {
 				continue
 			}
 			r := claimRequest("")
-			r.SetPathValue("id", "E000000000001")
-			a, p := e.answer(&call{ctx: t.Context(), req: r, caller: "sample", body: o})
+			r.SetPathValue("id", map[code]string{codeNotFound: "E000000000001", codePurchaseNotFound: "P000000000001"}[e.missing])
+			a, p := e.answer(&call{ctx: t.Context(), req: r, caller: "sample", body: o, of: &e})
 			require.Nil(t, a)
 			require.NotEqual(t, codeInternal, p.Code)
 		}
