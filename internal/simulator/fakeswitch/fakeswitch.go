@@ -2,7 +2,7 @@
 // cent for everybody, and watches that they behave as terminals must. It knows no policy, no budget and no network.
 //
 // It is strict: a STAN used for two requests, a financial message while an unanswered one is not reversed, a sale of
-// another amount than the hold's, are violations that Violations returns.
+// another amount than the hold's, an upload that does not follow its settlement are violations that Violations returns.
 package fakeswitch
 
 import (
@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
-	"strings"
 	"sync"
 
 	"huanxin/switch/iso8583"
@@ -31,19 +29,20 @@ type Switch struct {
 	lose       func(n int, mti string) bool
 	financial  int
 	holds      map[uint64]*hold
+	sales      map[string]*sale  // by DE37
+	batches    map[string]*batch // by terminal: the open one
+	closed     map[string]*batch // by terminal: the one closed last
+	orders     map[string]*order // by purchase
+	requests   map[string]string // idempotency key → content
 	codes      map[string]bool
 	seen       map[string]string // exchange → content
 	open       map[string]string // terminal → exchange that was not answered
 	reversed   map[string]bool
 	entitled   int
+	rrn        int
 	shown      int
 	violations []string
 	counts     map[string]int
-}
-
-type hold struct {
-	payable uint64
-	used    bool
 }
 
 // Start runs a switch on loopback ports. lose is asked for the n-th financial message (from 1); true closes the
@@ -55,12 +54,17 @@ func Start(codec *iso8583.Codec, lose func(n int, mti string) bool) (*Switch, er
 	}
 	s := &Switch{
 		codec: codec, listener: listener, lose: lose, conns: make(map[net.Conn]bool), holds: make(map[uint64]*hold),
+		sales: make(map[string]*sale), batches: make(map[string]*batch), closed: make(map[string]*batch),
+		orders: make(map[string]*order), requests: make(map[string]string),
 		codes: make(map[string]bool), seen: make(map[string]string), open: make(map[string]string),
 		reversed: make(map[string]bool), counts: make(map[string]int),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/entitlements", s.claim)
 	mux.HandleFunc("POST /v1/entitlements/{id}/codes", s.show)
+	mux.HandleFunc("POST /v1/reservations", s.order)
+	mux.HandleFunc("POST /v1/reservations/{id}/{act}", s.act)
+	mux.HandleFunc("GET /v1/purchases/{id}", s.lookUp)
 	s.api = httptest.NewServer(mux)
 	s.workers.Go(s.accept)
 	return s, nil
@@ -180,7 +184,15 @@ func (s *Switch) handle(m *iso8583.Message, frame wire.Frame) (answer []byte, dr
 	b.SetString(12, "100512")
 	b.SetString(13, "0618")
 	response, tags := "00", []byte(nil)
-	if mti != "0800" && mti != "0820" {
+	switch mti {
+	case "0800":
+		b.SetString(60, fmt.Sprintf("00%06d001", s.batch(m).number))
+	case "0820", "0620":
+	case "0500":
+		response, tags = s.settle(m, &b)
+	case "0320":
+		response = s.upload(m)
+	default:
 		response, tags = s.financialMessage(m, mti, &b)
 		s.financial++
 		drop = s.lose != nil && s.lose(s.financial, mti)
@@ -203,88 +215,6 @@ func (s *Switch) handle(m *iso8583.Message, frame wire.Frame) (answer []byte, dr
 		return nil, true
 	}
 	return answer, drop
-}
-
-func text(m *iso8583.Message, n int) string { return string(m.AppendField(nil, n)) }
-
-// exchange is a request's key: reserve or sale family, terminal, merchant, STAN.
-func exchange(m *iso8583.Message) string {
-	return strings.Join([]string{text(m, 3), text(m, 41), text(m, 42), text(m, 11)}, "/")
-}
-
-func (s *Switch) financialMessage(m *iso8583.Message, mti string, b *iso8583.Builder) (string, []byte) {
-	key, terminal := exchange(m), text(m, 41)
-	if mti == "0400" {
-		if s.open[terminal] == key {
-			delete(s.open, terminal)
-		}
-		if _, known := s.seen[key]; !known {
-			s.seen[key] = "tombstone"
-			return "25", nil
-		}
-		s.reversed[key] = true
-		return "00", nil
-	}
-	if open, unsettled := s.open[terminal]; unsettled {
-		s.violations = append(s.violations, fmt.Sprintf("terminal %s sends %s while %s is not reversed", terminal, key, open))
-	}
-	content := text(m, 4) + text(m, 59)
-	if before, known := s.seen[key]; known {
-		if before != content {
-			return "94", nil
-		}
-		return "00", nil
-	}
-	s.seen[key] = content
-	field59 := m.AppendField(nil, 59)
-	switch use, _ := m.SubUint(60, 0, 2); use {
-	case 96:
-		return s.reserve(m, field59)
-	case 97:
-		return "00", nil
-	}
-	b.SetString(37, "516900000001")
-	b.SetString(38, "123456")
-	return s.sale(m, field59), nil
-}
-
-func (s *Switch) reserve(m *iso8583.Message, field59 []byte) (string, []byte) {
-	code, _ := iso8583.FindTag59(field59, "S1")
-	if !s.codes[string(code)] {
-		words, _ := iso8583.AppendGBK(nil, "补贴资格不存在")
-		return "57", iso8583.AppendTag59(iso8583.AppendTag59(nil, "SB", []byte("ENTITLEMENT_UNKNOWN")), "SC", words)
-	}
-	delete(s.codes, string(code))
-	price, _ := m.Uint(4)
-	subsidy := price / 5
-	id := uint64(len(s.holds) + 1)
-	s.holds[id] = &hold{payable: price - subsidy}
-	var tags []byte
-	tags = iso8583.AppendTag59(tags, "S7", iso8583.AppendDigits(nil, id, 12))
-	tags = iso8583.AppendTag59(tags, "S8", iso8583.AppendDigits(nil, subsidy, 12))
-	tags = iso8583.AppendTag59(tags, "S9", iso8583.AppendDigits(nil, price-subsidy, 12))
-	tags = iso8583.AppendTag59(tags, "SG", iso8583.AppendDigits(nil, price, 12))
-	return "00", tags
-}
-
-func (s *Switch) sale(m *iso8583.Message, field59 []byte) string {
-	value, onHold := iso8583.FindTag59(field59, "S7")
-	if !onHold {
-		return "00"
-	}
-	id, _ := strconv.ParseUint(string(value), 10, 64)
-	amount, _ := m.Uint(4)
-	switch h := s.holds[id]; {
-	case h == nil:
-		return "25"
-	case h.used:
-		return "22"
-	case h.payable != amount:
-		return "13"
-	default:
-		h.used = true
-		return "00"
-	}
 }
 
 func (s *Switch) claim(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"huanxin/internal/money"
 )
 
 // API is the claiming app: it claims entitlements and shows codes over the switch's HTTP interface. Safe for concurrent
@@ -50,6 +52,35 @@ type APIAnswer struct {
 	Code        string
 	Reasons     []string
 	Text        string // first Chinese text of a refusal, or the problem's title
+
+	Purchase PurchaseView // of a reservation and what follows
+	Refund   RefundView
+}
+
+// PurchaseView is a purchase as the interface shows it. Amounts are fen.
+type PurchaseView struct {
+	ID      string       `json:"purchase"`
+	Price   money.Amount `json:"price_fen"`
+	Subsidy money.Amount `json:"subsidy_fen"`
+	Payable money.Amount `json:"payable_fen"`
+	Payment PaymentView  `json:"payment"`
+}
+
+// PaymentView is how a purchase was paid, or is being paid.
+type PaymentView struct {
+	Method    string       `json:"method"`
+	Amount    money.Amount `json:"amount_fen"`
+	RRN       string       `json:"rrn"`
+	Response  string       `json:"response"`
+	Refunded  money.Amount `json:"refunded_fen"`
+	Refunding money.Amount `json:"refunding_fen"`
+}
+
+// RefundView is what a refund has done.
+type RefundView struct {
+	Amount   money.Amount `json:"amount_fen"`
+	Returned money.Amount `json:"subsidy_returned_fen"`
+	Kept     money.Amount `json:"subsidy_kept_fen"`
 }
 
 // Position is where the buyer's phone says it is.
@@ -121,7 +152,9 @@ func parseAPI(status int, text []byte) (APIAnswer, error) {
 		ExpiresAt   string `json:"expires_at"`
 		Code        string `json:"code"` // the one-time code, or the kind of a problem
 		TitleZH     string `json:"title_zh"`
-		Reasons     []struct {
+		PurchaseView
+		Refund  RefundView `json:"refund"`
+		Reasons []struct {
 			Code string `json:"code"`
 			ZH   string `json:"zh"`
 		} `json:"reasons"`
@@ -131,6 +164,7 @@ func parseAPI(status int, text []byte) (APIAnswer, error) {
 	}
 	answer := APIAnswer{
 		Status: status, Entitlement: body.Entitlement, State: body.State, ExpiresAt: body.ExpiresAt, Text: body.TitleZH,
+		Purchase: body.PurchaseView, Refund: body.Refund,
 	}
 	if status < 300 {
 		answer.Code = body.Code

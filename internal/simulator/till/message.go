@@ -21,34 +21,79 @@ type Card struct {
 	Chip   bool   `yaml:"chip"`
 }
 
-// Kinds of request (DE60.1 and, for management, 60.3).
+// Kinds of request: DE60.1, and for management 60.3.
 const (
-	KindManagement = 0
-	KindSale       = 22
-	KindReserve    = 96
-	KindCancel     = 97
+	KindManagement     = 0
+	KindBalance        = 1
+	KindPreauth        = 10
+	KindPreauthVoid    = 11
+	KindCompletion     = 20
+	KindCompletionVoid = 21
+	KindSale           = 22
+	KindVoid           = 23
+	KindRefund         = 25
+	KindReserve        = 96
+	KindCancel         = 97
+	KindStatus         = 98
 
-	NetSignOn  = 1
-	NetSignOff = 2
-	NetEcho    = 301
+	NetSignOn      = 1
+	NetSignOff     = 2
+	NetSettle      = 201 // 0500, and the details of 0320
+	NetEndDiffers  = 202 // 0320: all sent, the totals had differed
+	NetCertificate = 205 // 0320: the certificate of one chip transaction
+	NetEndEqual    = 207 // 0320: all sent, the totals had been equal
+	NetEcho        = 301
+	NetState       = 362 // 0820: state of the terminal
+	NetScript      = 951 // 0620: what an issuer's script has done
 )
+
+// form is what a kind of request has beside its amount and card: DE3 and DE25.
+type form struct{ code, condition string }
+
+var forms = map[int]form{
+	KindBalance:        {"310000", "00"},
+	KindPreauth:        {"030000", "06"},
+	KindPreauthVoid:    {"200000", "06"},
+	KindCompletion:     {"000000", "06"},
+	KindCompletionVoid: {"200000", "06"},
+	KindSale:           {"000000", "00"},
+	KindVoid:           {"200000", "00"},
+	KindRefund:         {"200000", "00"},
+	KindReserve:        {"390000", "00"},
+	KindCancel:         {"390000", "00"},
+	KindStatus:         {"390000", "00"},
+}
 
 // Tag is one subsidy tag of DE59; the value is UTF-8 here and GBK on the wire.
 type Tag struct{ Name, Value string }
+
+// Original is DE61: the batch and STAN of an earlier message, and where a refund or a pre-authorisation names it, its day.
+type Original struct {
+	Batch uint32
+	STAN  uint32
+	Date  string // MMDD, or empty
+}
+
+func (o *Original) digits() string { return fmt.Sprintf("%06d%06d%s", o.Batch, o.STAN, o.Date) }
 
 // Request is one message of a terminal.
 type Request struct {
 	MTI      iso8583.MTI
 	Kind     int // DE60.1
-	Net      int // DE60.3 of 0800 and 0820
+	Net      int // DE60.3 of management messages
 	Terminal string
 	Merchant string
 	Batch    uint32
 	STAN     uint32
-	Amount   money.Amount // DE4; not in management messages
-	Card     *Card        // sale and its reversal
+	Amount   money.Amount // DE4; not in management messages, a balance inquiry or a status query
+	Card     *Card        // of a payment, what takes it back, and their reversals
 	Cause    string       // DE39 of a reversal
-	Approval string       // DE38 of a reversal
+	RRN      string       // DE37 of the original
+	Approval string       // DE38 of the original
+	Original *Original    // DE61
+	Details  string       // DE48: digits of a settlement or an upload
+	State    string       // DE62: state codes of the terminal
+	Chip     []byte       // DE55 of a script result or certificate
 	Tags     []Tag        // DE59
 }
 
@@ -59,15 +104,29 @@ type Answer struct {
 	Response string
 	RRN      string
 	Approval string
-	Batch    uint32 // sign-on: the open batch
+	Batch    uint32 // sign-on: the open batch; else as asked
 	Hold     uint64
 	Price    money.Amount
-	Subsidy  money.Amount
+	Subsidy  money.Amount // a refund: what stays
 	Payable  money.Amount
 	Expires  string // YYYYMMDDhhmmss, +08:00
 	Reasons  []string
 	Text     string
 	At       time.Time // DE12 and DE13 in the year of now
+	Clearing string    // DE15
+
+	Balance  string       // DE54: as received
+	Returned money.Amount // a refund: subsidy given back to the budget
+	Recon    byte         // settlement: '1' the totals are equal, '2' they are not
+	Totals   Totals       // settlement: as the switch has them
+
+	// Of a status query.
+	State    string // such as captured
+	Original string // batch, STAN and MMDDhhmmss of the purchase asked about
+	Was      string // DE39 that it had been answered
+	Charged  money.Amount
+	Refunded money.Amount
+	CardMask string
 }
 
 // Refused reports whether the answer says no.
@@ -76,42 +135,73 @@ func (a *Answer) Refused() bool { return a.Response != "00" }
 // ErrAnswer is returned for an answer that a terminal could not read.
 var ErrAnswer = errors.New("answer is malformed")
 
-// Processing codes.
-const (
-	codeSale    = "000000"
-	codeReserve = "390000"
-)
-
-// build puts the request into b. A reversal repeats its original's F3, F4, F11, card number and 60.
+// build puts the request into b. A reversal repeats its original's F3, F4, F11, card number, 60 and 61.
 func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec) error {
 	b.Reset(codec, r.MTI)
 	b.SetDigits(11, uint64(r.STAN), 6)
 	b.SetString(41, r.Terminal)
 	b.SetString(42, r.Merchant)
 	if r.Kind == KindManagement {
-		b.SetString(60, fmt.Sprintf("00%06d%03d", r.Batch, r.Net))
-		if r.Net == NetSignOn {
-			b.SetString(63, "001")
-		}
-		return b.Err()
+		return r.manage(b)
 	}
-	code := codeSale
-	if r.Kind == KindReserve || r.Kind == KindCancel {
-		code = codeReserve
+	how, known := forms[r.Kind]
+	if !known {
+		return fmt.Errorf("there is no request of kind %d", r.Kind)
 	}
-	b.SetString(3, code)
-	b.SetDigits(4, uint64(r.Amount), 12)
-	b.SetString(25, "00")
+	b.SetString(3, how.code)
+	if r.Kind != KindBalance && r.Kind != KindStatus {
+		b.SetDigits(4, uint64(r.Amount), 12)
+	}
+	b.SetString(25, how.condition)
 	b.SetString(49, "156")
 	b.SetString(60, fmt.Sprintf("%02d%06d000%s", r.Kind, r.Batch, "60"))
+	if r.Kind == KindRefund {
+		b.SetString(63, "001") // the operator who gives money back is named
+	}
 	r.card(b)
+	r.original(b)
 	if r.Cause != "" {
 		b.SetString(39, r.Cause)
+	}
+	return errors.Join(r.tags(b), b.Err())
+}
+
+// manage puts what the messages of 60.1 = 00 have: sign-on and sign-off, echo, settlement and upload, reports.
+func (r *Request) manage(b *iso8583.Builder) error {
+	b.SetString(60, fmt.Sprintf("00%06d%03d", r.Batch, r.Net))
+	if r.MTI == 0x0500 {
+		b.SetString(49, "156")
+	}
+	if r.MTI == 0x0500 || r.Net == NetSignOn {
+		b.SetString(63, "001")
+	}
+	if r.Details != "" {
+		b.SetString(48, r.Details)
+	}
+	if r.State != "" {
+		b.SetString(62, r.State)
+	}
+	if r.Chip != nil {
+		b.SetString(3, "000000")
+		b.SetDigits(4, uint64(r.Amount), 12)
+		b.Set(55, r.Chip)
+		r.card(b)
+	}
+	r.original(b)
+	return errors.Join(r.tags(b), b.Err())
+}
+
+// original puts what names an earlier message: DE37, DE38 and DE61.
+func (r *Request) original(b *iso8583.Builder) {
+	if r.RRN != "" {
+		b.SetString(37, r.RRN)
 	}
 	if r.Approval != "" {
 		b.SetString(38, r.Approval)
 	}
-	return errors.Join(r.tags(b), b.Err())
+	if r.Original != nil {
+		b.SetString(61, r.Original.digits())
+	}
 }
 
 // card puts what was read of the card. The reserve has none; a reversal sends no track.
@@ -130,7 +220,9 @@ func (r *Request) card(b *iso8583.Builder) {
 		} else {
 			b.SetString(22, "052")
 			b.SetString(23, c.Seq)
-			b.Set(55, chipData(r.Amount, reversal))
+			if r.Chip == nil {
+				b.Set(55, chipData(r.Amount, reversal))
+			}
 		}
 		if c.Track2 != "" && !reversal {
 			b.SetString(35, c.Track2)
@@ -198,6 +290,12 @@ func readAnswer(m *iso8583.Message, now time.Time) (answerKey, *Answer, error) {
 	if batch, ok := m.SubUint(60, 2, 6); ok {
 		a.Batch = uint32(batch)
 	}
+	a.Clearing, a.Balance = field(m, 15), field(m, 54)
+	if a.MTI == 0x0510 && a.Response == "00" {
+		if err := a.readTotals(m); err != nil {
+			return key, nil, err
+		}
+	}
 	if at, err := time.ParseInLocation("20060102150405", now.In(shanghai).Format("2006")+field(m, 13)+field(m, 12), shanghai); err == nil {
 		a.At = at
 	}
@@ -235,6 +333,18 @@ func (a *Answer) readTag(name string, value []byte) error {
 		a.Payable, err = money.ParseN12(value)
 	case "SG":
 		a.Price, err = money.ParseN12(value)
+	case "SL":
+		a.Charged, err = money.ParseN12(value)
+	case "SN":
+		a.Refunded, err = money.ParseN12(value)
+	case "SP":
+		a.Returned, err = money.ParseN12(value)
+	case "SK":
+		a.Totals.Subsidy, err = money.ParseN12(value)
+	case "SJ":
+		var n uint64
+		n, err = strconv.ParseUint(string(value), 10, 32)
+		a.Totals.SubsidyCount = uint32(n)
 	case "SA":
 		a.Expires = string(value)
 	case "SB":
@@ -245,6 +355,14 @@ func (a *Answer) readTag(name string, value []byte) error {
 			return fmt.Errorf("%w: DE59 tag SC is not GBK", ErrAnswer)
 		}
 		a.Text = string(text)
+	case "SF":
+		a.State = string(value)
+	case "SH":
+		a.Original = string(value)
+	case "SI":
+		a.Was = string(value)
+	case "SM":
+		a.CardMask = string(value)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: DE59 tag %s: %w", ErrAnswer, name, err)

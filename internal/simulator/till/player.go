@@ -1,6 +1,7 @@
 package till
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"huanxin/internal/money"
-	"huanxin/internal/receipt"
 	"huanxin/switch/iso8583"
 )
 
@@ -27,10 +27,32 @@ type Player struct {
 	Now    func() time.Time
 	// Brief leaves the receipts out.
 	Brief bool
+	// Programs is the folder of the programs that operator steps run; empty: there are none.
+	Programs string
 
 	run    uint64
 	line   *Line
 	buyers map[int]*buyer
+	sold   map[string]*sold   // by the name that the script gave the sale
+	closed map[string]settled // by terminal: the batch that was settled last
+	learnt map[string]string  // by operator steps
+}
+
+// sold is a sale that may be voided or refunded, from whichever till.
+type sold struct {
+	request Request
+	answer  Answer
+	card    Card
+	product string
+	serial  string
+	hold    Answer // of the reserve; zero for an ordinary sale
+}
+
+// settled is a batch that was closed, for its upload.
+type settled struct {
+	batch   uint32
+	records []Record
+	equal   bool
 }
 
 // buyer is what a person's phone holds.
@@ -43,16 +65,23 @@ type buyer struct {
 
 // story is what one case has learnt so far.
 type story struct {
-	c        *Case
-	till     Till
-	last     Request // of this case, for a reversal or a resend
-	sent     bool
-	reserve  ReserveStep
-	serial   string
-	hold     Answer // answer of the reserve
-	sale     Answer
-	saleCard Card
-	code     string // shown last
+	c       *Case
+	number  int
+	till    Till
+	last    Request // of this case, for a reversal or a resend
+	sent    bool
+	reserve ReserveStep
+	serial  string
+	hold    Answer // answer of the reserve
+	sale    *sold  // the last one that was approved
+	undone  *sold  // what the last request, a void, takes back
+	preauth *sold  // the pre-authorisation of the case, or its completion
+	code    string // shown last
+
+	// Over HTTP.
+	requests int // idempotency keys used
+	key      string
+	purchase PurchaseView
 }
 
 // Result says how a script ended.
@@ -69,13 +98,14 @@ func (p *Player) Play(ctx context.Context) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	p.run, p.buyers = run, make(map[int]*buyer)
+	p.run, p.buyers, p.sold = run, make(map[int]*buyer), make(map[string]*sold)
+	p.closed, p.learnt = make(map[string]settled), make(map[string]string)
 	defer p.hangUp()
 	fmt.Fprintf(p.Out, "%s · 第 %d 次运行\n", p.Script.Name, run)
 	for i := range p.Script.Cases {
 		c := &p.Script.Cases[i]
 		fmt.Fprintf(p.Out, "\n%02d %s\n", i+1, c.Name)
-		if err := p.playCase(ctx, c); err != nil {
+		if err := p.playCase(ctx, c, i+1); err != nil {
 			if ctx.Err() != nil {
 				return result, ctx.Err()
 			}
@@ -89,8 +119,8 @@ func (p *Player) Play(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-func (p *Player) playCase(ctx context.Context, c *Case) error {
-	s := &story{c: c, till: p.Script.Terminals[c.Till]}
+func (p *Player) playCase(ctx context.Context, c *Case, number int) error {
+	s := &story{c: c, number: number, till: p.Script.Terminals[c.Till]}
 	for i := range c.Steps {
 		if err := p.step(ctx, s, &c.Steps[i]); err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
@@ -99,7 +129,44 @@ func (p *Player) playCase(ctx context.Context, c *Case) error {
 	return nil
 }
 
+// step plays one step, again and again while it is allowed to be and its answer is not as expected. Only what the last
+// attempt says is printed.
 func (p *Player) step(ctx context.Context, s *story, step *Step) error {
+	if step.Within == 0 {
+		return p.once(ctx, s, step)
+	}
+	ctx, cancel := context.WithTimeout(ctx, step.Within)
+	defer cancel()
+	out := p.Out
+	defer func() { p.Out = out }()
+	for {
+		var said bytes.Buffer
+		p.Out = &said
+		err := p.once(ctx, s, step)
+		if err == nil || pause(ctx, repeatEvery) != nil {
+			if _, printErr := said.WriteTo(out); err == nil {
+				err = printErr
+			}
+			return err
+		}
+	}
+}
+
+// repeatEvery is the time between two attempts of a step.
+const repeatEvery = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Player) once(ctx context.Context, s *story, step *Step) error {
 	switch {
 	case step.Claim != nil:
 		return p.claim(ctx, s, step)
@@ -111,24 +178,37 @@ func (p *Player) step(ctx context.Context, s *story, step *Step) error {
 		return p.cancel(ctx, s, step)
 	case step.Sale != nil:
 		return p.sale(ctx, s, step)
+	case step.Preauth != nil:
+		return p.preauth(ctx, s, step)
+	case step.Void != nil:
+		return p.void(ctx, s, step)
+	case step.Refund != nil:
+		return p.refund(ctx, s, step)
 	case step.Reversal != nil:
 		return p.reverse(ctx, s, step)
+	case step.Status != nil:
+		return p.status(ctx, s, step)
+	case step.Balance != nil:
+		return p.balance(ctx, s, step)
+	case step.Settle != nil:
+		return p.settle(ctx, s, step)
+	case step.Upload != nil:
+		return p.upload(ctx, s, step)
+	case step.Report != nil:
+		return p.report(ctx, s, step)
 	case step.SignOn != nil:
 		return p.manage(ctx, s, step, 0x0800, NetSignOn, "签到")
 	case step.SignOff != nil:
 		return p.manage(ctx, s, step, 0x0820, NetSignOff, "签退")
 	case step.Echo != nil:
 		return p.manage(ctx, s, step, 0x0820, NetEcho, "回响测试")
+	case step.Order != nil, step.Commit != nil, step.Drop != nil, step.GiveBack != nil, step.LookUp != nil:
+		return p.shop(ctx, s, step)
+	case step.Operator != nil:
+		return p.operate(ctx, step)
 	}
 	fmt.Fprintf(p.Out, "   等待 %s\n", step.Wait)
-	timer := time.NewTimer(step.Wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause(ctx, step.Wait)
 }
 
 // buyer returns the person that a step or its case names.
@@ -251,7 +331,7 @@ func (p *Player) cancel(ctx context.Context, s *story, step *Step) error {
 		return err
 	}
 	r.MTI, r.Kind, r.Amount = 0x0100, KindCancel, s.hold.Price
-	r.Tags = []Tag{{"S7", fmt.Sprintf("%012d", s.hold.Hold)}}
+	r.Tags = []Tag{{"S7", holdTag(s.hold.Hold)}}
 	a, err := p.ask(ctx, s, &r, false)
 	if a == nil || err != nil {
 		return err
@@ -267,27 +347,45 @@ func (p *Player) sale(ctx context.Context, s *story, step *Step) error {
 		return err
 	}
 	card := p.Script.Cards[want.Card]
-	s.saleCard = card
 	r.MTI, r.Kind, r.Card, r.Amount = 0x0200, KindSale, &card, money.Amount(want.Amount)
 	if r.Amount == 0 {
 		r.Amount = s.hold.Payable
 	}
 	if !want.Ordinary {
-		r.Tags = []Tag{{"S7", fmt.Sprintf("%012d", s.hold.Hold)}}
+		r.Tags = []Tag{{"S7", holdTag(s.hold.Hold)}}
 	}
 	a, err := p.ask(ctx, s, &r, want.LoseAnswer)
 	if a == nil || err != nil {
 		return err
 	}
-	s.sale = *a
 	p.say("消费 %s %s %s", a.Response, r.Amount, refusalText(a))
 	if a.Refused() {
 		p.print(p.refusal(s, a, 0))
-	} else {
-		p.print(p.saleSlip(s, a, want.Ordinary, r.Amount))
+		return step.Expect.terminalAnswer(a)
 	}
-	return step.Expect.terminalAnswer(a)
+	made := &sold{request: r, answer: *a, card: card}
+	if !want.Ordinary {
+		made.product, made.serial, made.hold = s.reserve.Product, s.serial, s.hold
+	}
+	s.sale = made
+	if want.As != "" {
+		p.sold[want.As] = made
+	}
+	p.State.Enter(r.Terminal, r.record(made.hold.Subsidy))
+	p.print(p.saleSlip(s, made))
+	return errors.Join(p.State.Save(), step.Expect.terminalAnswer(a))
 }
+
+// record is the line of the till's batch for a payment or refund.
+func (r *Request) record(subsidy money.Amount) Record {
+	line := Record{STAN: r.STAN, Amount: r.Amount, Subsidy: subsidy, Credit: r.Kind == KindRefund}
+	if line.Card = r.Card.PAN; r.Card.Code != "" {
+		line.Card, line.QR = r.Card.Code, true
+	}
+	return line
+}
+
+func holdTag(hold uint64) string { return fmt.Sprintf("%012d", hold) }
 
 func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 	r := s.last
@@ -316,10 +414,20 @@ func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 		return err
 	}
 	p.say("冲正 %s %s", a.Response, refusalText(a))
-	if a.Response == "00" && r.Kind == KindSale {
-		p.print(p.reversalSlip(s, &r))
+	if a.Response != "00" {
+		return step.Expect.terminalAnswer(a)
 	}
-	return step.Expect.terminalAnswer(a)
+	switch r.Kind {
+	case KindSale, KindCompletion:
+		p.State.Remove(r.Terminal, r.STAN)
+		p.print(p.reversalSlip(s, &r))
+	case KindVoid, KindCompletionVoid:
+		if s.undone != nil {
+			p.State.Void(r.Terminal, s.undone.request.STAN, true)
+			p.print(p.voidReversalSlip(s))
+		}
+	}
+	return errors.Join(p.State.Save(), step.Expect.terminalAnswer(a))
 }
 
 func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.MTI, net int, name string) error {
@@ -328,11 +436,7 @@ func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.M
 		return err
 	}
 	r.MTI, r.Kind, r.Net = mti, KindManagement, net
-	line, err := p.connect(ctx)
-	if err != nil {
-		return err
-	}
-	a, err := line.Ask(ctx, &r)
+	a, err := p.tell(ctx, &r)
 	if err != nil {
 		return err
 	}
@@ -343,6 +447,15 @@ func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.M
 		}
 	}
 	return step.Expect.terminalAnswer(a)
+}
+
+// tell sends a request that is never reversed.
+func (p *Player) tell(ctx context.Context, r *Request) (*Answer, error) {
+	line, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return line.Ask(ctx, r)
 }
 
 // ask sends a financial request and remembers it. With lose the answer is thrown away when it comes, as if the line had
@@ -396,9 +509,12 @@ func (p *Player) say(format string, args ...any) {
 
 var numbered = regexp.MustCompile(`\{\{(serial|imei) (\d{1,3})\}\}`)
 
-// expand fills {{run}}, and {{serial N}} and {{imei N}} with numbers of this run.
+// expand fills {{run}}, {{serial N}} and {{imei N}} with numbers of this run, and {{name}} with what was learnt.
 func (p *Player) expand(text string) string {
 	text = fill(text, p.run)
+	for name, value := range p.learnt {
+		text = strings.ReplaceAll(text, "{{"+name+"}}", value)
+	}
 	return numbered.ReplaceAllStringFunc(text, func(match string) string {
 		parts := numbered.FindStringSubmatch(match)
 		n, err := strconv.ParseUint(parts[2], 10, 64)
@@ -410,64 +526,4 @@ func (p *Player) expand(text string) string {
 		}
 		return NewSerial(p.run*peopleOfRun + n)
 	})
-}
-
-// ---- Receipts -------------------------------------------------------------------------------------------------------
-
-// slip begins a receipt with what every one says.
-func (p *Player) slip(s *story, kind receipt.Kind) *receipt.Slip {
-	slip := &receipt.Slip{
-		Kind: kind, Merchant: s.till.Name, DE42: s.till.Merchant, Terminal: s.till.Terminal,
-		Batch: s.last.Batch, STAN: s.last.STAN, At: p.Now(),
-	}
-	if c := s.last.Card; c != nil {
-		slip.Card, slip.QR = c.PAN, c.Code != ""
-		if slip.QR {
-			slip.Card = c.Code
-		}
-	}
-	return slip
-}
-
-func (p *Player) saleSlip(s *story, a *Answer, ordinary bool, paid money.Amount) *receipt.Slip {
-	slip := p.slip(s, receipt.OrdinarySale)
-	slip.RRN, slip.Approval, slip.Paid = a.RRN, a.Approval, paid
-	if !a.At.IsZero() {
-		slip.At = a.At
-	}
-	if !ordinary {
-		slip.Kind, slip.Product, slip.Serial, slip.Hold = receipt.SubsidisedSale, s.reserve.Product, s.serial, s.hold.Hold
-		slip.Price, slip.Subsidy = money.Amount(s.reserve.Price), s.hold.Subsidy
-	}
-	return slip
-}
-
-func (p *Player) reversalSlip(s *story, r *Request) *receipt.Slip {
-	slip := p.slip(s, receipt.Reversal)
-	slip.Paid, slip.RRN = r.Amount, s.sale.RRN
-	if s.hold.Hold != 0 {
-		slip.Hold, slip.Subsidy, slip.Product, slip.Serial = s.hold.Hold, s.hold.Subsidy, s.reserve.Product, s.serial
-	}
-	return slip
-}
-
-func (p *Player) refusal(s *story, a *Answer, price money.Amount) *receipt.Slip {
-	slip := p.slip(s, receipt.Refusal)
-	slip.Product, slip.Serial, slip.Price, slip.Response = s.reserve.Product, s.serial, price, a.Response
-	if a.Text != "" {
-		slip.Reasons = []string{a.Text}
-	} else {
-		slip.Reasons = a.Reasons
-	}
-	return slip
-}
-
-func (p *Player) print(slip *receipt.Slip) {
-	if p.Brief {
-		return
-	}
-	fmt.Fprintln(p.Out)
-	for line := range strings.Lines(string(slip.AppendText(nil))) {
-		fmt.Fprint(p.Out, "      ", line)
-	}
 }

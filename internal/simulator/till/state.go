@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -14,8 +15,9 @@ import (
 const maxSTAN = 999999
 
 // State is what terminals and the claiming app remember from one run to the next, as a real till does in its own
-// memory: the next STAN and the open batch of each terminal, and how many runs there were. Without it a second run
-// would send the first one's STANs again and be answered 94. Safe for concurrent use.
+// memory: the next STAN, the open batch of each terminal with its records, and how many runs there were. Without it a
+// second run would send the first one's STANs again and be answered 94, and no settlement would be equal. Safe for
+// concurrent use.
 type State struct {
 	mu   sync.Mutex // guards data; one save at a time
 	path string     // "" keeps the state in memory
@@ -28,8 +30,9 @@ type stateData struct {
 }
 
 type tillData struct {
-	STAN  uint32 `json:"stan"` // the last one used
-	Batch uint32 `json:"batch"`
+	STAN    uint32   `json:"stan"` // the last one used
+	Batch   uint32   `json:"batch"`
+	Records []Record `json:"records,omitempty"` // of the open batch
 }
 
 // OpenState reads the file; a missing one is the state before the first run.
@@ -86,7 +89,7 @@ func (s *State) TakeSTANs(terminal string, n uint32) uint32 {
 	return before
 }
 
-// Save writes the state; NextRun, NextSTAN and SetBatch do it by themselves.
+// Save writes the state; NextRun, NextSTAN, SetBatch and CloseBatch do it by themselves.
 func (s *State) Save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,12 +106,70 @@ func (s *State) Batch(terminal string, first uint32) uint32 {
 	return max(first, 1)
 }
 
-// SetBatch notes the batch that a sign-on told.
+// SetBatch notes the batch that a sign-on told. Records of another batch are nothing that could still be settled.
 func (s *State) SetBatch(terminal string, batch uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.terminal(terminal).Batch = batch
+	t := s.terminal(terminal)
+	if t.Batch != 0 && t.Batch != batch {
+		t.Records = nil
+	}
+	t.Batch = batch
 	return s.save()
+}
+
+// CloseBatch begins the batch after the open one, as a till does after its settlement was answered, and returns the
+// records of the closed one.
+func (s *State) CloseBatch(terminal string, closed uint32) ([]Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.terminal(terminal)
+	records := t.Records
+	t.Batch, t.Records = closed%maxSTAN+1, nil
+	return records, s.save()
+}
+
+// Enter notes a payment or refund of the open batch. A record of the same STAN is replaced: it is the same exchange.
+func (s *State) Enter(terminal string, r Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.terminal(terminal)
+	if i := indexOf(t.Records, r.STAN); i >= 0 {
+		t.Records[i] = r
+		return
+	}
+	t.Records = append(t.Records, r)
+}
+
+// Void notes that a payment was taken back, or with back that its void was.
+func (s *State) Void(terminal string, stan uint32, back bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.terminal(terminal)
+	if i := indexOf(t.Records, stan); i >= 0 {
+		t.Records[i].Void = !back
+	}
+}
+
+// Remove forgets a payment that was reversed.
+func (s *State) Remove(terminal string, stan uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.terminal(terminal)
+	if i := indexOf(t.Records, stan); i >= 0 {
+		t.Records = slices.Delete(t.Records, i, i+1)
+	}
+}
+
+// Records are those of the open batch.
+func (s *State) Records(terminal string) []Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.terminal(terminal).Records)
+}
+
+func indexOf(records []Record, stan uint32) int {
+	return slices.IndexFunc(records, func(r Record) bool { return r.STAN == stan })
 }
 
 func (s *State) terminal(name string) *tillData {
