@@ -396,6 +396,26 @@ func (b *Book) Restore(h Hold) {
 	b.restore(e, h)
 }
 
+// GiveBack undoes a part of Use: amount of the subsidy goes back to the budget and out of what the person has had. The
+// entitlement stays Used, and with it the place in the quota and the serial.
+func (b *Book) GiveBack(h Hold, amount money.Amount) {
+	e := b.held(h, Used)
+	if amount < 0 || amount > h.Subsidy {
+		panic(fmt.Sprintf("purchase %d gives back %s of %s", h.Purchase, amount, h.Subsidy))
+	}
+	b.Budget.Restore(h.Leaf, amount)
+	b.change(e, func(u *usage) { u.subsidy -= amount })
+}
+
+// Free ends a use whose subsidy has been given back: entitlement, place in the quota and serial are free.
+func (b *Book) Free(h Hold) {
+	e := b.held(h, Used)
+	if h.Subsidy != 0 {
+		panic(fmt.Sprintf("purchase %d is freed with %s spent", h.Purchase, h.Subsidy))
+	}
+	b.restore(e, h)
+}
+
 func (b *Book) held(h Hold, want State) *Entitlement {
 	e := b.at(h.Entitlement)
 	if e.State != want || e.Purchase != h.Purchase {

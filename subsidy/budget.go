@@ -57,6 +57,7 @@ type node struct {
 	released  money.Amount // how much of the allocation may be used by now; only leaves with a release plan differ
 	paced     bool         // has a release plan: released counts
 	day       string       // business day of the last daily release, "" = none
+	manual    money.Amount // of released, by operators beyond the plan
 	closed    bool
 }
 
@@ -71,6 +72,7 @@ type NodeView struct {
 	Paced     bool         // a release plan applies
 	// ReleasedOn is the business day (YYYY-MM-DD) of the last daily release.
 	ReleasedOn string
+	Manual     money.Amount // of Released, by operators beyond the plan
 	Closed     bool
 	Leaf       bool
 }
@@ -99,7 +101,7 @@ func (b *Budget) Len() int { return len(b.nodes) }
 func (b *Budget) View(id NodeID) NodeView {
 	n := &b.nodes[id]
 	v := NodeView{Path: n.path, Allocated: n.allocated, Free: n.free(), Held: n.held, Spent: n.spent,
-		Released: n.allocated, Closed: n.closed, Leaf: n.children == 0, Paced: n.paced, ReleasedOn: n.day}
+		Released: n.allocated, Closed: n.closed, Leaf: n.children == 0, Paced: n.paced, ReleasedOn: n.day, Manual: n.manual}
 	if n.paced {
 		v.Released = n.released
 	}
@@ -194,6 +196,9 @@ func (b *Budget) SetReleased(id NodeID, released money.Amount, day string) {
 	n := &b.nodes[id]
 	n.paced, n.released, n.day = true, released, day
 }
+
+// SetManual notes how much of what is released on leaf id operators have released beyond its plan, all acts together.
+func (b *Budget) SetManual(id NodeID, manual money.Amount) { b.nodes[id].manual = manual }
 
 // Clone returns an independent copy, to try changes on.
 func (b *Budget) Clone() *Budget {

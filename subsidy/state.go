@@ -190,6 +190,7 @@ func (b *Budget) writeState(w Writer) {
 		w.Int(int64(n.spent))
 		w.Int(int64(n.released))
 		w.Text(n.day)
+		w.Int(int64(n.manual))
 		w.Bool(n.paced)
 		w.Bool(n.closed)
 	}
@@ -198,7 +199,7 @@ func (b *Budget) writeState(w Writer) {
 func (b *Budget) readState(r Reader) error {
 	for range r.Len() {
 		n := node{path: r.Text(), parent: NoNode, allocated: money.Amount(r.Int()), held: money.Amount(r.Int()),
-			spent: money.Amount(r.Int()), released: money.Amount(r.Int()), day: r.Text(), paced: r.Bool(), closed: r.Bool()}
+			spent: money.Amount(r.Int()), released: money.Amount(r.Int()), day: r.Text(), manual: money.Amount(r.Int()), paced: r.Bool(), closed: r.Bool()}
 		if n.path != "" {
 			parent, ok := b.byPath[parentPath(n.path)]
 			if !ok {

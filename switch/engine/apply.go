@@ -22,6 +22,7 @@ func (e *Engine) Apply(ev *event.Event) {
 	e.book.ForgetCodes(e.now)
 	e.forget()
 	e.forgetClaims()
+	e.forgetRequests()
 }
 
 func (e *Engine) change(ev *event.Event) {
@@ -84,6 +85,74 @@ func (e *Engine) change(ev *event.Event) {
 		e.applyOwnershipTaken(b.OwnershipTaken)
 	case *event.Event_ProgrammePinned:
 		e.applyPinned(b.ProgrammePinned)
+	default:
+		e.changeAfterSale(ev)
+	}
+}
+
+func (e *Engine) changeAfterSale(ev *event.Event) {
+	switch b := ev.Body.(type) {
+	case *event.Event_VoidSent:
+		e.applyVoidSent(b.VoidSent)
+	case *event.Event_VoidApproved:
+		e.applyVoidApproved(b.VoidApproved)
+	case *event.Event_VoidDeclined:
+		e.applyVoidDeclined(b.VoidDeclined)
+	case *event.Event_VoidReleased:
+		e.applyVoidReleased(b.VoidReleased)
+	case *event.Event_RefundSent:
+		e.applyRefundSent(b.RefundSent)
+	case *event.Event_RefundApproved:
+		e.applyRefundApproved(b.RefundApproved)
+	case *event.Event_RefundDeclined:
+		e.applyRefundDeclined(b.RefundDeclined)
+	case *event.Event_RefundUnknown:
+		e.applyRefundUnknown(b.RefundUnknown)
+	case *event.Event_EntitlementRestored:
+		e.applyEntitlementRestored(b.EntitlementRestored)
+	case *event.Event_InquirySent:
+		e.applyInquirySent(b.InquirySent)
+	case *event.Event_InquiryEnded:
+		e.applyInquiryEnded(b.InquiryEnded)
+	case *event.Event_PaymentUnknown:
+		e.applyPaymentUnknown(b.PaymentUnknown)
+	case *event.Event_QueryAttempted:
+		e.applyQueryAttempted(b.QueryAttempted)
+	case *event.Event_BatchSettled:
+		e.applyBatchSettled(b.BatchSettled)
+	case *event.Event_BatchUploaded:
+		e.applyBatchUploaded(b.BatchUploaded)
+	case *event.Event_BatchUploadEnded:
+		e.applyBatchUploadEnded(b.BatchUploadEnded)
+	case *event.Event_TerminalReported:
+		e.applyTerminalReported(b.TerminalReported)
+	case *event.Event_RequestKept:
+		e.applyRequestKept(b.RequestKept)
+	default:
+		e.changeByOperator(ev)
+	}
+}
+
+func (e *Engine) changeByOperator(ev *event.Event) {
+	switch b := ev.Body.(type) {
+	case *event.Event_WorkItemClosed:
+		e.applyWorkItemClosed(b.WorkItemClosed)
+	case *event.Event_ReversalDead:
+		e.applyReversalDead(b.ReversalDead)
+	case *event.Event_ReversalRequeued:
+		e.applyReversalRequeued(b.ReversalRequeued)
+	case *event.Event_ReversalResolved:
+		e.applyReversalResolved(b.ReversalResolved)
+	case *event.Event_PauseSet:
+		e.applyPauseSet(b.PauseSet)
+	case *event.Event_PauseLifted:
+		e.applyPauseLifted(b.PauseLifted)
+	case *event.Event_KillSwitchSet:
+		e.applyKillSwitchSet(b.KillSwitchSet)
+	case *event.Event_HoldReleaseProposed:
+		e.mustPurchase(b.HoldReleaseProposed.Purchase).proposal = b.HoldReleaseProposed
+	case *event.Event_Supplemented:
+		e.applySupplemented(b.Supplemented)
 	default:
 		panic(fmt.Sprintf("event %d has a body that this version does not know: %T", ev.Seq, ev.Body))
 	}

@@ -23,21 +23,24 @@ func (e *Engine) CheckInvariants() error {
 		if !ok {
 			return fmt.Errorf("purchase %d has entitlement %d, which does not exist", id, h.Entitlement)
 		}
-		live := p.live()
+		live := p.live() || p.locked
 		if owns := en.Purchase == id && (en.State == subsidy.Held || en.State == subsidy.Used); owns != live {
 			return fmt.Errorf("purchase %d is %s, its entitlement %d is %s by purchase %d", id, p.state, en.ID, en.State, en.Purchase)
 		}
 		if h.Serial != (Hash{}) && live != (e.book.SerialHolder(h.Serial) == id) {
 			return fmt.Errorf("purchase %d is %s, its serial is held by purchase %d", id, p.state, e.book.SerialHolder(h.Serial))
 		}
-		if k, ok := p.order(); ok && live {
+		if k, ok := p.order(); ok && p.live() && h.Subsidy != 0 {
 			orders[k] += h.Subsidy
 		}
-		switch p.state {
-		case Reserved, Sent:
+		if err := p.checkParts(); err != nil {
+			return err
+		}
+		switch {
+		case p.holds():
 			held += h.Subsidy
 			holds++
-		case Captured:
+		case p.spends():
 			spent += h.Subsidy
 		}
 	}
@@ -60,10 +63,66 @@ func (e *Engine) CheckInvariants() error {
 			return fmt.Errorf("the budget has spent %s, captured purchases %s", v.Spent, spent)
 		}
 	}
-	for id, r := range e.reversals {
-		if p := e.purchases[r.purchase]; p == nil || p.state != Reversing {
-			return fmt.Errorf("reversal %d is queued for purchase %d, which is not being reversed", id, r.purchase)
+	return e.checkHosts()
+}
+
+// checkParts holds what is left of a subsidy against its payers' parts.
+func (p *purchase) checkParts() error {
+	var sum money.Amount
+	for _, part := range p.parts {
+		if part < 0 {
+			return fmt.Errorf("purchase %d: a payer pays %s", p.id, part)
 		}
+		sum += part
+	}
+	if len(p.parts) > 0 && sum != p.subsidy || p.subsidy < 0 || p.subsidy+p.returned != money.Amount(p.reserved.Subsidy) {
+		return fmt.Errorf("purchase %d has %s of %s left and %s returned, its payers %s", p.id, p.subsidy,
+			money.Amount(p.reserved.Subsidy), p.returned, sum)
+	}
+	return nil
+}
+
+// checkHosts holds what is on its way to hosts against the purchases it is about, and the counts against both.
+func (e *Engine) checkHosts() error {
+	queued, unknown, dead := 0, 0, 0
+	for id, r := range e.reversals {
+		p := e.purchases[r.purchase]
+		o := e.operations[r.operation]
+		if p == nil || r.operation == 0 && p.state != Reversing || r.operation != 0 && (o == nil || o.state != opReversing) {
+			return fmt.Errorf("reversal %d is queued for purchase %d, operation %d, which is not being reversed", id, r.purchase, r.operation)
+		}
+		switch r.state {
+		case reversalQueued:
+			queued++
+		case reversalDead:
+			dead++
+		}
+	}
+	for id, p := range e.purchases {
+		open, n := e.openRefunds(p)
+		if (p.state == Refunding) != (n > 0) {
+			return fmt.Errorf("purchase %d is %s and has %d refunds without an end", id, p.state, n)
+		}
+		if p.sale != nil && p.refunded+open > money.Amount(p.sale.Amount) {
+			return fmt.Errorf("purchase %d was paid %s, %s are refunded and %s on the way", id, money.Amount(p.sale.Amount), p.refunded, open)
+		}
+		if p.state == Unknown {
+			unknown++
+		}
+	}
+	for _, o := range e.operations {
+		if o.state == opUnknown {
+			unknown++
+		}
+	}
+	for _, item := range e.items {
+		if item.opened.Kind == itemRefundUnknown {
+			dead++
+		}
+	}
+	if queued != e.queued || unknown != e.unknown || dead != e.dead {
+		return fmt.Errorf("%d reversals queued, %d ends unknown, %d dead letters; counted are %d, %d and %d", queued, unknown, dead,
+			e.queued, e.unknown, e.dead)
 	}
 	return nil
 }

@@ -6,22 +6,25 @@ import (
 	"huanxin/subsidy"
 )
 
-// Vitals are the figures that the shell shows.
-func (e *Engine) Vitals() Vitals {
-	return Vitals{Queued: len(e.reversals), OpenHolds: e.book.OpenHolds()}
-}
-
 // deadlineKind says what a deadline is about.
 type deadlineKind uint8
 
 // At one instant they fire in this order: the budget first, because rounds turn at midnight, when a crowd of
 // entitlements ends and what follows must already see the new round.
 const (
-	budgetDeadline      deadlineKind = iota + 1 // the next instant of the budget plan
-	holdDeadline                                // id = purchase
-	hostDeadline                                // id = purchase
-	reversalDeadline                            // id = reversal
-	entitlementDeadline                         // id = entitlement
+	budgetDeadline         deadlineKind = iota + 1 // the next instant of the budget plan
+	holdDeadline                                   // id = purchase
+	hostDeadline                                   // id = purchase
+	reversalDeadline                               // id = reversal
+	entitlementDeadline                            // id = entitlement
+	operationDeadline                              // id = operation: the host's time is up
+	inquiryDeadline                                // id = number of the RRN
+	quarantineDeadline                             // id = purchase
+	queryDeadline                                  // id = purchase at a wallet
+	operationQueryDeadline                         // id = operation at a wallet
+	restoreDeadline                                // id = refunded purchase
+	reversalExpiry                                 // id = reversal: clearing cut-off
+	refundExpiry                                   // id = operation: clearing cut-off
 )
 
 // deadline is one thing to look at when its time has come. Whether it still applies is asked then: a captured purchase
@@ -99,11 +102,41 @@ func (e *Engine) schedule() {
 			e.remind(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})
 		case Sent:
 			e.remind(deadline{at: p.sale.Deadline, id: p.id, kind: hostDeadline})
+		case Unknown:
+			e.remind(deadline{at: p.sale.Deadline, id: p.id, kind: hostDeadline})
+			e.remind(deadline{at: p.queryAt, id: p.id, kind: queryDeadline})
+		case Voided:
+			if p.quarantine != 0 {
+				e.remind(deadline{at: p.quarantine, id: p.id, kind: quarantineDeadline})
+			}
+		case Refunded:
+			if p.restoreAt != 0 {
+				e.remind(deadline{at: p.restoreAt, id: p.id, kind: restoreDeadline})
+			}
 		}
 	}
+	for _, o := range e.operations {
+		switch {
+		case o.state == opSent:
+			e.remind(deadline{at: o.request().GetDeadline(), id: o.id, kind: operationDeadline})
+		case o.state == opUnknown && e.atWallet(o):
+			e.remind(deadline{at: o.queryAt, id: o.id, kind: operationQueryDeadline})
+		case o.state == opUnknown && !e.isDead(o):
+			e.remind(deadline{at: o.expiresAt, id: o.id, kind: refundExpiry})
+		}
+	}
+	for id, q := range e.inquiries {
+		e.remind(deadline{at: q.deadline, id: id, kind: inquiryDeadline})
+	}
 	for _, r := range e.reversals {
+		if r.state != reversalQueued {
+			continue
+		}
 		if r.attempt > 0 {
 			e.remind(deadline{at: r.nextAt, id: r.id, kind: reversalDeadline})
+		}
+		if r.expiresAt != 0 {
+			e.remind(deadline{at: r.expiresAt, id: r.id, kind: reversalExpiry})
 		}
 	}
 	for id := uint64(1); id < e.book.NextEntitlement(); id++ {
@@ -145,6 +178,29 @@ func (e *Engine) tick() {
 			e.expireIfDue(d.id)
 		case budgetDeadline:
 			e.budgetDue()
+		default:
+			e.dueAfterSale(d)
 		}
+	}
+}
+
+func (e *Engine) dueAfterSale(d deadline) {
+	switch d.kind {
+	case operationDeadline:
+		e.operationDue(d.id, d.at)
+	case inquiryDeadline:
+		e.inquiryDue(d.id, d.at)
+	case quarantineDeadline:
+		e.quarantineDue(d.id, d.at)
+	case queryDeadline:
+		e.queryDue(d.id, d.at)
+	case operationQueryDeadline:
+		e.operationQueryDue(d.id, d.at)
+	case restoreDeadline:
+		e.restoreDue(d.id, d.at)
+	case reversalExpiry:
+		e.reversalExpired(d.id, d.at)
+	case refundExpiry:
+		e.refundExpired(d.id, d.at)
 	}
 }

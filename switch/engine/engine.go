@@ -137,24 +137,39 @@ type Engine struct {
 	// Purchases and what is on its way to hosts.
 	purchases      map[uint64]*purchase
 	lastPurchase   uint64
-	byRRN          map[uint64]uint64
-	byTransmission map[transmission]uint64
+	operations     map[uint64]*operation
+	lastOperation  uint64
+	inquiries      map[uint64]inquiry // by the number of their RRN
+	byRRN          map[uint64]target
+	byTransmission map[transmission]target
 	hostCounter    uint64            // gives DE11 and DE37 towards hosts
 	clearing       map[string]string // by host: the DE15 it last answered
 	reversals      map[uint64]*reversal
 	lastReversal   uint64
+	items          map[uint64]workItem // open
 	lastItem       uint64
+	lastDead       string                    // id of the newest dead letter
 	orders         map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
 	claims         map[Hash]claimRequest
 	claimAging     subsidy.Queue[agedClaim]
+	requests       map[Hash]apiRequest
+	requestAging   subsidy.Queue[agedClaim]
+
+	// The operator's stops.
+	pauses    map[uint64]*pause
+	lastPause uint64
+	kills     map[killKey]*kill
 
 	// Not state: what follows from it (deadlines, kept by an engine that decides), callers of this process that wait for
 	// a host's answer, and buffers of the current Step.
 	deciding  bool
 	deadlines deadlines
-	waiting   map[uint64][]Token
+	waiting   map[waitKey][]waiter
 	out       Output
 	scratch   scratch
+
+	// Counts that follow from the state, kept so that Vitals need not walk it.
+	queued, unknown, dead int
 }
 
 // New returns an engine with an empty history.
@@ -169,14 +184,20 @@ func New(cfg Config) (*Engine, error) {
 		exchanges: map[Key]exchange{},
 		refusals:  map[uint64]refusal{},
 		purchases: map[uint64]*purchase{},
-		byRRN:     map[uint64]uint64{},
+		byRRN:     map[uint64]target{},
 
-		byTransmission: map[transmission]uint64{},
+		operations:     map[uint64]*operation{},
+		inquiries:      map[uint64]inquiry{},
+		byTransmission: map[transmission]target{},
+		items:          map[uint64]workItem{},
+		requests:       map[Hash]apiRequest{},
+		pauses:         map[uint64]*pause{},
+		kills:          map[killKey]*kill{},
 		clearing:       map[string]string{},
 		reversals:      map[uint64]*reversal{},
 		orders:         map[orderKey]money.Amount{},
 		claims:         map[Hash]claimRequest{},
-		waiting:        map[uint64][]Token{},
+		waiting:        map[waitKey][]waiter{},
 	}, nil
 }
 
@@ -229,6 +250,43 @@ func (e *Engine) Step(in Input) Output {
 		e.giveBack(b)
 	case *QuoteRequest:
 		e.quote(b)
+	default:
+		e.stepAfterSale(in.Body)
+	}
+	return e.out
+}
+
+// stepAfterSale decides what comes after a sale, or from somebody else than a till or a claiming app.
+func (e *Engine) stepAfterSale(body any) {
+	switch b := body.(type) {
+	case *VoidRequest:
+		e.void(b)
+	case *RefundRequest:
+		e.refund(b)
+	case *InquiryRequest:
+		e.inquire(b)
+	case *StatusRequest:
+		e.status(b)
+	case *SettlementRequest:
+		e.settle(b)
+	case *UploadRequest:
+		e.upload(b)
+	case *UploadEndRequest:
+		e.endUpload(b)
+	case *ReportRequest:
+		e.report(b)
+	case *CommitRequest:
+		e.commit(b)
+	case *APICancelRequest:
+		e.cancelOverHTTP(b)
+	case *APIRefundRequest:
+		e.refundOverHTTP(b)
+	case *PurchaseRequest:
+		e.readPurchase(b)
+	case *Operate:
+		e.operate(b)
+	case *Look:
+		e.look(b)
 	case *TakeOwnership:
 		e.takeOwnership(b)
 	case *ApplyProgramme:
@@ -236,9 +294,8 @@ func (e *Engine) Step(in Input) Output {
 	case *SetRows:
 		e.setRows(b)
 	default:
-		panic(fmt.Sprintf("engine: no input of type %T", in.Body))
+		panic(fmt.Sprintf("engine: no input of type %T", body))
 	}
-	return e.out
 }
 
 // emit numbers a fact, applies it and puts it out. From here on it has happened.

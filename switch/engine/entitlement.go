@@ -49,6 +49,9 @@ func (e *Engine) claim(in *ClaimRequest) {
 		At: e.now, City: in.City, Channel: in.Channel, Category: in.Category, IDKind: in.IDKind,
 		Claims: has.Claims, Active: has.Live, Usage: e.scratch.usage,
 	}, &d)
+	if e.paused(in.City, in.Category, in.Channel) {
+		d.Refused = append(d.Refused, reason.Paused)
+	}
 	leaf := subsidy.NoNode
 	if d.Rule != nil {
 		var why reason.Code
@@ -121,7 +124,7 @@ func (e *Engine) giveBack(in *ReturnRequest) {
 		e.replyAPI(APIReply{Token: in.Token, Status: APIRepeated, View: e.view(en.ID)})
 		return
 	}
-	if why := unusable(en, e.now); why != reason.None {
+	if why := e.unusable(en); why != reason.None {
 		e.refuseAPI(in.Token, why)
 		return
 	}
@@ -139,7 +142,7 @@ func (e *Engine) showCode(in *ShowCodeRequest) {
 		e.replyAPI(APIReply{Token: in.Token, Status: APINotFound})
 		return
 	}
-	why := unusable(en, e.now)
+	why := e.unusable(en)
 	if why == reason.None && in.Position.Malformed {
 		why = reason.PositionMalformed
 	}
@@ -178,6 +181,10 @@ func (e *Engine) quote(in *QuoteRequest) {
 		e.refuseAPI(in.Token, reason.MerchantNotInScheme)
 		return
 	}
+	if e.kills[killKey{merchant: merchant.ID}] != nil {
+		e.refuseAPI(in.Token, reason.Stopped)
+		return
+	}
 	c := considered{city: merchant.City, channel: in.Channel, leaf: subsidy.NoNode}
 	if in.Entitlement != 0 {
 		en, ok := e.own(in.Entitlement, in.Person)
@@ -190,6 +197,9 @@ func (e *Engine) quote(in *QuoteRequest) {
 	}
 	who := party{merchant: merchant}
 	e.considerProduct(&ReserveRequest{Barcode: in.Barcode}, &c, who)
+	if e.paused(c.city, c.category, c.channel) {
+		c.refuse(reason.Paused)
+	}
 	e.decide(&c, policyQuestion{price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: merchant.ID})
 	e.considerBudget(&c, who, "")
 	d := c.decision

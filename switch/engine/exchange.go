@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"huanxin/subsidy/reason"
+	"huanxin/switch/event"
 )
 
 // exchangeKind says what a key stands for.
@@ -14,8 +15,14 @@ const (
 	exchangeRefusedReserve
 	exchangeCancel
 	exchangeSale
-	exchangeRefusedSale
-	exchangeTombstone // a reversal came first; its original must never reach a host
+	exchangeRefusedSale // or a refused void or refund
+	exchangeTombstone   // a reversal came first; its original must never reach a host
+	exchangeVoid
+	exchangeRefund
+	exchangeInquiry
+	exchangeSettlement
+	exchangeUpload
+	exchangeReport
 )
 
 // exchange is what the switch remembers of one request of a terminal.
@@ -27,6 +34,9 @@ type exchange struct {
 	purchase uint64
 	refusal  uint64 // key of Engine.refusals
 	at       int64  // of the last event
+
+	operation uint64              // void or refund; of an inquiry the number of its RRN
+	settled   *event.BatchSettled // settlement
 }
 
 // refusal is the answer to a refused reserve.
@@ -48,26 +58,26 @@ func (e *Engine) remember(key Key, x exchange) {
 	e.aging.Push(aged{key, e.now})
 }
 
-// find returns the live exchange of a key. One that has been finished for longer than memory is gone: the same key
-// is then a new purchase. One that is not finished is never overwritten.
+// find returns the live exchange of a key. It lives as long as its batch is open, and for memory after its last event: then
+// it is gone, and the same key is a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
 	x, ok := e.exchanges[key]
-	if !ok || e.forgettable(x, e.now) || x.purchase != 0 && e.purchases[x.purchase] == nil {
+	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && e.purchases[x.purchase] == nil {
 		return exchange{}, false
 	}
 	return x, true
 }
 
-func (e *Engine) forgettable(x exchange, now int64) bool {
-	if x.at+memory >= now {
+func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
+	if x.at+memory >= now || e.session(key.Terminal).batch == key.Batch {
 		return false
 	}
 	p := e.purchases[x.purchase]
-	return p == nil || p.state.final() && p.changed+memory < now
+	return p == nil || p.final() && p.changed+memory < now
 }
 
 // forget drops what is older than memory. It runs as part of Apply, driven by the instants of the events, so that a
-// replay forgets exactly what the live engine forgot. A captured purchase stays: a refund or a dispute may name it.
+// replay forgets exactly what the live engine forgot. A purchase that was captured stays: a refund or a dispute may name it.
 func (e *Engine) forget() {
 	for {
 		first, ok := e.aging.Front()
@@ -79,7 +89,7 @@ func (e *Engine) forget() {
 		if !ok || x.at != first.at {
 			continue // seen again since; a later entry of the queue stands for it
 		}
-		if !e.forgettable(x, e.now) {
+		if !e.forgettable(first.key, x, e.now) {
 			x.at = e.now
 			e.exchanges[first.key] = x
 			e.aging.Push(aged{first.key, e.now})
@@ -87,17 +97,39 @@ func (e *Engine) forget() {
 		}
 		delete(e.exchanges, first.key)
 		delete(e.refusals, x.refusal)
-		if p := e.purchases[x.purchase]; p != nil && p.state != Captured {
+		if p := e.purchases[x.purchase]; p != nil && p.forgettable() && !e.remembered(p, first.key) {
 			e.drop(p)
 		}
 	}
 }
 
+// forgettable reports whether nothing can be asked about the purchase any more: it never charged anybody, or it was undone.
+func (p *purchase) forgettable() bool {
+	return p.final() && p.state != Captured && p.state != Refunded && p.state != Voided
+}
+
+// remembered reports whether another exchange than that of key still stands for the purchase.
+func (e *Engine) remembered(p *purchase, key Key) bool {
+	for _, k := range []*event.ExchangeKey{p.reserved.GetKey(), p.sale.GetKey()} {
+		if k.GetTerminal() == "" || keyOf(k) == key {
+			continue
+		}
+		if x, ok := e.exchanges[keyOf(k)]; ok && x.purchase == p.id {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *Engine) drop(p *purchase) {
 	if p.sale != nil {
-		delete(e.byRRN, rrnNumber(p.sale.Rrn))
-		delete(e.byTransmission, transmissionOf(p.sale.HostStan, TransmissionTime(p.sale.TransmittedAt)))
+		e.unindex(p.sale)
 	}
+	for _, id := range p.operations {
+		e.unindex(e.operations[id].request())
+		delete(e.operations, id)
+	}
+	delete(e.reversals, p.reversal)
 	delete(e.purchases, p.id)
 }
 
@@ -126,32 +158,75 @@ func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeK
 	case exchangeSale:
 		p := e.purchases[x.purchase]
 		if p.state == Sent {
-			e.wait(token, p.id)
+			e.wait(waitPurchase(p.id), waiter{token: token})
 			return true
 		}
 		e.replySale(token, p)
+	case exchangeVoid, exchangeRefund:
+		o := e.operations[x.operation]
+		if o.state == opSent {
+			e.wait(waitOperation(o.id), waiter{token: token})
+			return true
+		}
+		e.replyOperation(token, o)
+	case exchangeInquiry:
+		if _, open := e.inquiries[x.operation]; open {
+			e.wait(waitInquiry(x.operation), waiter{token: token})
+			return true
+		}
+		e.reply(Reply{Token: token, Response: rc("94"), Text: "请换流水号重新查询"})
+	case exchangeSettlement:
+		e.replySettled(token, x.settled)
+	default: // uploads and reports
+		e.reply(Reply{Token: token, Response: rc("00")})
 	}
 	return true
 }
 
-// wait puts a caller among those who get the answer of a purchase that is at a host.
-func (e *Engine) wait(token Token, purchase uint64) {
-	if token == 0 {
-		return
-	}
-	if len(e.waiting[purchase]) >= e.cfg.MaxWaiting {
-		e.reply(Reply{Token: token, Response: rc("96")})
-		return
-	}
-	e.waiting[purchase] = append(e.waiting[purchase], token)
+// waitKey names what callers wait for.
+type waitKey struct {
+	kind byte // p purchase, o operation, i inquiry
+	id   uint64
 }
 
-// answerWaiting gives all callers of a purchase its answer.
-func (e *Engine) answerWaiting(p *purchase) {
-	for _, token := range e.waiting[p.id] {
-		e.replySale(token, p)
+func waitPurchase(id uint64) waitKey  { return waitKey{'p', id} }
+func waitOperation(id uint64) waitKey { return waitKey{'o', id} }
+func waitInquiry(id uint64) waitKey   { return waitKey{'i', id} }
+
+// waiter is a caller of this process who waits for the answer of a host.
+type waiter struct {
+	token Token
+	api   bool
+}
+
+// wait puts a caller among those who get the answer of what is at a host.
+func (e *Engine) wait(key waitKey, w waiter) {
+	switch {
+	case w.token == 0:
+	case len(e.waiting[key]) < e.cfg.MaxWaiting:
+		e.waiting[key] = append(e.waiting[key], w)
+	case w.api:
+		e.replyAPI(APIReply{Token: w.token, Status: APIRefused, Reasons: []reason.Code{reason.OverloadRetry}})
+	default:
+		e.reply(Reply{Token: w.token, Response: rc("96")})
 	}
-	delete(e.waiting, p.id)
+}
+
+// answerWaiting gives all callers the answer of what they wait for, as it stands.
+func (e *Engine) answerWaiting(key waitKey) {
+	for _, w := range e.waiting[key] {
+		switch {
+		case key.kind == 'o' && w.api:
+			e.replyAPIRefund(w.token, e.operations[key.id], APIDone)
+		case key.kind == 'o':
+			e.replyOperation(w.token, e.operations[key.id])
+		case w.api:
+			e.replyCommit(w.token, e.purchases[key.id], APIDone)
+		default:
+			e.replySale(w.token, e.purchases[key.id])
+		}
+	}
+	delete(e.waiting, key)
 }
 
 func rc(code string) [2]byte { return [2]byte{code[0], code[1]} }

@@ -8,48 +8,85 @@ import (
 	"huanxin/switch/event"
 )
 
-// reversal is one store-and-forward reversal towards a host. It is repeated until the host confirms it, and leaves in
-// the order of its terminal.
+// reversal is one store-and-forward reversal towards a host: of a sale, or of a void. It is repeated until the host
+// confirms it or the network's clearing cut-off comes, and leaves in the order of its terminal. To a wallet it is a
+// cancellation, and every other attempt asks how that has ended.
 type reversal struct {
-	id       uint64
-	purchase uint64
-	reason   string
-	amount   money.Amount
-	attempt  uint32
-	nextAt   int64 // when the next attempt is due; 0 while it waits behind another of its terminal
-	sentAt   int64 // of the last attempt
+	id        uint64
+	purchase  uint64
+	operation uint64 // the void that is taken back; 0 = the sale
+	reason    string
+	amount    money.Amount
+	attempt   uint32
+	nextAt    int64 // when the next attempt is due; 0 while it waits behind another of its terminal
+	sentAt    int64 // of the last attempt
+	queuedAt  int64
+	expiresAt int64 // clearing cut-off, 0 = none
+	response  string
+	state     reversalState
 }
 
-// queueReversal decides that a purchase is reversed. From here on its subsidy, quota and serial are free and it can
-// never be captured; what remains is to tell the host.
-func (e *Engine) queueReversal(p *purchase, cause event.ReversalCause, reason string, amount int64) {
-	id := e.lastReversal + 1
-	e.emit(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{
-		Reversal: id, Purchase: p.id, Cause: cause, Reason: reason, HostStan: p.sale.HostStan,
-		TransmittedAt: p.sale.TransmittedAt, Amount: amount, FirstAttemptAt: e.now,
-	}}})
-	if e.touch(p.terminal()).pending[0] == id {
-		e.attempt(e.reversals[id])
+type reversalState uint8
+
+const (
+	reversalQueued  reversalState = iota // on its way
+	reversalDead                         // the cut-off came first: only the clearing file can tell
+	reversalRefused                      // the host refuses it: a person must look
+)
+
+var reversalStateNames = [...]string{"queued", "dead", "refused"}
+
+func (s reversalState) String() string { return reversalStateNames[s] }
+
+// queueReversal decides that a sale, or with m.Operation a void, is taken back. Of a sale, subsidy, quota and serial are
+// free from here on and it can never be captured; of a void, the purchase is captured again. What remains is to tell the
+// host.
+func (e *Engine) queueReversal(p *purchase, m *event.ReversalQueued) {
+	r := e.requestOf(p, m.Operation)
+	m.Reversal, m.Purchase, m.HostStan, m.TransmittedAt, m.FirstAttemptAt = e.lastReversal+1, p.id, r.GetHostStan(), r.GetTransmittedAt(), e.now
+	if !p.sale.Wallet {
+		m.ExpiresAt = e.expiry(r.GetHost(), e.legOf(p, m.Operation).answer.GetClearingDate(), r.GetTransmittedAt())
 	}
+	e.emit(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: m}})
+	if t := e.lane(p); t == nil || t.pending[0] == m.Reversal {
+		e.attempt(e.reversals[m.Reversal])
+	}
+}
+
+// lane is the queue in which a purchase's reversals keep their order: that of its terminal. What came over HTTP has none.
+func (e *Engine) lane(p *purchase) *terminalState {
+	if p.overHTTP() {
+		return nil
+	}
+	return e.touch(p.terminal())
 }
 
 // attempt sends a reversal and schedules its repetition, in case nothing comes back.
 func (e *Engine) attempt(r *reversal) {
 	p := e.purchases[r.purchase]
+	sent, l := e.requestOf(p, r.operation), e.legOf(p, r.operation)
+	profile := e.profile(sent.GetHost())
 	n := r.attempt + 1
-	profile := e.profile(p.sale.Host)
+	query := p.sale.Wallet && n%2 == 0
 	e.emit(&event.Event{Body: &event.Event_ReversalAttempted{ReversalAttempted: &event.ReversalAttempted{
-		Reversal: r.id, Attempt: n, NextAt: e.now + profile.backOff(n),
+		Reversal: r.id, Attempt: n, NextAt: e.now + profile.backOff(n), Query: query,
 	}}})
-	approval := ""
-	if p.answer != nil {
-		approval = p.answer.Approval
+	if query {
+		e.sendQuery(p, r.operation, r.id, n, r.nextAt)
+		return
+	}
+	code := "200000"
+	if r.operation == 0 {
+		code = processing(p.sale.Kind)
+	}
+	key := Key{}
+	if sent.GetKey() != nil {
+		key = keyOf(sent.GetKey())
 	}
 	e.out.Sends = append(e.out.Sends, Send{Host: &HostRequest{
-		Host: p.sale.Host, Kind: HostReversal, Purchase: p.id, Reversal: r.id, Attempt: n,
-		STAN: p.sale.HostStan, RRN: p.sale.Rrn, TransmittedAt: e.now, Deadline: r.nextAt, Amount: r.amount,
-		Reason: r.reason, Card: p.sale.Card, Key: keyOf(p.sale.Key),
-		Original: OriginalData{STAN: p.sale.HostStan, TransmittedAt: p.sale.TransmittedAt, Approval: approval},
+		Host: sent.GetHost(), Kind: HostReversal, Purchase: p.id, Operation: r.operation, Reversal: r.id, Attempt: n,
+		STAN: sent.GetHostStan(), RRN: sent.GetRrn(), TransmittedAt: e.now, Deadline: r.nextAt, Amount: r.amount,
+		Reason: r.reason, Processing: code, Card: sent.GetCard(), Key: key, Original: originalOf(sent, l.answer),
 	}})
 }
 
@@ -77,10 +114,23 @@ func (p *HostProfile) backOff(n uint32) int64 {
 
 func (e *Engine) reversalDue(id uint64, at int64) {
 	r := e.reversals[id]
-	if r == nil || r.nextAt != at {
+	if r == nil || r.state != reversalQueued || r.nextAt != at {
 		return
 	}
 	e.attempt(r)
+}
+
+// reversalExpired: the network's clearing cut-off has come without an answer. The reversal is a dead letter: an operator
+// settles it from the clearing file. What waited behind it goes on.
+func (e *Engine) reversalExpired(id uint64, at int64) {
+	r := e.reversals[id]
+	if r == nil || r.state != reversalQueued || r.expiresAt != at {
+		return
+	}
+	e.emit(&event.Event{Body: &event.Event_ReversalDead{ReversalDead: &event.ReversalDead{
+		Reversal: r.id, Purchase: r.purchase, Operation: r.operation,
+	}}})
+	e.next(e.purchases[r.purchase])
 }
 
 // hostUp: the link is back, so what waits for this host need not wait for its back-off. What was tried a moment ago is
@@ -88,13 +138,12 @@ func (e *Engine) reversalDue(id uint64, at int64) {
 func (e *Engine) hostUp(in *HostUp) {
 	var due []uint64
 	pause := int64(e.profile(in.Host).FirstRetry)
-	for _, t := range e.terminals {
-		if len(t.pending) == 0 {
+	for id, r := range e.reversals {
+		if r.state != reversalQueued || e.now-r.sentAt < pause || r.attempt == 0 {
 			continue
 		}
-		r := e.reversals[t.pending[0]]
-		if e.purchases[r.purchase].sale.Host == in.Host && e.now-r.sentAt >= pause {
-			due = append(due, r.id)
+		if p := e.purchases[r.purchase]; e.requestOf(p, r.operation).GetHost() == in.Host {
+			due = append(due, id)
 		}
 	}
 	slices.Sort(due) // map order never leaves the core
@@ -103,15 +152,17 @@ func (e *Engine) hostUp(in *HostUp) {
 	}
 }
 
-func (e *Engine) reversalAnswered(p *purchase, code string) {
-	r := e.reversals[p.reversal]
-	if r == nil || r.attempt == 0 {
+// reversalAnswered is the answer of a host to a reversal of the sale, or of an operation.
+func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
+	l := e.legOf(p, operation)
+	r := e.reversals[l.reversal]
+	if r == nil || r.state != reversalQueued || r.attempt == 0 {
 		return // answered before: hosts answer repeats too
 	}
-	profile := e.profile(p.sale.Host)
+	profile := e.profile(e.requestOf(p, operation).GetHost())
 	nothingThere := code == "12" || code == "25"
 	switch {
-	case slices.Contains(profile.Retry, code), nothingThere && p.charged >= r.sentAt:
+	case slices.Contains(profile.Retry, code), nothingThere && l.charged >= r.sentAt:
 		// Later; or the host had nothing to reverse when it looked, and approved the sale afterwards.
 		e.emit(&event.Event{Body: &event.Event_ReversalAttempted{ReversalAttempted: &event.ReversalAttempted{
 			Reversal: r.id, Attempt: r.attempt, NextAt: e.now + profile.backOff(r.attempt), Response: code,
@@ -121,19 +172,20 @@ func (e *Engine) reversalAnswered(p *purchase, code string) {
 		e.emit(&event.Event{Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{
 			Reversal: r.id, Purchase: p.id, Response: code,
 		}}})
-		if nothingThere && (p.charged != 0 || p.answer != nil && isApproved(p.answer.Response)) {
-			e.openWorkItem("reversal-without-original", p.id, r.id, code, "the host approved the sale and knows nothing to reverse")
+		if nothingThere && (l.charged != 0 || l.answer != nil && isApproved(l.answer.Response)) {
+			e.openWorkItem("reversal-without-original", p.id, r.id, code, "the host has approved it and knows nothing to reverse")
 		}
 	default:
 		e.openWorkItem("reversal-refused", p.id, r.id, code, "the host refuses the reversal")
 	}
-	e.next(p.terminal())
+	e.expireIfReleased(p)
+	e.next(p)
 }
 
 // next sends the reversal that has waited behind the one that is now out of the way.
-func (e *Engine) next(terminal [8]byte) {
-	t := e.touch(terminal)
-	if len(t.pending) == 0 {
+func (e *Engine) next(p *purchase) {
+	t := e.lane(p)
+	if t == nil || len(t.pending) == 0 {
 		return
 	}
 	if r := e.reversals[t.pending[0]]; r.attempt == 0 {
@@ -147,20 +199,66 @@ func (e *Engine) applyReversalQueued(m *event.ReversalQueued) {
 		panic(fmt.Sprintf("reversal %d is queued, the last was %d", m.Reversal, e.lastReversal))
 	}
 	e.lastReversal = m.Reversal
-	e.letGo(p)
-	e.move(p, Reversing, Sent, Captured, Declined, Reversed)
-	p.reversal, p.undone = m.Reversal, [2]byte{}
-	e.reversals[m.Reversal] = &reversal{id: m.Reversal, purchase: p.id, reason: m.Reason, amount: money.Amount(m.Amount)}
-	t := e.touch(p.terminal())
-	t.pending = append(t.pending, m.Reversal)
+	if m.Operation != 0 {
+		o, _ := e.mustOperation(m.Operation)
+		e.turn(o, opReversing, opSent, opApproved, opDeclined, opReversed)
+		if p.state != Captured { // not so when a void takes effect that had been given up
+			e.move(p, Captured, Voiding, Voided)
+		}
+		e.leaveQuarantine(p)
+	} else {
+		spent := p.spends()
+		if m.KeepsHold {
+			e.move(p, Reversing, Sent, Unknown, Captured)
+			p.keepsHold, p.spent = true, spent
+		} else {
+			e.letGo(p)
+			e.move(p, Reversing, Sent, Unknown, Captured, Declined, Reversed)
+		}
+	}
+	l := e.legOf(p, m.Operation)
+	delete(e.reversals, l.reversal) // one that has ended: this one takes its place
+	l.reversal, l.undone = m.Reversal, [2]byte{}
+	r := &reversal{
+		id: m.Reversal, purchase: p.id, operation: m.Operation, reason: m.Reason, amount: money.Amount(m.Amount), queuedAt: e.now,
+		expiresAt: m.ExpiresAt,
+	}
+	e.reversals[r.id] = r
+	e.enqueue(p, r)
+}
+
+// enqueue puts a reversal on its way.
+func (e *Engine) enqueue(p *purchase, r *reversal) {
+	e.queued++
+	if t := e.lane(p); t != nil {
+		t.pending = append(t.pending, r.id)
+	}
+	if r.expiresAt != 0 {
+		e.remind(deadline{at: r.expiresAt, id: r.id, kind: reversalExpiry})
+	}
+}
+
+// dequeue takes a reversal off its way.
+func (e *Engine) dequeue(p *purchase, r *reversal) {
+	e.queued--
+	if t := e.lane(p); t != nil {
+		if i := slices.Index(t.pending, r.id); i >= 0 {
+			t.pending = slices.Delete(t.pending, i, i+1)
+		}
+	}
+}
+
+func (e *Engine) mustReversal(id uint64) *reversal {
+	r := e.reversals[id]
+	if r == nil {
+		panic(fmt.Sprintf("event for reversal %d, which is not queued", id))
+	}
+	return r
 }
 
 func (e *Engine) applyReversalAttempted(m *event.ReversalAttempted) {
-	r := e.reversals[m.Reversal]
-	if r == nil {
-		panic(fmt.Sprintf("attempt of reversal %d, which is not queued", m.Reversal))
-	}
-	r.attempt, r.nextAt = m.Attempt, m.NextAt
+	r := e.mustReversal(m.Reversal)
+	r.attempt, r.nextAt, r.response = m.Attempt, m.NextAt, m.Response
 	if m.Response == "" {
 		r.sentAt = e.now
 	}
@@ -168,10 +266,81 @@ func (e *Engine) applyReversalAttempted(m *event.ReversalAttempted) {
 }
 
 func (e *Engine) applyReversalDone(m *event.ReversalDone) {
+	r := e.mustReversal(m.Reversal)
 	p := e.mustPurchase(m.Purchase)
+	e.dequeue(p, r)
+	e.endReversal(p, r, rc(m.Response))
+}
+
+// endReversal: the host, or the clearing, has settled it.
+func (e *Engine) endReversal(p *purchase, r *reversal, code [2]byte) {
+	delete(e.reversals, r.id)
+	if r.operation != 0 {
+		o, _ := e.mustOperation(r.operation)
+		e.turn(o, opReversed, opReversing)
+		o.undone = code
+		return
+	}
+	if p.keepsHold {
+		e.letGo(p)
+		p.keepsHold, p.spent = false, false
+	}
 	e.move(p, Reversed, Reversing)
-	p.undone = rc(m.Response)
-	e.unqueue(p, m.Reversal)
+	p.undone = code
+}
+
+func (e *Engine) applyReversalDead(m *event.ReversalDead) {
+	r := e.mustReversal(m.Reversal)
+	e.dequeue(e.mustPurchase(m.Purchase), r)
+	r.state, r.nextAt = reversalDead, 0
+	e.dead++
+	e.lastDead = fmt.Sprintf("R%d", r.id)
+}
+
+func (e *Engine) applyReversalRequeued(m *event.ReversalRequeued) {
+	r := e.mustReversal(m.Reversal)
+	e.leaveState(r)
+	r.state, r.attempt, r.nextAt, r.expiresAt = reversalQueued, 0, 0, m.ExpiresAt
+	e.enqueue(e.mustPurchase(r.purchase), r)
+}
+
+// leaveState keeps the count of dead letters.
+func (e *Engine) leaveState(r *reversal) {
+	if r.state == reversalDead {
+		e.dead--
+	}
+}
+
+// applyReversalResolved: an operator has settled it. Of a void that was to be taken back, "returned" means that the void
+// stands: the payer has the money, so the purchase is voided after all.
+func (e *Engine) applyReversalResolved(m *event.ReversalResolved) {
+	r := e.mustReversal(m.Reversal)
+	p := e.mustPurchase(m.Purchase)
+	if r.state == reversalQueued {
+		e.dequeue(p, r)
+	}
+	e.leaveState(r)
+	e.closeItemsOf(r)
+	e.endReversal(p, r, rc("00"))
+	if r.operation != 0 && m.Outcome == outcomeReturned {
+		e.letGo(p)
+		e.move(p, Voided, Captured)
+		o, _ := e.mustOperation(r.operation)
+		e.turn(o, opApproved, opReversed)
+	}
+}
+
+const (
+	outcomeReturned  = "returned"
+	outcomeCharged   = "charged"
+	outcomeConfirmed = "confirmed"
+	outcomeFailed    = "failed"
+)
+
+// workItem is something that a person must look at, while it is open.
+type workItem struct {
+	opened *event.WorkItemOpened
+	at     int64
 }
 
 // applyWorkItem: a refused reversal leaves the queue and waits for a person; the purchase stays reversing.
@@ -180,22 +349,48 @@ func (e *Engine) applyWorkItem(m *event.WorkItemOpened) {
 		panic(fmt.Sprintf("work item %d, the last was %d", m.Item, e.lastItem))
 	}
 	e.lastItem = m.Item
-	if m.Kind == "reversal-refused" {
-		e.unqueue(e.mustPurchase(m.Purchase), m.Reversal)
+	e.items[m.Item] = workItem{m, e.now}
+	switch m.Kind {
+	case "reversal-refused":
+		r := e.mustReversal(m.Reversal)
+		e.dequeue(e.mustPurchase(m.Purchase), r)
+		r.state, r.nextAt, r.response = reversalRefused, 0, m.Response
+	case itemRefundUnknown:
+		e.dead++
+		e.lastDead = fmt.Sprintf("F%d", m.Operation)
+	}
+}
+
+func (e *Engine) applyWorkItemClosed(m *event.WorkItemClosed) { e.closeItem(m.Item) }
+
+func (e *Engine) closeItem(id uint64) {
+	if e.items[id].opened.GetKind() == itemRefundUnknown {
+		e.dead--
+	}
+	delete(e.items, id)
+}
+
+// closeItemsOf closes what was opened about a reversal that is settled now.
+func (e *Engine) closeItemsOf(r *reversal) {
+	for id, item := range e.items {
+		if item.opened.Reversal == r.id {
+			e.closeItem(id)
+		}
+	}
+}
+
+// closeRefundItem closes the dead letter of a refund that has been settled.
+func (e *Engine) closeRefundItem(o *operation) {
+	for id, item := range e.items {
+		if item.opened.Kind == itemRefundUnknown && item.opened.Operation == o.id {
+			e.closeItem(id)
+		}
 	}
 }
 
 func (e *Engine) applyLateAnswer(m *event.LateAnswer) {
 	p := e.mustPurchase(m.Purchase)
 	if isApproved(m.Answer.Response) || m.Answer.Response == "10" {
-		p.charged = e.now
-	}
-}
-
-func (e *Engine) unqueue(p *purchase, id uint64) {
-	delete(e.reversals, id)
-	t := e.touch(p.terminal())
-	if i := slices.Index(t.pending, id); i >= 0 {
-		t.pending = slices.Delete(t.pending, i, i+1)
+		e.legOf(p, m.Operation).charged = e.now
 	}
 }

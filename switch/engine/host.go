@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -14,21 +15,50 @@ var approved = [...]string{"00", "11", "A2", "A4", "A5", "A6"}
 func isApproved(code string) bool { return slices.Contains(approved[:], code) }
 
 func (e *Engine) hostAnswered(in *HostAnswered) {
-	p := e.purchases[e.matchAnswer(in)]
+	t := e.matchAnswer(in)
+	a := answerOf(in)
+	if t.inquiry != 0 {
+		in.Answer.Response = a.Response
+		e.inquiryAnswered(t.inquiry, in)
+		return
+	}
+	p := e.purchases[t.purchase]
 	if p == nil || p.sale == nil || p.sale.Host != in.Host {
 		return // an answer to nothing we sent: the link has counted it
 	}
-	if in.Kind == HostReversal {
-		e.reversalAnswered(p, in.Answer.Response)
-		return
+	o := e.operations[t.operation]
+	switch {
+	case in.Kind == HostReversal:
+		if !in.Pending {
+			e.reversalAnswered(p, t.operation, a.Response)
+		}
+	case o != nil:
+		e.operationAnswered(o, a, in.Pending)
+	case in.Kind == HostQuery && p.state == Reversing:
+		e.paymentQueried(p, a, in.Pending)
+	case in.Kind == HostQuery && p.state != Sent && p.state != Unknown: // answered before: wallets answer repeats too
+	case in.Pending:
+		if p.state == Sent && p.sale.Wallet {
+			e.payUnknown(p.id, 0)
+		}
+	default:
+		e.saleAnswered(p, a)
 	}
+}
+
+// answerOf is what is kept of an answer. A DE39 that is none counts as a fault of the network.
+func answerOf(in *HostAnswered) *event.HostAnswer {
 	a := &in.Answer
-	a = &event.HostAnswer{Response: a.Response, Approval: a.Approval, ClearingDate: a.ClearingDate, LocalTime: a.LocalTime,
+	out := &event.HostAnswer{Response: a.Response, Approval: a.Approval, ClearingDate: a.ClearingDate, LocalTime: a.LocalTime,
 		LocalDate: a.LocalDate, Institutions: a.Institutions, Icc: a.Icc, Network: a.Network, Amount: a.Amount, Acquirer: a.Acquirer}
-	if len(a.Response) != 2 {
-		a.Response = "96"
+	if len(out.Response) != 2 {
+		out.Response = "96"
 	}
-	if p.state != Sent {
+	return out
+}
+
+func (e *Engine) saleAnswered(p *purchase, a *event.HostAnswer) {
+	if p.state != Sent && p.state != Unknown {
 		e.lateAnswer(p, a)
 		return
 	}
@@ -41,12 +71,12 @@ func (e *Engine) hostAnswered(in *HostAnswered) {
 	default:
 		e.decline(p, a, event.DeclineCause_DECLINE_CAUSE_HOST)
 	}
-	e.answerWaiting(p)
+	e.answerWaiting(waitPurchase(p.id))
 }
 
-// matchAnswer finds the purchase by DE37, which the switch made unique, or by DE11 and DE7 for a host that does not echo
+// matchAnswer finds the request by DE37, which the switch made unique, or by DE11 and DE7 for a host that does not echo
 // it.
-func (e *Engine) matchAnswer(in *HostAnswered) uint64 {
+func (e *Engine) matchAnswer(in *HostAnswered) target {
 	if n := rrnNumber(in.RRN); n != 0 {
 		return e.byRRN[n]
 	}
@@ -80,7 +110,7 @@ func (e *Engine) declinePartial(p *purchase, a *event.HostAnswer) {
 	e.emit(&event.Event{Body: &event.Event_SaleDeclined{SaleDeclined: &event.SaleDeclined{
 		Purchase: p.id, Answer: a, Cause: event.DeclineCause_DECLINE_CAUSE_PARTIAL,
 	}}})
-	e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_PARTIAL, "06", charged)
+	e.queueReversal(p, &event.ReversalQueued{Cause: event.ReversalCause_REVERSAL_CAUSE_PARTIAL, Reason: "06", Amount: charged})
 	e.expireIfReleased(p)
 }
 
@@ -104,44 +134,107 @@ func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 	case charged && (p.state == Declined || p.state == Reversed && p.undone != rc("00")):
 		// Declined before, or the host had found nothing to reverse when it looked: this charge stands alone.
 		e.openWorkItem("late-approval", p.id, 0, a.Response, "approved after the switch had given up; reversed once more")
-		e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", chargedBy(p, a))
+		e.queueReversal(p, &event.ReversalQueued{
+			Cause: event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, Reason: "98", Amount: chargedBy(p, a),
+		})
 	}
 }
 
 // hostDue: no answer in time. The purchase is unknown; the decision to reverse it is durable before anybody is told.
 func (e *Engine) hostDue(id uint64, at int64) {
 	p := e.purchases[id]
-	if p == nil || p.state != Sent || p.sale.Deadline != at {
+	if p == nil || p.state != Sent && p.state != Unknown || p.sale.Deadline != at {
 		return
 	}
-	e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_TIMEOUT, "98", p.sale.Amount)
+	if p.state == Sent {
+		e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_TIMEOUT)
+	}
+	e.answerWaiting(waitPurchase(p.id))
+}
+
+// giveUp: nobody knows whether the payer was charged. A card network is told to reverse, a wallet is asked.
+func (e *Engine) giveUp(p *purchase, cause event.ReversalCause) {
+	if p.sale.Wallet {
+		e.payUnknown(p.id, 0)
+		return
+	}
+	e.queueReversal(p, &event.ReversalQueued{Cause: cause, Reason: "98", Amount: p.sale.Amount})
 	e.expireIfReleased(p)
-	e.answerWaiting(p)
 }
 
 // hostUnsent: the request certainly never left, so nothing can have been charged.
 func (e *Engine) hostUnsent(in *HostUnsent) {
-	if in.Kind == HostReversal {
+	if in.Kind == HostReversal || in.Kind == HostQuery {
 		return // its next attempt is scheduled already
+	}
+	if o := e.operations[in.Operation]; o != nil {
+		e.operationUnsent(o)
+		return
 	}
 	p := e.purchases[in.Purchase]
 	if p == nil || p.state != Sent {
+		e.endUnsentInquiry(in)
 		return
 	}
 	e.decline(p, &event.HostAnswer{Response: "91"}, event.DeclineCause_DECLINE_CAUSE_NOT_SENT)
-	e.answerWaiting(p)
+	e.answerWaiting(waitPurchase(p.id))
 }
 
 func (e *Engine) applySaleApproved(m *event.SaleApproved) {
 	p := e.mustPurchase(m.Purchase)
-	e.move(p, Captured, Sent)
+	e.move(p, Captured, Sent, Unknown)
 	p.answer = m.Answer
-	if date := m.Answer.ClearingDate; laterDate(e.clearing[p.sale.Host], date) {
-		e.clearing[p.sale.Host] = date
-	}
+	e.cleared(p.sale.Host, m.Answer.GetClearingDate())
 	if h, ok := p.hold(); ok {
 		e.book.Use(h)
 	}
+}
+
+// cleared notes the clearing day that a host is on. It only moves on.
+func (e *Engine) cleared(host, date string) {
+	if laterDate(e.clearing[host], date) {
+		e.clearing[host] = date
+	}
+}
+
+// cutOver reports whether the clearing day of a captured purchase is over: its host has answered with a later one, or its
+// cut-off has passed.
+func (e *Engine) cutOver(p *purchase) bool {
+	date := p.answer.GetClearingDate()
+	if !isMMDD(date) {
+		return false
+	}
+	return laterDate(date, e.clearing[p.sale.Host]) || e.now >= e.cutOff(p.sale.Host, date, p.sale.TransmittedAt)
+}
+
+// cutOff is the instant at which the clearing day MMDD of a host ends; the year is that in which it lies nearest to near.
+func (e *Engine) cutOff(host, date string, near int64) int64 {
+	at := time.Unix(0, near).In(china)
+	month, day := int(date[0]-'0')*10+int(date[1]-'0'), int(date[2]-'0')*10+int(date[3]-'0')
+	best := int64(0)
+	for _, year := range []int{at.Year() - 1, at.Year(), at.Year() + 1} {
+		end := time.Date(year, time.Month(month), day, 0, 0, 0, 0, china).Add(e.profile(host).CutOff).UnixNano()
+		if best == 0 || abs(end-near) < abs(best-near) {
+			best = end
+		}
+	}
+	return best
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+// expiry is until when the network can still be told about a request: the clearing cut-off of its DE15 – where it has none,
+// of the clearing day in which it was sent –, and LeastLife from now at least.
+func (e *Engine) expiry(host, date string, sentAt int64) int64 {
+	profile := e.profile(host)
+	if !isMMDD(date) {
+		at := time.Unix(0, sentAt).In(china)
+		if at.Sub(time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, china)) >= profile.CutOff {
+			at = at.AddDate(0, 0, 1)
+		}
+		date = at.Format("0102")
+	}
+	return max(e.cutOff(host, date, sentAt), e.now+int64(profile.LeastLife))
 }
 
 // laterDate reports whether the MMDD b lies after a, within half a year, so that January follows December. A straggler
@@ -168,12 +261,20 @@ func isMMDD(s string) bool {
 func (e *Engine) applySaleDeclined(m *event.SaleDeclined) {
 	p := e.mustPurchase(m.Purchase)
 	e.letGo(p)
-	e.move(p, Declined, Sent)
+	e.move(p, Declined, Sent, Unknown)
 	p.answer = m.Answer
 }
 
 func (e *Engine) openWorkItem(kind string, purchase, reversal uint64, response, detail string) {
-	e.emit(&event.Event{Body: &event.Event_WorkItemOpened{WorkItemOpened: &event.WorkItemOpened{
-		Item: e.lastItem + 1, Kind: kind, Purchase: purchase, Reversal: reversal, Response: response, Detail: detail,
-	}}})
+	e.openItem(&event.WorkItemOpened{Kind: kind, Purchase: purchase, Reversal: reversal, Response: response, Detail: detail})
+}
+
+// openItem asks for a person. Terminal and merchant are those of the purchase unless the item names its own.
+func (e *Engine) openItem(m *event.WorkItemOpened) {
+	m.Item = e.lastItem + 1
+	if p := e.purchases[m.Purchase]; p != nil {
+		terminal := p.terminal()
+		m.Terminal, m.Merchant = text(bytes.Trim(terminal[:], "\x00")), p.merchant()
+	}
+	e.emit(&event.Event{Body: &event.Event_WorkItemOpened{WorkItemOpened: m}})
 }

@@ -19,8 +19,9 @@ import (
 	"huanxin/switch/event"
 )
 
-// takeOwnership is the first input of a run. Every sale that was sent and not answered becomes unknown: whether the
-// request left before the crash cannot be known, so it is reversed and never sent again.
+// takeOwnership is the first input of a run. Every sale, void and refund that was sent and not answered becomes unknown:
+// whether the request left before the crash cannot be known, so it is never sent again; a sale or void is reversed, a
+// wallet asked, a refund left to the clearing.
 func (e *Engine) takeOwnership(in *TakeOwnership) {
 	if problems := e.judgeOwner(in); problems != nil {
 		e.out.Sends = append(e.out.Sends, Send{Admin: &AdminReply{Problems: problems}})
@@ -36,8 +37,12 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.purchases)) {
 		if p := e.purchases[id]; p.state == Sent {
-			e.queueReversal(p, event.ReversalCause_REVERSAL_CAUSE_RESTART, "98", p.sale.Amount)
-			e.expireIfReleased(p)
+			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.operations)) {
+		if o := e.operations[id]; o.state == opSent {
+			e.giveUpOperation(o, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}
 	e.out.Sends = append(e.out.Sends, Send{Admin: &AdminReply{}})
@@ -263,7 +268,7 @@ func (e *Engine) release(plan *policy.Budget, n *policy.BudgetNode, id subsidy.N
 		return
 	}
 	v := e.book.Budget.View(id)
-	carried := max(0, v.Allocated-n.Amount)
+	carried := max(0, v.Allocated-n.Amount) + v.Manual
 	released := plan.ReleasedAt(n, e.now)
 	today := ""
 	if n.Daily != nil {
@@ -289,6 +294,10 @@ func (e *Engine) applyOwnershipTaken(m *event.OwnershipTaken) {
 		panic(fmt.Sprintf("ownership epoch %d follows %d", m.Epoch, e.epoch))
 	}
 	e.epoch = m.Epoch
+	for id := range e.inquiries { // who asked is gone with the process that asked
+		delete(e.byRRN, id)
+		delete(e.inquiries, id)
+	}
 }
 
 func (e *Engine) applyPinned(m *event.ProgrammePinned) {
@@ -379,6 +388,9 @@ func (e *Engine) applyRoundClosed(m *event.BudgetRoundClosed) {
 
 func (e *Engine) applyBudgetReleased(m *event.BudgetReleased) {
 	e.book.Budget.SetReleased(e.mustNode(m.Path), money.Amount(m.Released), m.Day)
+	if m.By != nil {
+		e.book.Budget.SetManual(e.mustNode(m.Path), money.Amount(m.Manual))
+	}
 }
 
 func (e *Engine) mustNode(path string) subsidy.NodeID {

@@ -20,9 +20,17 @@ const (
 	Reversed
 	HoldExpired
 	Cancelled
+	Unknown // at a wallet that has not said how it ended
+	Voiding
+	Voided
+	Refunding
+	Refunded
 )
 
-var purchaseStateNames = [...]string{"", "reserved", "sent", "captured", "declined", "reversing", "reversed", "expired", "cancelled"}
+var purchaseStateNames = [...]string{
+	"", "reserved", "sent", "captured", "declined", "reversing", "reversed", "expired", "cancelled", "unknown", "voiding", "voided",
+	"refunding", "refunded",
+}
 
 // String returns the name that reports show.
 func (s PurchaseState) String() string {
@@ -32,23 +40,56 @@ func (s PurchaseState) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
-// final reports whether nothing more can happen to the purchase by itself.
-func (s PurchaseState) final() bool {
-	return s == Captured || s == Declined || s == Reversed || s == HoldExpired || s == Cancelled
+// leg is one request to a host and what has become of it: the sale of a purchase, a void, a refund.
+type leg struct {
+	answer   *event.HostAnswer // as answered to the till; nil while none, or when silence was answered 98
+	reversal uint64            // the last one queued
+	undone   [2]byte           // DE39 with which the host ended it, zero while open
+	charged  int64             // At of an approval that came after the switch had given up, 0 = none came
 }
 
 // purchase is one purchase with the facts it consists of. The facts are the journal's own messages and never change.
 type purchase struct {
 	id       uint64
 	state    PurchaseState
-	reserved *event.Reserved   // nil for an ordinary sale
-	sale     *event.SaleSent   // nil until a sale was sent
-	answer   *event.HostAnswer // as answered to the till; nil while none, or when silence was answered 98
-	reversal uint64            // the last one queued
-	undone   [2]byte           // DE39 with which the host ended it, zero while open
-	charged  int64             // At of an approval that came after the switch had given up, 0 = none came
-	leaf     subsidy.NodeID    // of the subsidy
-	changed  int64             // At of the last event
+	reserved *event.Reserved // nil for an ordinary sale
+	sale     *event.SaleSent // nil until a sale was sent
+	leg                      // of the sale
+	leaf     subsidy.NodeID  // of the subsidy
+	changed  int64           // At of the last event
+
+	// What is left of it after refunds.
+	subsidy  money.Amount   // held or spent now
+	parts    []money.Amount // of it, by payer, in the order of reserved.Parts
+	refunded money.Amount   // given back to the payer
+	returned money.Amount   // of the subsidy, given back to the budget
+
+	operations []uint64 // voids and refunds, in order
+	quarantine int64    // voided: what it has is kept until then; 0 = it has let go
+	locked     bool     // refunded: entitlement and serial are still taken
+	restoreAt  int64    // locked: when they are free, 0 = never
+	manual     bool     // the subsidy was recorded by hand
+
+	// At a wallet.
+	keepsHold bool   // reversing: what it held is kept until the wallet has said that nothing is charged
+	spent     bool   // keepsHold: it was captured before
+	queryAt   int64  // unknown: when the wallet is asked next
+	queries   uint32 // asked so often
+
+	proposal *event.HoldReleaseProposed // of the first of two persons
+}
+
+// final reports whether nothing more can happen to the purchase by itself.
+func (p *purchase) final() bool {
+	switch p.state {
+	case Captured, Declined, Reversed, HoldExpired, Cancelled:
+		return true
+	case Voided:
+		return p.quarantine == 0
+	case Refunded:
+		return !p.locked || p.restoreAt == 0
+	}
+	return false
 }
 
 // hold is what the purchase holds in the book; ok is false for an ordinary sale, which holds nothing.
@@ -59,8 +100,30 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 	r := p.reserved
 	return subsidy.Hold{
 		Purchase: p.id, Entitlement: r.Entitlement, Code: hash(r.Code), Serial: hash(r.Serial), Leaf: p.leaf,
-		Subsidy: money.Amount(r.Subsidy), FromClaim: money.Amount(r.FromClaim),
+		Subsidy: p.subsidy, FromClaim: money.Amount(r.FromClaim),
 	}, true
+}
+
+// take notes the subsidy that a purchase begins with.
+func (p *purchase) take(m *event.Reserved) {
+	p.reserved, p.subsidy = m, money.Amount(m.Subsidy)
+	p.parts = make([]money.Amount, len(m.Parts))
+	for i, part := range m.Parts {
+		p.parts[i] = money.Amount(part.Amount)
+	}
+}
+
+// overHTTP reports whether the purchase was made over HTTP: it has a caller and no terminal.
+func (p *purchase) overHTTP() bool { return p.caller() != "" }
+
+func (p *purchase) caller() string {
+	if p.reserved != nil && p.reserved.Caller != "" {
+		return p.reserved.Caller
+	}
+	if p.sale != nil {
+		return p.sale.Caller
+	}
+	return ""
 }
 
 // orderKey names an order of a merchant: what the cap per order is counted over.
@@ -74,17 +137,39 @@ func (p *purchase) order() (k orderKey, ok bool) {
 }
 
 // live reports whether the purchase has a subsidy: held or spent.
-func (p *purchase) live() bool {
-	return p.reserved != nil && (p.state == Reserved || p.state == Sent || p.state == Captured)
+func (p *purchase) live() bool { return p.reserved != nil && (p.holds() || p.spends()) }
+
+// holds reports whether what the purchase has is held and not spent.
+func (p *purchase) holds() bool {
+	switch p.state {
+	case Reserved, Sent, Unknown:
+		return true
+	case Reversing:
+		return p.keepsHold && !p.spent
+	}
+	return false
 }
 
-// count adds the purchase to its order, or takes it out.
-func (e *Engine) count(p *purchase, sign money.Amount) {
+// spends reports whether what the purchase has is spent.
+func (p *purchase) spends() bool {
+	switch p.state {
+	case Captured, Voiding, Refunding:
+		return true
+	case Voided:
+		return p.quarantine != 0
+	case Reversing:
+		return p.keepsHold && p.spent
+	}
+	return false
+}
+
+// count adds amount to what the purchase's order has had, or takes it out.
+func (e *Engine) count(p *purchase, amount money.Amount) {
 	k, ok := p.order()
 	if !ok {
 		return
 	}
-	if sum := e.orders[k] + sign*money.Amount(p.reserved.Subsidy); sum != 0 {
+	if sum := e.orders[k] + amount; sum != 0 {
 		e.orders[k] = sum
 	} else {
 		delete(e.orders, k)
@@ -97,15 +182,15 @@ func (e *Engine) letGo(p *purchase) {
 	if !ok {
 		return
 	}
-	switch p.state {
-	case Reserved, Sent:
+	switch {
+	case p.holds():
 		e.book.Release(h)
-	case Captured:
+	case p.spends():
 		e.book.Restore(h)
 	default:
 		return
 	}
-	e.count(p, -1)
+	e.count(p, -p.subsidy)
 }
 
 // terminal is the DE41 of the exchange that last drove the purchase.
@@ -114,6 +199,14 @@ func (p *purchase) terminal() [8]byte {
 		return keyOf(p.sale.Key).Terminal
 	}
 	return keyOf(p.reserved.Key).Terminal
+}
+
+// merchant is the DE42 of the purchase, without blanks.
+func (p *purchase) merchant() string {
+	if p.sale != nil {
+		return text([]byte(p.sale.Key.GetMerchant()))
+	}
+	return text([]byte(p.reserved.Key.GetMerchant()))
 }
 
 func (e *Engine) mustPurchase(id uint64) *purchase {
@@ -129,6 +222,12 @@ func (e *Engine) mustPurchase(id uint64) *purchase {
 func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {
 	for _, s := range from {
 		if p.state == s {
+			if s == Unknown {
+				e.unknown--
+			}
+			if to == Unknown {
+				e.unknown++
+			}
 			p.state = to
 			p.changed = e.now
 			return

@@ -18,14 +18,15 @@ import (
 // reserve is 0100: everything is checked, and subsidy, quota, entitlement and serial are held in one atomic step, or
 // nothing is.
 func (e *Engine) reserve(in *ReserveRequest) {
-	who, code, note := e.admit(in.Key)
-	if code != rc("00") {
-		e.reply(Reply{Token: in.Token, Response: code, Text: note})
+	if in.API != nil {
+		e.reserveOverHTTP(in)
 		return
 	}
-	if e.repeated(in.Token, in.Key, in.Content, exchangeReserve, exchangeRefusedReserve) {
+	who, ok := e.admitBusiness(in.Token, in.Key)
+	if !ok || e.repeated(in.Token, in.Key, in.Content, exchangeReserve, exchangeRefusedReserve) {
 		return
 	}
+	e.advance(in.Key)
 	c := e.consider(in, who)
 	if len(c.refused) > 0 {
 		e.refuseReserve(in, &c)
@@ -67,6 +68,9 @@ func (e *Engine) consider(in *ReserveRequest, who party) considered {
 	}
 	e.considerEntitlement(in, &c)
 	e.considerProduct(in, &c, who)
+	if e.paused(c.city, c.category, c.channel) {
+		c.refuse(reason.Paused)
+	}
 	e.decide(&c, policyQuestion{
 		price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: who.merchant.ID,
 		ordered: e.orders[orderKey{string(in.Key.Merchant[:]), in.Order}],
@@ -102,8 +106,19 @@ func (c *considered) find(r reason.Code, do policy.Action) {
 	}
 }
 
-// considerEntitlement looks the one-time code up: it names the entitlement, the person, and where the phone was (D6).
+// considerEntitlement looks the one-time code up: it names the entitlement, the person, and where the phone was (D6). An
+// online shop, which has no code to scan, names entitlement and person instead.
 func (e *Engine) considerEntitlement(in *ReserveRequest, c *considered) {
+	if in.Entitlement != 0 {
+		en, ok := e.own(in.Entitlement, in.Person)
+		if !ok || in.Person == (Hash{}) {
+			c.refuse(reason.EntitlementUnknown)
+			return
+		}
+		c.entitlement, c.person, c.category = en, e.book.PersonOf(en), e.book.CategoryOf(en)
+		e.judgeEntitlement(c)
+		return
+	}
 	code, ok := e.book.Code(in.Code)
 	if !ok {
 		c.refuse(reason.EntitlementUnknown)
@@ -124,7 +139,7 @@ func (e *Engine) considerEntitlement(in *ReserveRequest, c *considered) {
 
 // judgeEntitlement says why the entitlement cannot be used for this purchase.
 func (e *Engine) judgeEntitlement(c *considered) {
-	if r := unusable(c.entitlement, e.now); r != reason.None {
+	if r := e.unusable(c.entitlement); r != reason.None {
 		c.refuse(r)
 	}
 	if claimed := e.book.Name(c.entitlement.Channel); claimed != "" && claimed != c.channel {
@@ -132,14 +147,24 @@ func (e *Engine) judgeEntitlement(c *considered) {
 	}
 }
 
-// unusable says why an entitlement cannot be held now.
-func unusable(en subsidy.Entitlement, now int64) reason.Code {
+// unusable says why an entitlement cannot be held now. One whose purchase is being undone will come back, or not.
+func (e *Engine) unusable(en subsidy.Entitlement) reason.Code {
 	switch {
 	case en.State == subsidy.Held || en.State == subsidy.Used:
+		if p := e.purchases[en.Purchase]; p != nil {
+			switch p.state {
+			case Unknown, Reversing, Voiding, Voided, Refunding:
+				return reason.EntitlementUnavailable
+			case Refunded:
+				if p.restoreAt != 0 {
+					return reason.EntitlementUnavailable
+				}
+			}
+		}
 		return reason.EntitlementUsed
 	case en.State == subsidy.Returned:
 		return reason.EntitlementReturned
-	case en.State == subsidy.Expired || en.ExpiresAt <= now:
+	case en.State == subsidy.Expired || en.ExpiresAt <= e.now:
 		return reason.EntitlementExpired
 	}
 	return reason.None
@@ -180,6 +205,7 @@ type policyQuestion struct {
 	oldItem    string
 	merchant   string
 	ordered    money.Amount // subsidy that the same order has had
+	at         int64        // whose rules decide; 0 = now
 }
 
 // decide asks the policy. The decision lives in the engine's scratch until the next Step.
@@ -189,8 +215,12 @@ func (e *Engine) decide(c *considered, q policyQuestion) {
 	if c.entitlement.ID != 0 {
 		e.scratch.usage = e.book.AppendUsage(e.scratch.usage, c.person)
 	}
+	at := e.now
+	if q.at != 0 {
+		at = q.at
+	}
 	*r = policy.Request{
-		At: e.now, ClaimAt: c.entitlement.ClaimedAt, City: c.city, Channel: c.channel, Category: c.category,
+		At: at, ClaimAt: c.entitlement.ClaimedAt, City: c.city, Channel: c.channel, Category: c.category,
 		Merchant: q.merchant, OldItem: q.oldItem, Price: q.price, Components: q.components, Usage: e.scratch.usage,
 		OrderSubsidy: q.ordered,
 	}
@@ -287,20 +317,29 @@ func (e *Engine) considerBudget(c *considered, who party, delivery string) {
 }
 
 func (e *Engine) refuseReserve(in *ReserveRequest, c *considered) {
-	reasons := make([]uint32, len(c.refused))
-	for i, r := range c.refused {
-		reasons[i] = uint32(r)
-	}
 	m := &event.ReserveRefused{
-		Key: in.Key.event(), Content: bytesOf(in.Content), Reasons: reasons, Price: int64(in.Price),
+		Key: in.Key.event(), Content: bytesOf(in.Content), Reasons: numbersOf(c.refused), Price: int64(in.Price),
 		Entitlement: c.entitlement.ID, Barcode: in.Barcode, Category: c.category, City: c.city, Channel: c.channel,
 		Code: bytesOf(in.Code),
 	}
 	if c.decision != nil {
 		m.PolicyVersion = c.decision.Version
 	}
+	if in.API != nil {
+		m.Key, m.Content, m.Caller, m.Merchant = nil, nil, in.API.Caller, text(in.Key.Merchant[:])
+	}
 	e.emit(&event.Event{Body: &event.Event_ReserveRefused{ReserveRefused: m}})
-	e.replyRefused(in.Token, e.seq)
+	if in.API == nil {
+		e.replyRefused(in.Token, e.seq)
+	}
+}
+
+func numbersOf(why []reason.Code) []uint32 {
+	numbers := make([]uint32, len(why))
+	for i, r := range why {
+		numbers[i] = uint32(r)
+	}
+	return numbers
 }
 
 func (e *Engine) replyRefused(token Token, id uint64) {
@@ -318,8 +357,12 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 		SerialMask: in.SerialMask, Order: in.Order, Price: int64(in.Price), Base: int64(d.Base),
 		Subsidy: int64(d.Subsidy), Payable: int64(d.Payable), Leaf: e.book.Budget.Path(c.leaf),
 		ExpiresAt: e.now + int64(d.Hold), PolicyVersion: d.Version, FromClaim: int64(c.fromClaim), Code: bytesOf(in.Code),
-		ItemsBefore: uint32(e.book.UsageOf(c.person, c.category).Items),
+		ItemsBefore: uint32(e.book.UsageOf(c.person, c.category).Items), OldItem: in.OldItem,
 	}
+	if in.API != nil {
+		m.Caller = in.API.Caller
+	}
+	describe(m, c.product)
 	for _, part := range d.Parts {
 		m.Parts = append(m.Parts, &event.FundingPart{Payer: part.Payer, Amount: int64(part.Amount)})
 	}
@@ -338,6 +381,17 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	e.emit(&event.Event{Body: &event.Event_Reserved{Reserved: m}})
 }
 
+// describe writes down what the product was when it was decided on: a later refund is computed by it.
+func describe(m *event.Reserved, product *catalogue.Product) {
+	if product == nil {
+		return
+	}
+	m.Grade, m.Label = uint32(product.Grade), string(product.Label)
+	for _, a := range product.Attributes {
+		m.Attributes = append(m.Attributes, a.Key+"="+a.Value)
+	}
+}
+
 func (e *Engine) replyReserved(token Token, p *purchase) {
 	r := Reply{Token: token, Response: rc("00")}
 	e.fillSubsidy(&r, p)
@@ -349,18 +403,16 @@ func (e *Engine) fillSubsidy(r *Reply, p *purchase) {
 	r.Price, r.Subsidy, r.Payable = money.Amount(p.reserved.Price), money.Amount(p.reserved.Subsidy), money.Amount(p.reserved.Payable)
 }
 
+// pending is the reason of every answer that comes before the end is known.
+var pending = []reason.Code{reason.OutcomePending}
+
 // cancel gives a hold back: the buyer has changed his mind.
 func (e *Engine) cancel(in *CancelRequest) {
-	_, code, note := e.admit(in.Key)
-	if code != rc("00") {
-		e.reply(Reply{Token: in.Token, Response: code, Text: note})
-		return
-	}
-	if e.repeated(in.Token, in.Key, in.Content, exchangeCancel) {
+	if !e.recognised(in.Token, in.Key) || !e.inSession(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeCancel) {
 		return
 	}
 	p := e.purchases[in.Hold]
-	if p == nil || p.reserved == nil {
+	if p == nil || p.reserved == nil || p.overHTTP() {
 		e.reply(Reply{Token: in.Token, Response: rc("25"), Reasons: []reason.Code{reason.HoldUnknown}})
 		return
 	}
@@ -399,14 +451,16 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	if !ok {
 		panic(fmt.Sprintf("purchase %d takes from budget node %q, which does not exist", m.Purchase, m.Leaf))
 	}
-	p := &purchase{id: m.Purchase, state: Reserved, reserved: m, leaf: leaf, changed: e.now}
+	p := &purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}
+	p.take(m)
 	e.purchases[p.id] = p
 	h, _ := p.hold()
 	e.book.Reserve(h)
-	e.count(p, 1)
-	key := keyOf(m.Key)
-	e.touch(key.Terminal)
-	e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
+	e.count(p, p.subsidy)
+	if key := keyOf(m.Key); m.Caller == "" {
+		e.touch(key.Terminal)
+		e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
+	}
 	e.remind(deadline{at: m.ExpiresAt, id: p.id, kind: holdDeadline})
 }
 
@@ -414,6 +468,9 @@ func (e *Engine) applyReserveRefused(m *event.ReserveRefused, seq uint64) {
 	reasons := make([]reason.Code, len(m.Reasons))
 	for i, r := range m.Reasons {
 		reasons[i] = reason.Code(r)
+	}
+	if m.Key == nil { // over HTTP: RequestKept has what a repeat needs
+		return
 	}
 	e.refusals[seq] = refusal{price: m.Price, reasons: reasons}
 	e.remember(keyOf(m.Key), exchange{content: hash(m.Content), kind: exchangeRefusedReserve, refusal: seq})
@@ -423,7 +480,7 @@ func (e *Engine) applyHoldCancelled(m *event.HoldCancelled) {
 	p := e.mustPurchase(m.Purchase)
 	e.letGo(p)
 	e.move(p, Cancelled, Reserved)
-	if m.Cause == event.CancelCause_CANCEL_CAUSE_REQUEST {
+	if m.Cause == event.CancelCause_CANCEL_CAUSE_REQUEST && m.Key != nil {
 		e.remember(keyOf(m.Key), exchange{content: hash(m.Content), kind: exchangeCancel, purchase: p.id})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"huanxin/internal/money"
 	"huanxin/subsidy"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/event"
@@ -13,20 +14,17 @@ import (
 // sale is 0200: the second exchange of a subsidised purchase, or an ordinary sale. The host request leaves after
 // SaleSent is durable.
 func (e *Engine) sale(in *SaleRequest) {
-	who, code, note := e.admit(in.Key)
-	if code != rc("00") {
-		e.reply(Reply{Token: in.Token, Response: code, Text: note})
+	who, ok := e.admitBusiness(in.Token, in.Key)
+	if !ok || e.repeated(in.Token, in.Key, in.Content, exchangeSale, exchangeRefusedSale) {
 		return
 	}
-	if e.repeated(in.Token, in.Key, in.Content, exchangeSale, exchangeRefusedSale) {
-		return
-	}
+	e.advance(in.Key)
 	if code, why := e.judgeSale(in); code != rc("00") {
 		e.refuseSale(in, code, why)
 		return
 	}
 	host, known := e.cfg.Hosts[in.Host]
-	if !known {
+	if !known || host.Wallet && in.Kind != event.SaleKind_SALE_KIND_UNSPECIFIED {
 		e.refuseSale(in, rc("92"), reason.None)
 		return
 	}
@@ -35,17 +33,33 @@ func (e *Engine) sale(in *SaleRequest) {
 		id = e.lastPurchase + 1
 	}
 	e.emit(&event.Event{Body: &event.Event_SaleSent{SaleSent: &event.SaleSent{
-		Purchase: id, Ordinary: in.Hold == 0, Key: in.Key.event(), Content: bytesOf(in.Content),
+		Purchase: id, Ordinary: in.Hold == 0, Kind: in.Kind, Wallet: host.Wallet, Key: in.Key.event(), Content: bytesOf(in.Content),
 		Amount: int64(in.Amount), Host: in.Host, HostStan: hostSTAN(e.hostCounter + 1), Rrn: hostRRN(e.now, e.hostCounter+1),
 		TransmittedAt: e.now, Deadline: e.now + int64(host.Timeout), Card: in.Card, EntryMode: string(in.EntryMode[:]),
 		City: who.merchant.City, Channel: e.channelOf(in, who),
 	}}})
-	p := e.purchases[id]
-	e.wait(in.Token, id)
+	e.wait(waitPurchase(id), waiter{token: in.Token})
+	e.sendSale(in.Token, e.purchases[id])
+}
+
+// sendSale hands a payment to its host.
+func (e *Engine) sendSale(token Token, p *purchase) {
 	e.out.Sends = append(e.out.Sends, Send{Host: &HostRequest{
-		Host: in.Host, Kind: HostSale, Token: in.Token, Purchase: id, STAN: p.sale.HostStan, RRN: p.sale.Rrn,
-		TransmittedAt: e.now, Deadline: p.sale.Deadline, Amount: in.Amount, Card: in.Card, Key: in.Key,
+		Host: p.sale.Host, Kind: HostSale, Token: token, Purchase: p.id, STAN: p.sale.HostStan, RRN: p.sale.Rrn,
+		TransmittedAt: e.now, Deadline: p.sale.Deadline, Amount: money.Amount(p.sale.Amount), Card: p.sale.Card,
+		Key: keyOf(p.sale.Key), Processing: processing(p.sale.Kind),
 	}})
+}
+
+// processing is DE3 of a payment.
+func processing(kind event.SaleKind) string {
+	switch kind {
+	case event.SaleKind_SALE_KIND_PREAUTH:
+		return "030000"
+	case event.SaleKind_SALE_KIND_PREAUTH_VOID, event.SaleKind_SALE_KIND_COMPLETION_VOID:
+		return "200000"
+	}
+	return "000000"
 }
 
 func (e *Engine) channelOf(in *SaleRequest, who party) string {
@@ -65,7 +79,7 @@ func (e *Engine) judgeSale(in *SaleRequest) ([2]byte, reason.Code) {
 		return rc("00"), reason.None
 	}
 	p := e.purchases[in.Hold]
-	if p == nil || p.reserved == nil {
+	if p == nil || p.reserved == nil || p.manual {
 		return rc("25"), reason.HoldUnknown
 	}
 	reservedBy := keyOf(p.reserved.Key)
@@ -91,11 +105,23 @@ func (e *Engine) judgeSale(in *SaleRequest) ([2]byte, reason.Code) {
 }
 
 func (e *Engine) refuseSale(in *SaleRequest, code [2]byte, why reason.Code) {
-	e.emit(&event.Event{Body: &event.Event_SaleRefused{SaleRefused: &event.SaleRefused{
-		Key: in.Key.event(), Content: bytesOf(in.Content), Purchase: in.Hold, Response: string(code[:]),
-		Reason: uint32(why), Amount: int64(in.Amount),
-	}}})
-	e.replyRefusedSale(in.Token, e.exchanges[in.Key])
+	e.refuseRequest(in.Token, in.Key, &event.SaleRefused{
+		Content: bytesOf(in.Content), Purchase: in.Hold, Response: string(code[:]), Reason: uint32(why), Amount: int64(in.Amount),
+	})
+}
+
+// refuseRequest records that the switch itself refuses a sale, void or refund, so that a repeat gets the same answer.
+func (e *Engine) refuseRequest(token Token, key Key, m *event.SaleRefused) {
+	m.Key = key.event()
+	e.emit(&event.Event{Body: &event.Event_SaleRefused{SaleRefused: m}})
+	e.replyRefusedSale(token, e.exchanges[key])
+}
+
+func idOf(p *purchase) uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.id
 }
 
 func (e *Engine) replyRefusedSale(token Token, x exchange) {
@@ -106,13 +132,17 @@ func (e *Engine) replyRefusedSale(token Token, x exchange) {
 	e.reply(r)
 }
 
-// replySale answers a sale that has been to a host: in the issuer's words, or 98 when the issuer did not speak in time.
+// replySale answers a sale that has been to a host: in the issuer's words, or 98 when the issuer did not speak in time. A
+// payment that a wallet has not decided is answered 68: neither charged nor not charged.
 func (e *Engine) replySale(token Token, p *purchase) {
 	r := Reply{Token: token, Response: rc("98"), RRN: p.sale.Rrn}
-	if p.answer != nil {
+	switch {
+	case p.answer != nil:
 		r.Response, r.Answer = rc(p.answer.Response), p.answer
+	case p.state == Unknown:
+		r.Response, r.Reasons = rc("68"), pending
 	}
-	if p.reserved != nil {
+	if p.reserved != nil && !p.manual {
 		e.fillSubsidy(&r, p)
 	}
 	e.reply(r)
@@ -127,6 +157,8 @@ func hostRRN(at int64, n uint64) string {
 	day := time.Unix(0, at).In(china)
 	return fmt.Sprintf("%d%03d%08d", day.Year()%10, day.YearDay(), n%100_000_000)
 }
+
+func rrnText(n uint64) string { return fmt.Sprintf("%012d", n) }
 
 var china = time.FixedZone("+08:00", 8*60*60)
 
@@ -153,17 +185,14 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 	}
 	p.sale = m
 	e.hostCounter++
-	e.indexSale(p)
-	key := keyOf(m.Key)
-	e.touch(key.Terminal).lastSale = p.id
-	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSale, purchase: p.id})
+	e.index(m, target{purchase: p.id})
+	if key := keyOf(m.Key); m.Caller == "" {
+		t := e.touch(key.Terminal)
+		t.last = target{purchase: p.id}
+		t.items = append(t.items, t.last)
+		e.remember(key, exchange{content: hash(m.Content), kind: exchangeSale, purchase: p.id})
+	}
 	e.remind(deadline{at: m.Deadline, id: p.id, kind: hostDeadline})
-}
-
-// indexSale makes the purchase findable by what a host echoes.
-func (e *Engine) indexSale(p *purchase) {
-	e.byRRN[rrnNumber(p.sale.Rrn)] = p.id
-	e.byTransmission[transmissionOf(p.sale.HostStan, TransmissionTime(p.sale.TransmittedAt))] = p.id
 }
 
 func (e *Engine) applySaleRefused(m *event.SaleRefused, seq uint64) {

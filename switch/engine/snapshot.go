@@ -20,7 +20,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 1
+const stateVersion = 2
 
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
@@ -51,7 +51,8 @@ func (e *Engine) WriteState(out io.Writer) error {
 		w.Text(host)
 		w.Text(e.clearing[host])
 	}
-	w.Uint(e.lastItem)
+	e.writeItems(w)
+	e.writeStops(w)
 	claims := e.claimAging.Items()
 	w.Uint(uint64(len(claims)))
 	for _, c := range claims {
@@ -61,6 +62,7 @@ func (e *Engine) WriteState(out io.Writer) error {
 		w.Hash(known.content)
 		w.Uint(known.entitlement)
 	}
+	e.writeRequests(w)
 	if w.err != nil {
 		return fmt.Errorf("write engine state: %w", w.err)
 	}
@@ -95,10 +97,21 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 		w.Text(string(id[:]))
 		w.Uint(uint64(t.batch))
 		w.Bool(t.signedOff)
-		w.Uint(t.lastSale)
-		w.Uint(uint64(len(t.pending)))
-		for _, r := range t.pending {
-			w.Uint(r)
+		w.target(t.last)
+		w.uints(t.pending)
+		w.uints(t.quarantined)
+		w.targets(t.items)
+		w.Bool(t.closed != nil)
+		if c := t.closed; c != nil {
+			w.Uint(uint64(c.batch))
+			w.message(true, c.settled)
+			w.targets(c.items)
+			w.Uint(uint64(len(c.matched)))
+			for _, stan := range c.matched {
+				w.Uint(uint64(stan))
+			}
+			w.Uint(uint64(c.uploaded))
+			w.Bool(c.ended)
 		}
 	}
 }
@@ -123,6 +136,8 @@ func (e *Engine) writeExchanges(w *stateWriter) {
 		w.Text(string(x.reversal[:]))
 		w.Uint(x.purchase)
 		w.Uint(x.refusal)
+		w.Uint(x.operation)
+		w.message(x.settled != nil, x.settled)
 	}
 	w.Uint(uint64(len(e.refusals)))
 	for _, id := range slices.Sorted(maps.Keys(e.refusals)) {
@@ -145,24 +160,116 @@ func (e *Engine) writePurchases(w *stateWriter) {
 		w.Uint(uint64(p.state))
 		w.Int(int64(p.leaf))
 		w.Int(p.changed)
-		w.Int(p.charged)
-		w.Uint(p.reversal)
-		w.Text(string(p.undone[:]))
 		w.message(p.reserved != nil, p.reserved)
 		w.message(p.sale != nil, p.sale)
-		w.message(p.answer != nil, p.answer)
+		w.leg(&p.leg)
+		w.Int(int64(p.subsidy))
+		for _, part := range p.parts {
+			w.Int(int64(part))
+		}
+		w.Int(int64(p.refunded))
+		w.Int(int64(p.returned))
+		w.uints(p.operations)
+		w.Int(p.quarantine)
+		w.Bool(p.locked)
+		w.Int(p.restoreAt)
+		w.Bool(p.manual)
+		w.Bool(p.keepsHold)
+		w.Bool(p.spent)
+		w.Int(p.queryAt)
+		w.Uint(uint64(p.queries))
+		w.message(p.proposal != nil, p.proposal)
 	}
+	e.writeOperations(w)
 	w.Uint(e.lastReversal)
 	w.Uint(uint64(len(e.reversals)))
 	for _, id := range slices.Sorted(maps.Keys(e.reversals)) {
 		r := e.reversals[id]
 		w.Uint(r.id)
 		w.Uint(r.purchase)
+		w.Uint(r.operation)
 		w.Text(r.reason)
 		w.Int(int64(r.amount))
 		w.Uint(uint64(r.attempt))
 		w.Int(r.nextAt)
 		w.Int(r.sentAt)
+		w.Int(r.queuedAt)
+		w.Int(r.expiresAt)
+		w.Text(r.response)
+		w.Uint(uint64(r.state))
+	}
+}
+
+func (e *Engine) writeOperations(w *stateWriter) {
+	w.Uint(e.lastOperation)
+	w.Uint(uint64(len(e.operations)))
+	for _, id := range slices.Sorted(maps.Keys(e.operations)) {
+		o := e.operations[id]
+		w.Uint(o.id)
+		w.Uint(o.purchase)
+		w.message(o.void != nil, o.void)
+		w.message(o.refund != nil, o.refund)
+		w.Uint(uint64(o.state))
+		w.leg(&o.leg)
+		w.Int(o.changed)
+		w.Int(int64(o.returned))
+		w.Int(o.expiresAt)
+		w.Int(o.queryAt)
+		w.Uint(uint64(o.queries))
+	}
+	w.Uint(uint64(len(e.inquiries)))
+	for _, id := range slices.Sorted(maps.Keys(e.inquiries)) {
+		q := e.inquiries[id]
+		w.Uint(id)
+		w.key(q.key)
+		w.Text(q.host)
+		w.Int(q.deadline)
+	}
+}
+
+func (e *Engine) writeItems(w *stateWriter) {
+	w.Uint(e.lastItem)
+	w.Text(e.lastDead)
+	w.Uint(uint64(len(e.items)))
+	for _, id := range slices.Sorted(maps.Keys(e.items)) {
+		w.Uint(id)
+		w.Int(e.items[id].at)
+		w.message(true, e.items[id].opened)
+	}
+}
+
+func (e *Engine) writeStops(w *stateWriter) {
+	w.Uint(e.lastPause)
+	w.Uint(uint64(len(e.pauses)))
+	for _, id := range slices.Sorted(maps.Keys(e.pauses)) {
+		w.Uint(id)
+		w.Int(e.pauses[id].to)
+		w.message(true, e.pauses[id].set)
+	}
+	kills := e.sortedKills()
+	w.Uint(uint64(len(kills)))
+	for _, k := range kills {
+		w.Int(e.kills[k].at)
+		w.message(true, e.kills[k].set)
+	}
+}
+
+func (e *Engine) writeRequests(w *stateWriter) {
+	queue := e.requestAging.Items()
+	w.Uint(uint64(len(queue)))
+	for _, a := range queue {
+		r := e.requests[a.request]
+		w.Hash(a.request)
+		w.Int(a.at)
+		w.Hash(r.content)
+		w.Uint(uint64(r.kind))
+		w.Uint(r.purchase)
+		w.Uint(r.operation)
+		w.Int(r.price)
+		w.Uint(uint64(len(r.reasons)))
+		for _, why := range r.reasons {
+			w.Uint(uint64(why))
+		}
 	}
 }
 
@@ -203,12 +310,14 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 	for range r.Len() {
 		e.clearing[r.Text()] = r.Text()
 	}
-	e.lastItem = r.Uint()
+	e.readItems(r)
+	e.readStops(r)
 	for range r.Len() {
 		a := agedClaim{request: r.Hash(), at: r.Int()}
 		e.claimAging.Push(a)
 		e.claims[a.request] = claimRequest{content: r.Hash(), entitlement: r.Uint(), at: a.at}
 	}
+	e.readRequests(r)
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, r.err)
 	}
@@ -246,9 +355,18 @@ func (e *Engine) readRegistry(r *stateReader) error {
 func (e *Engine) readTerminals(r *stateReader) {
 	for range r.Len() {
 		id := terminalID(r.Text())
-		t := &terminalState{batch: uint32(r.Uint()), signedOff: r.Bool(), lastSale: r.Uint()}
-		for range r.Len() {
-			t.pending = append(t.pending, r.Uint())
+		t := &terminalState{
+			batch: uint32(r.Uint()), signedOff: r.Bool(), last: r.target(), pending: r.uints(), quarantined: r.uints(), items: r.targets(),
+		}
+		if r.Bool() {
+			c := &closedBatch{batch: uint32(r.Uint()), settled: &event.BatchSettled{}}
+			r.present(c.settled)
+			c.items = r.targets()
+			for range r.Len() {
+				c.matched = append(c.matched, uint32(r.Uint()))
+			}
+			c.uploaded, c.ended = uint32(r.Uint()), r.Bool()
+			t.closed = c
 		}
 		e.terminals[id] = t
 	}
@@ -259,10 +377,14 @@ func (e *Engine) readExchanges(r *stateReader) {
 		a := aged{key: r.key(), at: r.Int()}
 		e.aging.Push(a)
 		if r.Bool() {
-			e.exchanges[a.key] = exchange{
+			x := exchange{
 				at: a.at, content: r.Hash(), kind: exchangeKind(r.Uint()), response: r.code(), reversal: r.code(),
-				purchase: r.Uint(), refusal: r.Uint(),
+				purchase: r.Uint(), refusal: r.Uint(), operation: r.Uint(),
 			}
+			if m := (&event.BatchSettled{}); r.present(m) {
+				x.settled = m
+			}
+			e.exchanges[a.key] = x
 		}
 	}
 	for range r.Len() {
@@ -278,45 +400,146 @@ func (e *Engine) readExchanges(r *stateReader) {
 func (e *Engine) readPurchases(r *stateReader) error {
 	e.lastPurchase = r.Uint()
 	for range r.Len() {
-		p := &purchase{
-			id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int(),
-			charged: r.Int(), reversal: r.Uint(), undone: r.code(),
-		}
-		if r.Bool() {
-			p.reserved = &event.Reserved{}
-			r.message(p.reserved)
-		}
-		if r.Bool() {
-			p.sale = &event.SaleSent{}
-			r.message(p.sale)
-		}
-		if r.Bool() {
-			p.answer = &event.HostAnswer{}
-			r.message(p.answer)
-		}
+		p := r.purchase()
 		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
 			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
 		}
 		e.purchases[p.id] = p
 		if p.sale != nil {
-			e.indexSale(p)
+			e.index(p.sale, target{purchase: p.id})
 		}
 		if p.live() {
-			e.count(p, 1)
+			e.count(p, p.subsidy)
 		}
+		if p.state == Unknown {
+			e.unknown++
+		}
+	}
+	if err := e.readOperations(r); err != nil {
+		return err
 	}
 	e.lastReversal = r.Uint()
 	for range r.Len() {
 		v := &reversal{
-			id: r.Uint(), purchase: r.Uint(), reason: r.Text(), amount: money.Amount(r.Int()), attempt: uint32(r.Uint()),
-			nextAt: r.Int(), sentAt: r.Int(),
+			id: r.Uint(), purchase: r.Uint(), operation: r.Uint(), reason: r.Text(), amount: money.Amount(r.Int()),
+			attempt: uint32(r.Uint()), nextAt: r.Int(), sentAt: r.Int(), queuedAt: r.Int(), expiresAt: r.Int(), response: r.Text(),
+			state: reversalState(r.Uint()),
 		}
-		if p := e.purchases[v.purchase]; r.err == nil && (p == nil || p.sale == nil) {
+		if p := e.purchases[v.purchase]; r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.operations[v.operation] == nil) {
 			return fmt.Errorf("reversal %d is of purchase %d, which is no sale", v.id, v.purchase)
+		}
+		switch v.state {
+		case reversalQueued:
+			e.queued++
+		case reversalDead:
+			e.dead++
 		}
 		e.reversals[v.id] = v
 	}
 	return nil
+}
+
+func (r *stateReader) purchase() *purchase {
+	p := &purchase{id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int()}
+	if m := (&event.Reserved{}); r.present(m) {
+		p.reserved = m
+		p.parts = make([]money.Amount, len(m.Parts))
+	}
+	if m := (&event.SaleSent{}); r.present(m) {
+		p.sale = m
+	}
+	p.leg = r.leg()
+	p.subsidy = money.Amount(r.Int())
+	for i := range p.parts {
+		p.parts[i] = money.Amount(r.Int())
+	}
+	p.refunded, p.returned, p.operations, p.quarantine = money.Amount(r.Int()), money.Amount(r.Int()), r.uints(), r.Int()
+	p.locked, p.restoreAt, p.manual, p.keepsHold, p.spent = r.Bool(), r.Int(), r.Bool(), r.Bool(), r.Bool()
+	p.queryAt, p.queries = r.Int(), uint32(r.Uint())
+	if m := (&event.HoldReleaseProposed{}); r.present(m) {
+		p.proposal = m
+	}
+	return p
+}
+
+func (e *Engine) readOperations(r *stateReader) error {
+	e.lastOperation = r.Uint()
+	for range r.Len() {
+		o := &operation{id: r.Uint(), purchase: r.Uint()}
+		if m := (&event.VoidSent{}); r.present(m) {
+			o.void = m
+		}
+		if m := (&event.RefundSent{}); r.present(m) {
+			o.refund = m
+		}
+		o.state, o.leg, o.changed, o.returned = operationState(r.Uint()), r.leg(), r.Int(), money.Amount(r.Int())
+		o.expiresAt, o.queryAt, o.queries = r.Int(), r.Int(), uint32(r.Uint())
+		if p := e.purchases[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
+			o.state < opSent || o.state > opReversed) {
+			return fmt.Errorf("operation %d is neither void nor refund of a purchase", o.id)
+		}
+		if r.err != nil {
+			return nil
+		}
+		e.operations[o.id] = o
+		e.index(o.request(), target{purchase: o.purchase, operation: o.id})
+		if o.state == opUnknown {
+			e.unknown++
+		}
+	}
+	for range r.Len() {
+		id := r.Uint()
+		e.inquiries[id] = inquiry{key: r.key(), host: r.Text(), deadline: r.Int()}
+		e.byRRN[id] = target{inquiry: id}
+	}
+	for id, p := range e.purchases {
+		for _, o := range p.operations {
+			if r.err == nil && e.operations[o] == nil {
+				return fmt.Errorf("purchase %d has operation %d, which does not exist", id, o)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) readItems(r *stateReader) {
+	e.lastItem, e.lastDead = r.Uint(), r.Text()
+	for range r.Len() {
+		id, item := r.Uint(), workItem{at: r.Int(), opened: &event.WorkItemOpened{}}
+		r.present(item.opened)
+		e.items[id] = item
+		if item.opened.Kind == itemRefundUnknown {
+			e.dead++
+		}
+	}
+}
+
+func (e *Engine) readStops(r *stateReader) {
+	e.lastPause = r.Uint()
+	for range r.Len() {
+		id, p := r.Uint(), &pause{to: r.Int(), set: &event.PauseSet{}}
+		r.present(p.set)
+		e.pauses[id] = p
+	}
+	for range r.Len() {
+		k := &kill{at: r.Int(), set: &event.KillSwitchSet{}}
+		r.present(k.set)
+		e.kills[killKey{k.set.Merchant, k.set.Terminal}] = k
+	}
+}
+
+func (e *Engine) readRequests(r *stateReader) {
+	for range r.Len() {
+		a := agedClaim{request: r.Hash(), at: r.Int()}
+		known := apiRequest{
+			content: r.Hash(), kind: event.RequestKind(r.Uint()), purchase: r.Uint(), operation: r.Uint(), price: r.Int(), at: a.at,
+		}
+		for range r.Len() {
+			known.reasons = append(known.reasons, reason.Code(r.Uint()))
+		}
+		e.requestAging.Push(a)
+		e.requests[a.request] = known
+	}
 }
 
 // stateWriter writes values in the variable-length encoding of encoding/binary. The first error stays.
@@ -364,6 +587,32 @@ func (w *stateWriter) key(k Key) {
 	w.put(k.Merchant[:])
 	w.Uint(uint64(k.Batch))
 	w.Uint(uint64(k.STAN))
+}
+
+func (w *stateWriter) uints(list []uint64) {
+	w.Uint(uint64(len(list)))
+	for _, v := range list {
+		w.Uint(v)
+	}
+}
+
+func (w *stateWriter) target(t target) {
+	w.Uint(t.purchase)
+	w.Uint(t.operation)
+}
+
+func (w *stateWriter) targets(list []target) {
+	w.Uint(uint64(len(list)))
+	for _, t := range list {
+		w.target(t)
+	}
+}
+
+func (w *stateWriter) leg(l *leg) {
+	w.message(l.answer != nil, l.answer)
+	w.Uint(l.reversal)
+	w.Text(string(l.undone[:]))
+	w.Int(l.charged)
 }
 
 func (w *stateWriter) message(present bool, m interface{ MarshalVT() ([]byte, error) }) {
@@ -485,6 +734,45 @@ func (r *stateReader) key() (k Key) {
 	r.full(k.Merchant[:])
 	k.Batch, k.STAN = uint32(r.Uint()), uint32(r.Uint())
 	return k
+}
+
+func (r *stateReader) uints() (list []uint64) {
+	for range r.Len() {
+		if r.err != nil {
+			return nil
+		}
+		list = append(list, r.Uint())
+	}
+	return list
+}
+
+func (r *stateReader) target() target { return target{purchase: r.Uint(), operation: r.Uint()} }
+
+func (r *stateReader) targets() (list []target) {
+	for range r.Len() {
+		if r.err != nil {
+			return nil
+		}
+		list = append(list, r.target())
+	}
+	return list
+}
+
+func (r *stateReader) leg() (l leg) {
+	if m := (&event.HostAnswer{}); r.present(m) {
+		l.answer = m
+	}
+	l.reversal, l.undone, l.charged = r.Uint(), r.code(), r.Int()
+	return l
+}
+
+// present reads a message that may be absent, and reports whether it was there.
+func (r *stateReader) present(m interface{ UnmarshalVT([]byte) error }) bool {
+	if !r.Bool() {
+		return false
+	}
+	r.message(m)
+	return true
 }
 
 func (r *stateReader) message(m interface{ UnmarshalVT([]byte) error }) {

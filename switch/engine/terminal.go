@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"fmt"
 
+	"huanxin/subsidy/reason"
 	"huanxin/subsidy/registry"
 	"huanxin/switch/event"
 )
 
 // terminalState is what the engine knows of a terminal beyond its registry row.
 type terminalState struct {
-	batch     uint32
-	signedOff bool
-	lastSale  uint64   // purchase of the last financial message: only that one can still be reversed by the terminal
-	pending   []uint64 // reversals towards hosts, in order; only the first is on its way
+	batch       uint32
+	signedOff   bool
+	last        target       // of the last financial message: only that one can still be reversed by the terminal
+	pending     []uint64     // reversals towards hosts, in order; only the first is on its way
+	items       []target     // sales and refunds of the open batch, in order
+	closed      *closedBatch // the batch settled last, nil = none
+	quarantined []uint64     // purchases whose void is not yet beyond recall
 }
 
 // session returns the state of a terminal, made on first sight with the batch of its registry row. It is part of the
@@ -45,42 +49,99 @@ type party struct {
 	merchant *registry.Merchant
 }
 
-// identify finds terminal and merchant of a request. On refusal the code is DE39: 97 unknown terminal, 58 suspended
-// terminal, 03 merchant unknown, suspended or not the terminal's.
+// identify finds terminal and merchant of a request. On refusal the code is DE39: 97 unknown terminal, 03 merchant unknown
+// or not the terminal's.
 func (e *Engine) identify(terminal [8]byte, merchant [15]byte) (party, [2]byte) {
 	t := e.registry.Terminal(text(terminal[:]))
 	if t == nil {
 		return party{}, rc("97")
 	}
 	m := e.registry.Merchant(text(merchant[:]))
-	if m == nil || m.ID != t.Merchant || m.State != registry.Active {
+	if m == nil || m.ID != t.Merchant {
 		return party{}, rc("03")
-	}
-	if t.State != registry.Active {
-		return party{}, rc("58")
 	}
 	return party{t, m}, rc("00")
 }
 
-// admit is identify plus the session: 77 when the batch is not the open one or the terminal has signed off.
-func (e *Engine) admit(key Key) (party, [2]byte, string) {
-	p, code := e.identify(key.Terminal, key.Merchant)
-	if code != rc("00") {
-		return p, code, ""
+// active is the refusal of a party that is suspended, 00 when it may do new business.
+func (p party) active() [2]byte {
+	switch {
+	case p.merchant.State != registry.Active:
+		return rc("03")
+	case p.terminal.State != registry.Active:
+		return rc("58")
 	}
+	return rc("00")
+}
+
+// recognised admits what is taken from every terminal that is known, suspended and stopped ones too: reversals,
+// settlement, reports and questions.
+func (e *Engine) recognised(token Token, key Key) bool {
+	if _, code := e.identify(key.Terminal, key.Merchant); code != rc("00") {
+		e.reply(Reply{Token: token, Response: code})
+		return false
+	}
+	return true
+}
+
+// admitGivingBack admits voids and refunds: from suspended parties too, not from stopped ones.
+func (e *Engine) admitGivingBack(token Token, key Key) bool {
+	return e.recognised(token, key) && !e.stopped(token, key) && e.inSession(token, key)
+}
+
+// admitBusiness admits what begins something new.
+func (e *Engine) admitBusiness(token Token, key Key) (party, bool) {
+	p, code := e.identify(key.Terminal, key.Merchant)
+	if code == rc("00") {
+		code = p.active()
+	}
+	if code != rc("00") {
+		e.reply(Reply{Token: token, Response: code})
+		return p, false
+	}
+	return p, !e.stopped(token, key) && e.inSession(token, key)
+}
+
+// stopped answers a party that the kill switch has stopped.
+func (e *Engine) stopped(token Token, key Key) bool {
+	code := rc("00")
+	if e.kills[killKey{merchant: text(key.Merchant[:])}] != nil {
+		code = rc("03")
+	} else if e.kills[killKey{terminal: text(key.Terminal[:])}] != nil {
+		code = rc("58")
+	}
+	if code == rc("00") {
+		return false
+	}
+	e.reply(Reply{Token: token, Response: code, Reasons: []reason.Code{reason.Stopped}})
+	return true
+}
+
+// inSession answers 77 when the batch is not the open one or the terminal has signed off.
+func (e *Engine) inSession(token Token, key Key) bool {
 	s := e.session(key.Terminal)
 	switch {
 	case s.signedOff:
-		return p, rc("77"), "终端已签退，请重新签到"
+		e.reply(Reply{Token: token, Response: rc("77"), Text: "终端已签退，请重新签到"})
 	case s.batch != key.Batch:
-		return p, rc("77"), fmt.Sprintf("批次号不符，当前批次%06d，请签到", s.batch)
+		e.reply(Reply{Token: token, Response: rc("77"), Text: fmt.Sprintf("批次号不符，当前批次%06d，请签到", s.batch)})
+	default:
+		return true
 	}
-	return p, rc("00"), ""
+	return false
+}
+
+// mayLogOn is identify for the session messages: a suspended party has no session to open, close or probe.
+func (e *Engine) mayLogOn(terminal [8]byte, merchant [15]byte) [2]byte {
+	p, code := e.identify(terminal, merchant)
+	if code == rc("00") {
+		code = p.active()
+	}
+	return code
 }
 
 func (e *Engine) signOn(in *SignOnRequest) {
-	_, code := e.identify(in.Terminal, in.Merchant)
-	if code != rc("00") {
+	if code := e.mayLogOn(in.Terminal, in.Merchant); code != rc("00") {
 		e.reply(Reply{Token: in.Token, Response: code})
 		return
 	}
@@ -92,8 +153,7 @@ func (e *Engine) signOn(in *SignOnRequest) {
 }
 
 func (e *Engine) signOff(in *SignOffRequest) {
-	_, code := e.identify(in.Terminal, in.Merchant)
-	if code != rc("00") {
+	if code := e.mayLogOn(in.Terminal, in.Merchant); code != rc("00") {
 		e.reply(Reply{Token: in.Token, Response: code})
 		return
 	}
@@ -107,8 +167,7 @@ func (e *Engine) signOff(in *SignOffRequest) {
 }
 
 func (e *Engine) echo(in *EchoRequest) {
-	_, code := e.identify(in.Terminal, in.Merchant)
-	e.reply(Reply{Token: in.Token, Response: code, Batch: e.session(in.Terminal).batch})
+	e.reply(Reply{Token: in.Token, Response: e.mayLogOn(in.Terminal, in.Merchant), Batch: e.session(in.Terminal).batch})
 }
 
 func (e *Engine) applySignedOn(m *event.TerminalSignedOn) {
@@ -124,4 +183,66 @@ func (e *Engine) applySignedOff(m *event.TerminalSignedOff) {
 func terminalID(s string) (id [8]byte) {
 	copy(id[:], s)
 	return id
+}
+
+// report keeps what a terminal tells without asking for anything.
+func (e *Engine) report(in *ReportRequest) {
+	if !e.recognised(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeReport) {
+		return
+	}
+	m := &event.TerminalReported{
+		Key: in.Key.event(), Content: bytesOf(in.Content), Kind: in.Kind, Icc: in.ICC, Detail: in.Detail,
+		Purchase: idOf(e.original(in.Key, in.RRN, in.Original)),
+	}
+	e.emit(&event.Event{Body: &event.Event_TerminalReported{TerminalReported: m}})
+	e.reply(Reply{Token: in.Token, Response: rc("00")})
+}
+
+func (e *Engine) applyTerminalReported(m *event.TerminalReported) {
+	e.remember(keyOf(m.Key), exchange{content: hash(m.Content), kind: exchangeReport})
+}
+
+// status tells a terminal how a purchase stands and what its slip says: "the bank's message says charged, the slip says
+// failed" is the commonest dispute. A merchant sees its own purchases only.
+func (e *Engine) status(in *StatusRequest) {
+	if !e.recognised(in.Token, in.Key) {
+		return
+	}
+	p := e.asked(in)
+	if p == nil || p.merchant() != text(in.Key.Merchant[:]) {
+		e.reply(Reply{Token: in.Token, Response: rc("25")})
+		return
+	}
+	r := Reply{Token: in.Token, Response: rc("00"), Purchase: e.viewPurchase(p)}
+	if p.sale != nil {
+		r.RRN = p.sale.Rrn
+	}
+	if p.reserved != nil {
+		e.fillSubsidy(&r, p)
+	}
+	e.reply(r)
+}
+
+// asked finds the purchase that a status query is about.
+func (e *Engine) asked(in *StatusRequest) *purchase {
+	switch {
+	case in.Hold != 0:
+		return e.purchases[in.Hold]
+	case in.RRN != "":
+		return e.purchases[e.byRRN[rrnNumber(in.RRN)].purchase]
+	case in.Original != (Original{}):
+		if p := e.original(in.Key, "", in.Original); p != nil {
+			return p
+		}
+		key := in.Key
+		key.Batch, key.STAN = in.Original.Batch, in.Original.STAN
+		for _, class := range []byte("12") {
+			key.Class = class
+			if x, ok := e.exchanges[key]; ok {
+				return e.purchases[x.purchase]
+			}
+		}
+		return nil
+	}
+	return e.purchases[e.session(in.Key.Terminal).last.purchase]
 }

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"huanxin/internal/money"
+	"huanxin/switch/event"
+)
+
+// Terminal settlement: at the end of its day a terminal sends the sums of its batch (0500). The switch compares them with
+// its own, closes the batch either way and opens the next; then the terminal may send its records one by one (0320), and
+// what differs becomes a work item.
+
+// closedBatch is the batch that a terminal has settled last, while its records may still come.
+type closedBatch struct {
+	batch    uint32
+	settled  *event.BatchSettled
+	items    []target
+	matched  []uint32 // STANs that were sent just as the switch has them, ascending
+	uploaded uint32   // records that were sent
+	ended    bool
+}
+
+// line is one record of a batch as a terminal would print it.
+type line struct {
+	stan    uint32
+	amount  money.Amount
+	card    []byte
+	credit  bool
+	subsidy money.Amount
+}
+
+// line returns the record of one item of a batch. counts is false for what was never made: declined, reversed, voided.
+// open is true while its end is not known.
+func (e *Engine) line(t target) (l line, counts, open bool) {
+	p := e.purchases[t.purchase]
+	if p == nil {
+		return l, false, false
+	}
+	if t.operation != 0 {
+		o := e.operations[t.operation]
+		l = line{stan: o.refund.Key.Stan, amount: o.amount(), card: o.refund.Card.GetToken(), credit: true}
+		return l, o.state == opApproved, o.state == opSent
+	}
+	l = line{stan: p.sale.Key.Stan, amount: money.Amount(p.sale.Amount), card: p.sale.Card.GetToken()}
+	if p.reserved != nil && !p.manual {
+		l.subsidy = money.Amount(p.reserved.Subsidy)
+	}
+	switch p.sale.Kind {
+	case event.SaleKind_SALE_KIND_PREAUTH, event.SaleKind_SALE_KIND_PREAUTH_VOID:
+		return l, false, p.state == Sent
+	case event.SaleKind_SALE_KIND_COMPLETION_VOID:
+		l.credit = true
+	}
+	switch p.state {
+	case Captured, Refunding, Refunded:
+		return l, true, false
+	case Sent, Unknown, Voiding:
+		return l, false, true
+	}
+	return l, false, false
+}
+
+// totals sums a batch. A void that is netted, and a reversal that is still in the queue, leave nothing.
+func (e *Engine) totals(items []target) (sum Totals, open bool) {
+	for _, t := range items {
+		l, counts, pending := e.line(t)
+		open = open || pending
+		switch {
+		case !counts:
+		case l.credit:
+			sum.Credit += l.amount
+			sum.CreditCount++
+		default:
+			sum.Debit += l.amount
+			sum.DebitCount++
+			if l.subsidy > 0 {
+				sum.Subsidy += l.subsidy
+				sum.SubsidyCount++
+			}
+		}
+	}
+	return sum, open
+}
+
+// settle is 0500.
+func (e *Engine) settle(in *SettlementRequest) {
+	if !e.recognised(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeSettlement) {
+		return
+	}
+	if !e.inSession(in.Token, in.Key) {
+		return
+	}
+	t := e.session(in.Key.Terminal)
+	kept, open := e.totals(t.items)
+	if open {
+		e.reply(Reply{Token: in.Token, Response: rc("96"), Text: "有交易处理中，请稍后结算"})
+		return
+	}
+	e.endQuarantine(t, event.QuarantineEnd_QUARANTINE_END_BATCH)
+	claimed := in.Totals
+	if !in.Subsidy {
+		claimed.Subsidy, claimed.SubsidyCount = kept.Subsidy, kept.SubsidyCount
+	}
+	e.emit(&event.Event{Body: &event.Event_BatchSettled{BatchSettled: &event.BatchSettled{
+		Key: in.Key.event(), Content: bytesOf(in.Content), Claimed: claimed.event(), Kept: kept.event(), Equal: claimed == kept,
+		NextBatch: t.batch%maxBatch + 1,
+	}}})
+	e.replySettled(in.Token, e.exchanges[in.Key].settled)
+}
+
+// maxBatch is the largest DE60.2; after it comes 1.
+const maxBatch = 999_999
+
+func (e *Engine) replySettled(token Token, m *event.BatchSettled) {
+	kept := totalsOf(m.Kept)
+	e.reply(Reply{Token: token, Response: rc("00"), Totals: &kept, Equal: m.Equal})
+}
+
+// upload is 0320 with records: each is compared with the switch's own.
+func (e *Engine) upload(in *UploadRequest) {
+	c := e.uploading(in.Token, in.Key, in.Content, exchangeUpload)
+	if c == nil {
+		return
+	}
+	m := &event.BatchUploaded{Key: in.Key.event(), Content: bytesOf(in.Content)}
+	var differing []string
+	for _, record := range in.Records {
+		if why := e.compare(c, record); why != "" {
+			differing = append(differing, why)
+		} else if !slices.Contains(c.matched, record.STAN) && !slices.Contains(m.Matched, record.STAN) {
+			m.Matched = append(m.Matched, record.STAN)
+		}
+	}
+	m.Differing = uint32(len(differing))
+	e.emit(&event.Event{Body: &event.Event_BatchUploaded{BatchUploaded: m}})
+	for _, why := range differing {
+		e.batchItem(in.Key, why)
+	}
+	e.reply(Reply{Token: in.Token, Response: rc("00")})
+}
+
+// compare says how a record of the terminal differs from the switch's, "" when it does not.
+func (e *Engine) compare(c *closedBatch, record UploadRecord) string {
+	for _, t := range c.items {
+		l, counts, _ := e.line(t)
+		if l.stan != record.STAN {
+			continue
+		}
+		switch {
+		case !counts:
+			return fmt.Sprintf("STAN %06d: the terminal has %s, the switch has no standing record", record.STAN, record.Amount)
+		case l.amount != record.Amount:
+			return fmt.Sprintf("STAN %06d: the terminal has %s, the switch %s", record.STAN, record.Amount, l.amount)
+		case record.Card != (Hash{}) && !slices.Equal(record.Card[:], l.card):
+			return fmt.Sprintf("STAN %06d: another card", record.STAN)
+		}
+		return ""
+	}
+	return fmt.Sprintf("STAN %06d: the terminal has %s, the switch knows no such record", record.STAN, record.Amount)
+}
+
+// maxDifferences bounds the work items that one end of an upload opens.
+const maxDifferences = 200
+
+// endUpload is 0320 with 202 or 207: what the switch has and the terminal did not send is a difference. After equal totals
+// (207) a terminal may leave its records out.
+func (e *Engine) endUpload(in *UploadEndRequest) {
+	c := e.uploading(in.Token, in.Key, in.Content, exchangeUpload)
+	if c == nil {
+		return
+	}
+	var missing []line
+	for _, t := range c.items {
+		if l, counts, _ := e.line(t); counts && !slices.Contains(c.matched, l.stan) && (!in.Equal || c.uploaded > 0) {
+			missing = append(missing, l)
+		}
+	}
+	e.emit(&event.Event{Body: &event.Event_BatchUploadEnded{BatchUploadEnded: &event.BatchUploadEnded{
+		Key: in.Key.event(), Content: bytesOf(in.Content), Claimed: in.Count, Missing: uint32(len(missing)),
+	}}})
+	if in.Count != c.uploaded {
+		e.batchItem(in.Key, fmt.Sprintf("the terminal says it has sent %d records, %d came", in.Count, c.uploaded))
+	}
+	for i, l := range missing {
+		if i == maxDifferences {
+			e.batchItem(in.Key, fmt.Sprintf("%d more records of the switch were not sent", len(missing)-i))
+			break
+		}
+		e.batchItem(in.Key, fmt.Sprintf("STAN %06d: the switch has %s, the terminal did not send it", l.stan, l.amount))
+	}
+	e.reply(Reply{Token: in.Token, Response: rc("00")})
+}
+
+// uploading admits a message about a closed batch.
+func (e *Engine) uploading(token Token, key Key, content Hash, kind exchangeKind) *closedBatch {
+	if !e.recognised(token, key) || e.repeated(token, key, content, kind) {
+		return nil
+	}
+	if c := e.session(key.Terminal).closed; c != nil && c.batch == key.Batch && !c.ended {
+		return c
+	}
+	e.reply(Reply{Token: token, Response: rc("77"), Text: "该批次未结算或已上送完毕"})
+	return nil
+}
+
+func (e *Engine) batchItem(key Key, detail string) {
+	e.openItem(&event.WorkItemOpened{
+		Kind: "batch-difference", Detail: fmt.Sprintf("batch %06d, %s", key.Batch, detail), Terminal: text(key.Terminal[:]),
+		Merchant: text(key.Merchant[:]),
+	})
+}
+
+func (t Totals) event() *event.BatchTotals {
+	return &event.BatchTotals{
+		DebitAmount: int64(t.Debit), DebitCount: t.DebitCount, CreditAmount: int64(t.Credit), CreditCount: t.CreditCount,
+		SubsidyAmount: int64(t.Subsidy), SubsidyCount: t.SubsidyCount,
+	}
+}
+
+func totalsOf(m *event.BatchTotals) Totals {
+	return Totals{
+		Debit: money.Amount(m.GetDebitAmount()), DebitCount: m.GetDebitCount(), Credit: money.Amount(m.GetCreditAmount()),
+		CreditCount: m.GetCreditCount(), Subsidy: money.Amount(m.GetSubsidyAmount()), SubsidyCount: m.GetSubsidyCount(),
+	}
+}
+
+func (e *Engine) applyBatchSettled(m *event.BatchSettled) {
+	key := keyOf(m.Key)
+	t := e.touch(key.Terminal)
+	t.closed = &closedBatch{batch: key.Batch, settled: m, items: t.items}
+	t.items, t.batch = nil, m.NextBatch
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSettlement, settled: m})
+}
+
+func (e *Engine) applyBatchUploaded(m *event.BatchUploaded) {
+	key := keyOf(m.Key)
+	if c := e.touch(key.Terminal).closed; c != nil && c.batch == key.Batch {
+		c.matched = append(c.matched, m.Matched...)
+		slices.Sort(c.matched)
+		c.uploaded += uint32(len(m.Matched)) + m.Differing
+	}
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeUpload})
+}
+
+func (e *Engine) applyBatchUploadEnded(m *event.BatchUploadEnded) {
+	key := keyOf(m.Key)
+	if c := e.touch(key.Terminal).closed; c != nil && c.batch == key.Batch {
+		c.ended, c.items, c.matched = true, nil, nil
+	}
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeUpload})
+}
