@@ -5,8 +5,17 @@
 // so each capture owes the merchant that sum and claims it from the payers who fund it, in the parts that were fixed
 // when the subsidy was reserved. Batches, cut-over, the exchange of files and the payout itself build on these postings.
 //
-// The contract: the postings of one fact sum to zero, whatever happens to a purchase nets to what it ended as, and a
-// fact is posted on the business day (Asia/Shanghai) on which it happened, never on the day of the sale it corrects.
+// What is posted when:
+//
+//	captured                        + subsidy, by its parts
+//	recorded by hand                + subsidy, like a capture, on the day of the record
+//	refunded, in part or whole      − what the refund returned, by parts of its own
+//	void out of quarantine          − all that is left of the subsidy
+//	captured sale reversed          − all that is left of the subsidy
+//
+// The contract: the postings of one fact sum to zero, whatever happens to a purchase nets to what it ended as – for its
+// merchant and for each payer – and a fact is posted on the business day (Asia/Shanghai) on which it happened, never on
+// the day of the sale it corrects.
 package settlement
 
 import (
@@ -55,7 +64,7 @@ type Part struct {
 	Amount money.Amount
 }
 
-// Subsidy is the money side of one purchase.
+// Subsidy is the money side of one fact about a purchase: what was captured, or what is taken back of it.
 type Subsidy struct {
 	Purchase uint64
 	Merchant string
@@ -97,14 +106,21 @@ func (d Day) Start() time.Time {
 	return time.Unix(int64(d)*86400, 0).Add(-8 * time.Hour).In(shanghai)
 }
 
-// AppendCapture appends the postings of a captured purchase: the payers owe their parts, the merchant is owed the sum.
-// A purchase without a subsidy makes none.
+// AppendCapture appends the postings of a captured purchase, or of a subsidy that was recorded by hand for one: the payers
+// owe their parts, the merchant is owed the sum. A purchase without a subsidy makes none.
 func AppendCapture(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
+	for _, p := range s.Parts {
+		if p.Amount < 0 {
+			return dst, fmt.Errorf("purchase %d: %w: %s has a negative part", s.Purchase, ErrUnbalanced, p.Payer)
+		}
+	}
 	return appendPostings(dst, at, s, 1)
 }
 
-// AppendReversal appends what takes a capture back: the same lines with the other sign, on the day of the reversal.
-func AppendReversal(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
+// AppendReturn appends what takes a capture, or a part of it, back: lines with the other sign, on the day of the reversal,
+// refund or end of quarantine. s is what is taken back. A part of it may be negative: where three or more payers share, the
+// exact split of what is kept can give one of them a fen more than it had (money.Amount.Split).
+func AppendReturn(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
 	return appendPostings(dst, at, s, -1)
 }
 
@@ -115,15 +131,9 @@ func appendPostings(dst []Posting, at int64, s Subsidy, sign money.Amount) ([]Po
 		if sum, err = sum.Add(p.Amount); err != nil {
 			return dst, fmt.Errorf("purchase %d: %w", s.Purchase, err)
 		}
-		if p.Amount < 0 {
-			return dst, fmt.Errorf("purchase %d: %w: %s has a negative part", s.Purchase, ErrUnbalanced, p.Payer)
-		}
 	}
-	if sum != s.Amount {
+	if sum != s.Amount || s.Amount < 0 {
 		return dst, fmt.Errorf("purchase %d: %w: %s and %s", s.Purchase, ErrUnbalanced, sum, s.Amount)
-	}
-	if s.Amount == 0 {
-		return dst, nil
 	}
 	day := DayOf(at)
 	for _, p := range s.Parts {
@@ -131,7 +141,10 @@ func appendPostings(dst []Posting, at int64, s Subsidy, sign money.Amount) ([]Po
 			dst = append(dst, Posting{s.Purchase, day, Account{Receivable, p.Payer}, sign * p.Amount})
 		}
 	}
-	return append(dst, Posting{s.Purchase, day, Account{Payable, s.Merchant}, -sign * s.Amount}), nil
+	if s.Amount != 0 {
+		dst = append(dst, Posting{s.Purchase, day, Account{Payable, s.Merchant}, -sign * s.Amount})
+	}
+	return dst, nil
 }
 
 // Balance is the net of one account.

@@ -57,35 +57,116 @@ func TestDaysBeginAtMidnightInShanghai(t *testing.T) {
 	})
 }
 
-// Whatever is captured and reversed, each merchant's balance is the subsidies that stand, and all balances sum to zero.
-func TestBalancesAreTheSubsidiesThatStand(t *testing.T) {
+// ending is what a purchase has when everything has happened to it.
+type ending struct {
+	merchant string
+	subsidy  money.Amount
+	parts    map[string]money.Amount
+}
+
+// live plays the life of one purchase: a capture or a record by hand, refunds in part that are computed on what is kept,
+// and perhaps an end that takes all the rest back. It returns the postings and what the purchase ends with.
+func live(t *rapid.T, dst []Posting, id uint64) ([]Posting, ending) {
+	payers := []string{"central", "province", "city", "district"}[:rapid.IntRange(1, 4).Draw(t, "payers")]
+	weights := make([]int64, len(payers))
+	for i := range weights {
+		weights[i] = rapid.Int64Range(1, 90).Draw(t, "weight")
+	}
+	share := func(amount money.Amount) (parts []Part) {
+		split, err := amount.Split(nil, weights)
+		require.NoError(t, err)
+		for i, payer := range payers {
+			parts = append(parts, Part{payer, split[i]})
+		}
+		return parts
+	}
+	at := rapid.Int64Range(0, 1e18).Draw(t, "captured")
+	left := money.Amount(rapid.Int64Range(0, 200_000).Draw(t, "subsidy"))
+	parts := share(left)
+	merchant := rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(t, "merchant")
+	dst, err := AppendCapture(dst, at, Subsidy{id, merchant, left, parts})
+	require.NoError(t, err)
+	later := func() int64 {
+		at += rapid.Int64Range(0, 40*86_400e9).Draw(t, "later")
+		return at
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "refunds") {
+		kept := money.Amount(rapid.Int64Range(0, int64(left)).Draw(t, "kept"))
+		next := share(kept)
+		back := make([]Part, len(parts))
+		for i := range parts {
+			back[i] = Part{parts[i].Payer, parts[i].Amount - next[i].Amount}
+		}
+		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, left - kept, back})
+		require.NoError(t, err)
+		left, parts = kept, next
+	}
+	if rapid.Bool().Draw(t, "taken back") { // voided or reversed
+		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, left, parts})
+		require.NoError(t, err)
+		left, parts = 0, nil
+	}
+	e := ending{merchant: merchant, subsidy: left, parts: map[string]money.Amount{}}
+	for _, p := range parts {
+		e.parts[p.Payer] = p.Amount
+	}
+	return dst, e
+}
+
+// Whatever happens to a purchase, its postings sum to what it ended with, for its merchant and for each payer; each
+// merchant's balance is the subsidies that stand, and what is payable is what is receivable.
+func TestPostingsSumToWhatThePurchaseEndedWith(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var postings []Posting
-		standing := map[string]money.Amount{}
-		for id := range rapid.Uint64Range(1, 40).Draw(t, "purchases") {
-			amount := money.Amount(rapid.Int64Range(0, 200_000).Draw(t, "amount"))
-			split, err := amount.Split(nil, []int64{85, 15})
-			require.NoError(t, err)
-			s := Subsidy{id, rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(t, "merchant"), amount,
-				[]Part{{"central", split[0]}, {"local", split[1]}}}
-			postings, err = AppendCapture(postings, int64(id), s)
-			require.NoError(t, err)
-			if rapid.Bool().Draw(t, "reversed") {
-				postings, err = AppendReversal(postings, int64(id)+1, s)
-				require.NoError(t, err)
-			} else {
-				standing[s.Merchant] += amount
+		payable, receivable := map[string]money.Amount{}, map[string]money.Amount{}
+		for id := range rapid.Uint64Range(1, 20).Draw(t, "purchases") {
+			begin := len(postings)
+			var e ending
+			postings, e = live(t, postings, id)
+			of := map[Account]money.Amount{}
+			for _, p := range postings[begin:] {
+				require.Equal(t, id, p.Purchase)
+				of[p.Account] += p.Amount
+			}
+			require.Equal(t, -e.subsidy, of[Account{Payable, e.merchant}])
+			for account, sum := range of {
+				if account.Kind == Receivable {
+					require.Equal(t, e.parts[account.Party], sum)
+				}
+			}
+			payable[e.merchant] += e.subsidy
+			for payer, amount := range e.parts {
+				receivable[payer] += amount
 			}
 		}
 		balances, err := Net(postings)
 		require.NoError(t, err)
-		var total money.Amount
+		var owed, claimed money.Amount
 		for _, b := range balances {
-			total += b.Amount
 			if b.Account.Kind == Payable {
-				require.Equal(t, -standing[b.Account.Party], b.Amount)
+				require.Equal(t, -payable[b.Account.Party], b.Amount)
+				owed -= b.Amount
+			} else {
+				require.Equal(t, receivable[b.Account.Party], b.Amount)
+				claimed += b.Amount
 			}
 		}
-		require.Zero(t, total)
+		require.Equal(t, owed, claimed)
 	})
+}
+
+// Three payers share one fen less, and the largest remainder gives one of them a fen more: what comes back of him is
+// negative, and is posted so.
+func TestAPartThatComesBackMayBeNegative(t *testing.T) {
+	postings, err := AppendReturn(nil, 0, Subsidy{1, "m", 1, []Part{{"central", 1}, {"province", 1}, {"city", -1}}})
+	require.NoError(t, err)
+	balances, err := Net(postings)
+	require.NoError(t, err)
+	require.Equal(t, []Balance{
+		{Account{Payable, "m"}, 1, 1}, {Account{Receivable, "central"}, -1, 1}, {Account{Receivable, "city"}, 1, 1},
+		{Account{Receivable, "province"}, -1, 1},
+	}, balances)
+
+	_, err = AppendReturn(nil, 0, Subsidy{1, "m", -1, []Part{{"central", -1}}})
+	require.ErrorIs(t, err, ErrUnbalanced, "a return gives nothing")
 }

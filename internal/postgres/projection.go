@@ -64,6 +64,40 @@ func (s *ProjectionStore) Reversals(ctx context.Context, ids []uint64) ([]projec
 	return selectByID(ctx, s.d, reversalTable, ids)
 }
 
+// Operations implements projection.Store.
+func (s *ProjectionStore) Operations(ctx context.Context, ids []uint64) ([]projection.Operation, error) {
+	return selectByID(ctx, s.d, operationTable, ids)
+}
+
+// WorkItems implements projection.Store.
+func (s *ProjectionStore) WorkItems(ctx context.Context, ids []uint64) ([]projection.WorkItem, error) {
+	return selectByID(ctx, s.d, workItemTable, ids)
+}
+
+// TerminalBatches implements projection.Store.
+func (s *ProjectionStore) TerminalBatches(ctx context.Context, keys []projection.BatchKey) ([]projection.TerminalBatch, error) {
+	var terminals, merchants []string
+	var batches []int64
+	for _, k := range keys {
+		terminals, merchants, batches = append(terminals, k.Terminal), append(merchants, k.Merchant), append(batches, int64(k.Batch))
+	}
+	return selectRows(ctx, s.d, terminalBatchTable, `
+		WHERE id IN (SELECT (SELECT max(id) FROM batches b
+				WHERE (b.terminal, b.merchant, b.batch) = (k.terminal, k.merchant, k.batch))
+			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k (terminal, merchant, batch))
+		ORDER BY id`, terminals, merchants, batches)
+}
+
+// Pauses implements projection.Store.
+func (s *ProjectionStore) Pauses(ctx context.Context) ([]projection.Pause, error) {
+	return selectRows(ctx, s.d, pauseTable, "ORDER BY id")
+}
+
+// OpenInquiries implements projection.Store.
+func (s *ProjectionStore) OpenInquiries(ctx context.Context) ([]projection.Inquiry, error) {
+	return selectRows(ctx, s.d, inquiryTable, "WHERE ended_at IS NULL ORDER BY id")
+}
+
 // Nodes implements projection.Store.
 func (s *ProjectionStore) Nodes(ctx context.Context) ([]projection.Node, error) {
 	return selectRows(ctx, s.d, nodeTable, "ORDER BY path")
@@ -121,11 +155,21 @@ func writeChanges(ctx context.Context, tx pgx.Tx, c *projection.Changes) error {
 		func() error { return upsert(ctx, tx, purchaseTable, c.Purchases) },
 		func() error { return upsert(ctx, tx, holdTable, c.Holds) },
 		func() error { return upsert(ctx, tx, reversalTable, c.Reversals) },
-		func() error { return insert(ctx, tx, workItemTable, c.WorkItems) },
+		func() error { return upsert(ctx, tx, operationTable, c.Operations) },
+		func() error { return upsert(ctx, tx, workItemTable, c.WorkItems) },
+		func() error { return upsert(ctx, tx, terminalBatchTable, c.TerminalBatches) },
+		func() error { return upsert(ctx, tx, inquiryTable, c.Inquiries) },
+		func() error { return upsert(ctx, tx, pauseTable, c.Pauses) },
+		func() error { return upsert(ctx, tx, killSwitchTable, c.KillSwitches) },
 		func() error { return insert(ctx, tx, captureTable, c.Captures) },
+		func() error { return insert(ctx, tx, supplementTable, c.Supplements) },
 		func() error { return insert(ctx, tx, refundTable, c.Refunds) },
 		func() error { return insert(ctx, tx, movementTable, c.Movements) },
 		func() error { return insert(ctx, tx, refusalTable, c.Refusals) },
+		func() error { return insert(ctx, tx, reportTable, c.Reports) },
+		func() error { return insert(ctx, tx, requestTable, c.Requests) },
+		func() error { return insert(ctx, tx, actTable, c.Acts) },
+		func() error { return insert(ctx, tx, trailTable, c.Trails) },
 	} {
 		if err := write(); err != nil {
 			return err
@@ -222,7 +266,8 @@ func signed(ids []uint64) []int64 {
 
 // partitioned are the tables by month.
 var partitioned = []string{
-	"purchases", "holds", "captures", "refunds", "entitlements", "budget_movements", "reversals", "refusals",
+	"purchases", "purchase_positions", "holds", "captures", "supplements", "refunds", "operations", "entitlements",
+	"budget_movements", "reversals", "refusals", "batches", "terminal_reports", "inquiries", "requests",
 }
 
 // makePartitions makes what is missing for the months and for the one after the last: the first write of a month then

@@ -9,21 +9,27 @@ var purchaseTable = &table[projection.Purchase]{
 	key:  []string{"id", "month"},
 	id:   "id",
 	columns: []string{
-		"id", "month", "state", "ordinary", "entitlement", "person", "category", "city", "paying_city",
-		"located_city", "channel", "merchant", "terminal", "terminal_batch", "stan", "barcode", "serial_mask",
-		"order_ref", "price", "base", "subsidy", "payable", "amount", "from_claim", "leaf", "policy_version", "marks",
-		"funders", "funder_parts", "items_before", "reserved_at", "expires_at", "sent_at", "changed_at", "host", "host_stan", "rrn", "card_mask",
-		"entry_mode", "response", "approval", "clearing_date", "decline_cause", "late_response", "late_at",
-		"reversal", "seq",
+		"id", "month", "state", "kind", "ordinary", "manual", "entitlement", "person", "category", "city",
+		"paying_city", "located_city", "channel", "merchant", "terminal", "terminal_batch", "stan", "reserve_batch",
+		"reserve_stan", "caller", "reference", "barcode", "grade", "label", "attributes", "old_item", "serial_mask",
+		"serial_hash", "order_ref", "price", "base", "subsidy", "payable", "amount", "refunded", "returned",
+		"refunding", "refunds_open", "kept_price", "from_claim", "leaf", "policy_version", "marks", "funders",
+		"funder_parts", "items_before", "reserved_at", "expires_at", "sent_at", "captured_at", "quarantine_at",
+		"restored_at", "changed_at", "wallet", "queries", "query_at", "host", "host_stan", "rrn", "card_mask",
+		"card_token", "entry_mode", "response", "approval", "clearing_date", "decline_cause", "late_response",
+		"late_at", "reversal", "seq",
 	},
 	fields: func(p *projection.Purchase) []any {
 		return []any{
-			&p.ID, &p.Month, &p.State, &p.Ordinary, &p.Entitlement, &p.Person, &p.Category, &p.City, &p.PayingCity,
-			&p.LocatedCity, &p.Channel, &p.Merchant, &p.Terminal, &p.TerminalBatch, &p.STAN, &p.Barcode,
-			&p.SerialMask, &p.OrderRef, &p.Price, &p.Base, &p.Subsidy, &p.Payable, &p.Amount, &p.FromClaim, &p.Leaf,
-			&p.PolicyVersion, &p.Marks, &p.Funders, &p.FunderParts, &p.ItemsBefore, &p.ReservedAt, &p.ExpiresAt, &p.SentAt, &p.ChangedAt, &p.Host,
-			&p.HostSTAN, &p.RRN, &p.CardMask, &p.EntryMode, &p.Response, &p.Approval, &p.ClearingDate,
-			&p.DeclineCause, &p.LateResponse, &p.LateAt, &p.Reversal, &p.Seq,
+			&p.ID, &p.Month, &p.State, &p.Kind, &p.Ordinary, &p.Manual, &p.Entitlement, &p.Person, &p.Category, &p.City,
+			&p.PayingCity, &p.LocatedCity, &p.Channel, &p.Merchant, &p.Terminal, &p.TerminalBatch, &p.STAN, &p.ReserveBatch,
+			&p.ReserveSTAN, &p.Caller, &p.Reference, &p.Barcode, &p.Grade, &p.Label, &p.Attributes, &p.OldItem, &p.SerialMask,
+			&p.SerialHash, &p.OrderRef, &p.Price, &p.Base, &p.Subsidy, &p.Payable, &p.Amount, &p.Refunded, &p.Returned,
+			&p.Refunding, &p.RefundsOpen, &p.KeptPrice, &p.FromClaim, &p.Leaf, &p.PolicyVersion, &p.Marks, &p.Funders,
+			&p.FunderParts, &p.ItemsBefore, &p.ReservedAt, &p.ExpiresAt, &p.SentAt, &p.CapturedAt, &p.QuarantineAt,
+			&p.RestoredAt, &p.ChangedAt, &p.Wallet, &p.Queries, &p.QueryAt, &p.Host, &p.HostSTAN, &p.RRN, &p.CardMask,
+			&p.CardToken, &p.EntryMode, &p.Response, &p.Approval, &p.ClearingDate, &p.DeclineCause, &p.LateResponse,
+			&p.LateAt, &p.Reversal, &p.Seq,
 		}
 	},
 }
@@ -47,13 +53,15 @@ var holdTable = &table[projection.Hold]{
 var captureTable = &table[projection.Capture]{
 	name: "captures",
 	columns: []string{
-		"purchase", "month", "ordinary", "city", "merchant", "terminal", "category", "leaf", "amount", "subsidy",
-		"host", "rrn", "response", "approval", "clearing_date", "captured_at", "seq",
+		"purchase", "month", "kind", "ordinary", "city", "merchant", "terminal", "category", "leaf", "amount", "subsidy",
+		"funders", "funder_parts", "caller", "reference", "host", "rrn", "response", "approval", "clearing_date",
+		"captured_at", "seq",
 	},
 	fields: func(c *projection.Capture) []any {
 		return []any{
-			&c.Purchase, &c.Month, &c.Ordinary, &c.City, &c.Merchant, &c.Terminal, &c.Category, &c.Leaf, &c.Amount,
-			&c.Subsidy, &c.Host, &c.RRN, &c.Response, &c.Approval, &c.ClearingDate, &c.CapturedAt, &c.Seq,
+			&c.Purchase, &c.Month, &c.Kind, &c.Ordinary, &c.City, &c.Merchant, &c.Terminal, &c.Category, &c.Leaf, &c.Amount,
+			&c.Subsidy, &c.Funders, &c.FunderParts, &c.Caller, &c.Reference, &c.Host, &c.RRN, &c.Response, &c.Approval,
+			&c.ClearingDate, &c.CapturedAt, &c.Seq,
 		}
 	},
 }
@@ -61,12 +69,13 @@ var captureTable = &table[projection.Capture]{
 var refundTable = &table[projection.Refund]{
 	name: "refunds",
 	columns: []string{
-		"seq", "month", "purchase", "kind", "cause", "reversal", "leaf", "amount", "subsidy", "refunded_at",
+		"seq", "month", "purchase", "kind", "sale_kind", "cause", "reversal", "operation", "merchant", "leaf", "amount",
+		"subsidy", "funders", "funder_parts", "refunded_at",
 	},
 	fields: func(r *projection.Refund) []any {
 		return []any{
-			&r.Seq, &r.Month, &r.Purchase, &r.Kind, &r.Cause, &r.Reversal, &r.Leaf, &r.Amount, &r.Subsidy,
-			&r.RefundedAt,
+			&r.Seq, &r.Month, &r.Purchase, &r.Kind, &r.SaleKind, &r.Cause, &r.Reversal, &r.Operation, &r.Merchant, &r.Leaf,
+			&r.Amount, &r.Subsidy, &r.Funders, &r.FunderParts, &r.RefundedAt,
 		}
 	},
 }
@@ -105,13 +114,13 @@ var nodeTable = &table[projection.Node]{
 	name: "budget_nodes",
 	key:  []string{"path"},
 	columns: []string{
-		"path", "parent", "root", "allocated", "held", "spent", "released", "paced", "released_on", "closed",
-		"changed_at", "seq",
+		"path", "parent", "root", "allocated", "held", "spent", "released", "manual", "paced", "released_on",
+		"closed", "changed_at", "seq",
 	},
 	fields: func(n *projection.Node) []any {
 		return []any{
-			&n.Path, &n.Parent, &n.Root, &n.Allocated, &n.Held, &n.Spent, &n.Released, &n.Paced, &n.ReleasedOn,
-			&n.Closed, &n.ChangedAt, &n.Seq,
+			&n.Path, &n.Parent, &n.Root, &n.Allocated, &n.Held, &n.Spent, &n.Released, &n.Manual, &n.Paced,
+			&n.ReleasedOn, &n.Closed, &n.ChangedAt, &n.Seq,
 		}
 	},
 }
@@ -121,25 +130,53 @@ var reversalTable = &table[projection.Reversal]{
 	key:  []string{"id", "month"},
 	id:   "id",
 	columns: []string{
-		"id", "month", "purchase", "state", "cause", "reason", "host", "amount", "attempts", "next_at", "response",
-		"queued_at", "changed_at", "seq",
+		"id", "month", "purchase", "operation", "state", "cause", "reason", "host", "amount", "keeps_hold", "captured",
+		"attempts", "querying", "next_at", "expires_at", "dead_at", "response", "outcome", "settled_by", "queued_at",
+		"changed_at", "seq",
 	},
 	fields: func(r *projection.Reversal) []any {
 		return []any{
-			&r.ID, &r.Month, &r.Purchase, &r.State, &r.Cause, &r.Reason, &r.Host, &r.Amount, &r.Attempts, &r.NextAt,
-			&r.Response, &r.QueuedAt, &r.ChangedAt, &r.Seq,
+			&r.ID, &r.Month, &r.Purchase, &r.Operation, &r.State, &r.Cause, &r.Reason, &r.Host, &r.Amount, &r.KeepsHold,
+			&r.Captured, &r.Attempts, &r.Querying, &r.NextAt, &r.ExpiresAt, &r.DeadAt, &r.Response, &r.Outcome, &r.SettledBy,
+			&r.QueuedAt, &r.ChangedAt, &r.Seq,
+		}
+	},
+}
+
+var operationTable = &table[projection.Operation]{
+	name: "operations",
+	key:  []string{"id", "month"},
+	id:   "id",
+	columns: []string{
+		"id", "month", "purchase", "kind", "state", "merchant", "terminal", "terminal_batch", "stan", "caller",
+		"reference", "host", "host_stan", "rrn", "wallet", "card_mask", "amount", "activated", "whole", "returned",
+		"funders", "funder_parts", "kept_price", "restores", "restore_at", "response", "approval", "clearing_date",
+		"decline_cause", "late_response", "late_at", "settled_by", "sent_at", "deadline", "expires_at", "ended_at",
+		"queries", "query_at", "quarantine_at", "released_at", "release_cause", "reversal", "changed_at", "seq",
+	},
+	fields: func(o *projection.Operation) []any {
+		return []any{
+			&o.ID, &o.Month, &o.Purchase, &o.Kind, &o.State, &o.Merchant, &o.Terminal, &o.TerminalBatch, &o.STAN, &o.Caller,
+			&o.Reference, &o.Host, &o.HostSTAN, &o.RRN, &o.Wallet, &o.CardMask, &o.Amount, &o.Activated, &o.Whole, &o.Returned,
+			&o.Funders, &o.FunderParts, &o.KeptPrice, &o.Restores, &o.RestoreAt, &o.Response, &o.Approval, &o.ClearingDate,
+			&o.DeclineCause, &o.LateResponse, &o.LateAt, &o.SettledBy, &o.SentAt, &o.Deadline, &o.ExpiresAt, &o.EndedAt,
+			&o.Queries, &o.QueryAt, &o.QuarantineAt, &o.ReleasedAt, &o.ReleaseCause, &o.Reversal, &o.ChangedAt, &o.Seq,
 		}
 	},
 }
 
 var workItemTable = &table[projection.WorkItem]{
 	name: "work_items",
+	key:  []string{"id"},
+	id:   "id",
 	columns: []string{
-		"id", "kind", "purchase", "reversal", "response", "detail", "opened_at", "seq",
+		"id", "state", "kind", "purchase", "operation", "reversal", "terminal", "merchant", "response", "detail",
+		"opened_at", "closed_at", "closed_by", "seq",
 	},
 	fields: func(w *projection.WorkItem) []any {
 		return []any{
-			&w.ID, &w.Kind, &w.Purchase, &w.Reversal, &w.Response, &w.Detail, &w.OpenedAt, &w.Seq,
+			&w.ID, &w.State, &w.Kind, &w.Purchase, &w.Operation, &w.Reversal, &w.Terminal, &w.Merchant, &w.Response, &w.Detail,
+			&w.OpenedAt, &w.ClosedAt, &w.ClosedBy, &w.Seq,
 		}
 	},
 }
@@ -147,42 +184,14 @@ var workItemTable = &table[projection.WorkItem]{
 var refusalTable = &table[projection.Refusal]{
 	name: "refusals",
 	columns: []string{
-		"seq", "month", "kind", "terminal", "merchant", "terminal_batch", "stan", "response", "reasons", "purchase",
+		"seq", "month", "kind", "caller", "terminal", "merchant", "terminal_batch", "stan", "response", "reasons", "purchase",
 		"entitlement", "price", "category", "city", "channel", "barcode", "policy_version", "refused_at",
 	},
 	fields: func(r *projection.Refusal) []any {
 		return []any{
-			&r.Seq, &r.Month, &r.Kind, &r.Terminal, &r.Merchant, &r.TerminalBatch, &r.STAN, &r.Response, &r.Reasons,
+			&r.Seq, &r.Month, &r.Kind, &r.Caller, &r.Terminal, &r.Merchant, &r.TerminalBatch, &r.STAN, &r.Response, &r.Reasons,
 			&r.Purchase, &r.Entitlement, &r.Price, &r.Category, &r.City, &r.Channel, &r.Barcode, &r.PolicyVersion,
 			&r.RefusedAt,
-		}
-	},
-}
-
-var terminalTable = &table[projection.Terminal]{
-	name: "terminals",
-	key:  []string{"id"},
-	columns: []string{
-		"id", "merchant", "batch", "signed_on", "signed_on_at", "signed_off_at", "seq",
-	},
-	fields: func(t *projection.Terminal) []any {
-		return []any{
-			&t.ID, &t.Merchant, &t.Batch, &t.SignedOn, &t.SignedOnAt, &t.SignedOffAt, &t.Seq,
-		}
-	},
-}
-
-var programmeTable = &table[projection.Programme]{
-	name: "programme",
-	key:  []string{"one"},
-	columns: []string{
-		"name", "person_key_check", "epoch", "owner", "software", "policy_digest", "policy_versions", "policy_at",
-		"seq",
-	},
-	fields: func(p *projection.Programme) []any {
-		return []any{
-			&p.Name, &p.PersonKeyCheck, &p.Epoch, &p.Owner, &p.Software, &p.PolicyDigest, &p.PolicyVersions,
-			&p.PolicyAt, &p.Seq,
 		}
 	},
 }

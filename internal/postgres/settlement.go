@@ -11,19 +11,29 @@ import (
 	"huanxin/switch/projection"
 )
 
-// Owed posts every capture and everything that took one back up to and including day, and nets them: what each merchant
-// has advanced, and what each payer owes for it (P6). Both kinds of fact are read in one statement, so that they are of
-// one instant.
+// Owed nets the postings up to and including day: what each merchant has advanced, and what each payer owes for it (P6).
 func (d *Database) Owed(ctx context.Context, day settlement.Day) ([]settlement.Balance, error) {
+	postings, err := d.Postings(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	return settlement.Net(postings)
+}
+
+// Postings posts every capture, every subsidy that was recorded by hand, and everything that took one back or a part of
+// it, up to and including day, purchase by purchase. What is posted lies with each fact: the purchase itself shows what
+// later ones have left of it. All are read in one statement, so that they are of one instant.
+func (d *Database) Postings(ctx context.Context, day settlement.Day) ([]settlement.Posting, error) {
 	rows, err := d.pool.Query(ctx, `
-		SELECT false AS back, c.purchase, c.captured_at AS at, p.merchant, p.subsidy, p.funders, p.funder_parts
-			FROM captures c JOIN purchases p ON p.id = c.purchase
-			WHERE NOT c.ordinary AND c.captured_at < $1
+		SELECT false AS back, purchase, captured_at AS at, merchant, subsidy, funders, funder_parts, seq
+			FROM captures WHERE NOT ordinary AND captured_at < $1
 		UNION ALL
-		SELECT true, r.purchase, r.refunded_at, p.merchant, p.subsidy, p.funders, p.funder_parts
-			FROM refunds r JOIN purchases p ON p.id = r.purchase
-			WHERE NOT p.ordinary AND r.refunded_at < $1
-		ORDER BY purchase, back`, (day + 1).Start())
+		SELECT false, purchase, supplemented_at, merchant, subsidy, funders, funder_parts, seq
+			FROM supplements WHERE supplemented_at < $1
+		UNION ALL
+		SELECT true, purchase, refunded_at, merchant, subsidy, funders, funder_parts, seq
+			FROM refunds WHERE cardinality(funders) > 0 AND refunded_at < $1
+		ORDER BY purchase, seq`, (day + 1).Start())
 	if err != nil {
 		return nil, fmt.Errorf("read captures and refunds: %w", err)
 	}
@@ -34,14 +44,16 @@ func (d *Database) Owed(ctx context.Context, day settlement.Day) ([]settlement.B
 		s       settlement.Subsidy
 		funders []string
 		parts   []money.Amount
+		seq     uint64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&back, &s.Purchase, &at, &s.Merchant, &s.Amount, &funders, &parts}, func() (err error) {
+	into := []any{&back, &s.Purchase, &at, &s.Merchant, &s.Amount, &funders, &parts, &seq}
+	_, err = pgx.ForEachRow(rows, into, func() (err error) {
 		s.Parts = s.Parts[:0]
 		for i, payer := range funders {
 			s.Parts = append(s.Parts, settlement.Part{Payer: payer, Amount: parts[i]})
 		}
 		if back {
-			postings, err = settlement.AppendReversal(postings, int64(at), s)
+			postings, err = settlement.AppendReturn(postings, int64(at), s)
 		} else {
 			postings, err = settlement.AppendCapture(postings, int64(at), s)
 		}
@@ -50,5 +62,5 @@ func (d *Database) Owed(ctx context.Context, day settlement.Day) ([]settlement.B
 	if err != nil {
 		return nil, fmt.Errorf("post captures and refunds: %w", err)
 	}
-	return settlement.Net(postings)
+	return postings, nil
 }

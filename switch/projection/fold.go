@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"huanxin/internal/money"
 	"huanxin/switch/event"
 )
 
@@ -20,51 +19,81 @@ const maxCached = 100_000
 // fold keeps the rows that events may still change and applies events to them. After an error, and after a write that
 // may have failed, it holds half of a run of events and must be thrown away.
 type fold struct {
-	store        Store
+	store Store
+	// Caches: what is not here is read when an event names it.
 	purchases    map[uint64]*Purchase
 	entitlements map[uint64]*Entitlement
 	reversals    map[uint64]*Reversal
-	nodes        map[string]*Node
-	terminals    map[string]*Terminal
-	programme    Programme
+	operations   map[uint64]*Operation
+	items        map[uint64]*WorkItem
+	batches      map[BatchKey]*TerminalBatch
+	// Small tables, and what is open for seconds only: all there is.
+	inquiries map[string]*Inquiry // by RRN
+	nodes     map[string]*Node
+	terminals map[string]*Terminal
+	pauses    map[uint64]*Pause
+	programme Programme
 
 	// What the present run has touched.
-	at      Instant
-	seq     uint64
-	touched struct {
-		purchases    map[uint64]*Purchase
-		holds        map[uint64]*Hold
-		entitlements map[uint64]*Entitlement
-		reversals    map[uint64]*Reversal
-		nodes        map[string]*Node
-		terminals    map[string]*Terminal
-		programme    bool
-	}
-	out Changes
+	position uint64 // of the batch
+	at       Instant
+	seq      uint64
+	touched  touched
+	out      Changes
+}
+
+// touched are the rows that a run has changed, once each.
+type touched struct {
+	purchases    map[uint64]*Purchase
+	holds        map[uint64]*Hold
+	entitlements map[uint64]*Entitlement
+	reversals    map[uint64]*Reversal
+	operations   map[uint64]*Operation
+	items        map[uint64]*WorkItem
+	batches      map[uint64]*TerminalBatch
+	inquiries    map[uint64]*Inquiry
+	nodes        map[string]*Node
+	terminals    map[string]*Terminal
+	pauses       map[uint64]*Pause
+	kills        map[string]*KillSwitch
+	programme    bool
+	trails       map[uint64]uint64 // purchase → the last batch that is entered
 }
 
 // openFold reads what every run needs: the small tables.
 func openFold(ctx context.Context, store Store, seq uint64) (*fold, error) {
 	f := &fold{
-		store: store, seq: seq, terminals: map[string]*Terminal{}, purchases: map[uint64]*Purchase{}, entitlements: map[uint64]*Entitlement{},
-		reversals: map[uint64]*Reversal{}, nodes: map[string]*Node{},
+		store: store, seq: seq, purchases: map[uint64]*Purchase{}, entitlements: map[uint64]*Entitlement{},
+		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, items: map[uint64]*WorkItem{},
+		batches: map[BatchKey]*TerminalBatch{},
 	}
-	nodes, err := store.Nodes(ctx)
-	if err != nil {
+	var err error
+	if f.nodes, err = readAll(ctx, store.Nodes, func(n *Node) string { return n.Path }); err != nil {
 		return nil, err
 	}
-	for i := range nodes {
-		f.nodes[nodes[i].Path] = &nodes[i]
-	}
-	terminals, err := store.Terminals(ctx)
-	if err != nil {
+	if f.terminals, err = readAll(ctx, store.Terminals, func(t *Terminal) string { return t.ID }); err != nil {
 		return nil, err
 	}
-	for i := range terminals {
-		f.terminals[terminals[i].ID] = &terminals[i]
+	if f.pauses, err = readAll(ctx, store.Pauses, func(p *Pause) uint64 { return p.ID }); err != nil {
+		return nil, err
+	}
+	if f.inquiries, err = readAll(ctx, store.OpenInquiries, func(i *Inquiry) string { return i.RRN }); err != nil {
+		return nil, err
 	}
 	f.programme, err = store.Programme(ctx)
 	return f, err
+}
+
+func readAll[K comparable, T any](ctx context.Context, read func(context.Context) ([]T, error), key func(*T) K) (map[K]*T, error) {
+	rows, err := read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[K]*T, len(rows))
+	for i := range rows {
+		all[key(&rows[i])] = &rows[i]
+	}
+	return all, nil
 }
 
 // run applies the events of batches and returns the rows they lead to. The rows are the fold's own until the next run.
@@ -74,6 +103,7 @@ func (f *fold) run(ctx context.Context, batches []Batch) (*Changes, error) {
 		return nil, err
 	}
 	for _, b := range batches {
+		f.position = b.Position
 		for _, ev := range b.Events {
 			if ev.Seq != f.seq+1 {
 				return nil, fmt.Errorf("%w: event %d follows event %d", ErrParted, ev.Seq, f.seq)
@@ -88,163 +118,65 @@ func (f *fold) run(ctx context.Context, batches []Batch) (*Changes, error) {
 }
 
 func (f *fold) begin() {
-	for _, full := range []bool{
-		len(f.purchases) > maxCached, len(f.entitlements) > maxCached, len(f.reversals) > maxCached,
-	} {
-		if full {
-			clear(f.purchases)
-			clear(f.entitlements)
-			clear(f.reversals)
-		}
+	if max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.items), len(f.batches)) > maxCached {
+		clear(f.purchases)
+		clear(f.entitlements)
+		clear(f.reversals)
+		clear(f.operations)
+		clear(f.items)
+		clear(f.batches)
 	}
 	f.out = Changes{}
-	t := &f.touched
-	t.purchases, t.holds = map[uint64]*Purchase{}, map[uint64]*Hold{}
-	t.entitlements, t.reversals = map[uint64]*Entitlement{}, map[uint64]*Reversal{}
-	t.nodes, t.terminals, t.programme = map[string]*Node{}, map[string]*Terminal{}, false
-}
-
-// load fetches the rows that the events name and the caches do not have, in three reads at most: reversals name
-// purchases, purchases name entitlements.
-func (f *fold) load(ctx context.Context, batches []Batch) error {
-	var purchases, entitlements, reversals []uint64
-	for _, b := range batches {
-		for _, ev := range b.Events {
-			p, e, r := names(ev)
-			purchases, entitlements, reversals = append(purchases, p), append(entitlements, e), append(reversals, r)
-		}
+	f.touched = touched{
+		purchases: map[uint64]*Purchase{}, holds: map[uint64]*Hold{}, entitlements: map[uint64]*Entitlement{},
+		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, items: map[uint64]*WorkItem{},
+		batches: map[uint64]*TerminalBatch{}, inquiries: map[uint64]*Inquiry{}, nodes: map[string]*Node{},
+		terminals: map[string]*Terminal{}, pauses: map[uint64]*Pause{}, kills: map[string]*KillSwitch{},
+		trails: map[uint64]uint64{},
 	}
-	if ids := missing(reversals, f.reversals); len(ids) > 0 {
-		rows, err := f.store.Reversals(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			f.reversals[rows[i].ID] = &rows[i]
-		}
-	}
-	if ids := missing(purchases, f.purchases); len(ids) > 0 {
-		rows, err := f.store.Purchases(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			f.purchases[rows[i].ID] = &rows[i]
-		}
-	}
-	for _, id := range purchases {
-		if p := f.purchases[id]; p != nil {
-			entitlements = append(entitlements, p.Entitlement)
-		}
-	}
-	if ids := missing(entitlements, f.entitlements); len(ids) > 0 {
-		rows, err := f.store.Entitlements(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			f.entitlements[rows[i].ID] = &rows[i]
-		}
-	}
-	return nil
-}
-
-// names returns the ids of rows that ev changes and that an earlier event made; 0 is none.
-func names(ev *event.Event) (purchase, entitlement, reversal uint64) {
-	switch b := ev.Body.(type) {
-	case *event.Event_EntitlementExpired:
-		entitlement = b.EntitlementExpired.Entitlement
-	case *event.Event_EntitlementReturned:
-		entitlement = b.EntitlementReturned.Entitlement
-	case *event.Event_Reserved:
-		entitlement = b.Reserved.Entitlement
-	case *event.Event_HoldCancelled:
-		purchase = b.HoldCancelled.Purchase
-	case *event.Event_HoldExpired:
-		purchase = b.HoldExpired.Purchase
-	case *event.Event_SaleSent:
-		if !b.SaleSent.Ordinary {
-			purchase = b.SaleSent.Purchase
-		}
-	case *event.Event_SaleApproved:
-		purchase = b.SaleApproved.Purchase
-	case *event.Event_SaleDeclined:
-		purchase = b.SaleDeclined.Purchase
-	case *event.Event_LateAnswer:
-		purchase = b.LateAnswer.Purchase
-	case *event.Event_ReversalQueued:
-		purchase = b.ReversalQueued.Purchase
-	case *event.Event_ReversalAttempted:
-		reversal = b.ReversalAttempted.Reversal
-	case *event.Event_ReversalDone:
-		purchase, reversal = b.ReversalDone.Purchase, b.ReversalDone.Reversal
-	case *event.Event_WorkItemOpened:
-		reversal = b.WorkItemOpened.Reversal
-	}
-	return purchase, entitlement, reversal
-}
-
-func missing[T any](ids []uint64, have map[uint64]*T) []uint64 {
-	var out []uint64
-	for _, id := range ids {
-		if id != 0 && have[id] == nil {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 func (f *fold) apply(ev *event.Event) error {
-	switch b := ev.Body.(type) {
+	switch ev.Body.(type) {
+	case *event.Event_MerchantSet, *event.Event_TerminalSet, *event.Event_ProductSet, *event.Event_PauseSet,
+		*event.Event_PauseLifted, *event.Event_KillSwitchSet, *event.Event_HoldReleaseProposed, *event.Event_Supplemented:
+		return f.applyOperator(ev)
+	case *event.Event_CodeShown:
+		return nil // see the package comment
 	case *event.Event_OwnershipTaken, *event.Event_ProgrammePinned, *event.Event_PolicyApplied:
 		return f.applyProgramme(ev)
-	case *event.Event_MerchantSet, *event.Event_TerminalSet, *event.Event_ProductSet, *event.Event_CodeShown:
-		return nil // see the package comment
 	case *event.Event_BudgetNodeSet, *event.Event_BudgetRoundClosed, *event.Event_BudgetReleased:
 		return f.applyBudget(ev)
-	case *event.Event_TerminalSignedOn:
-		m := b.TerminalSignedOn
-		t := f.terminal(m.Terminal)
-		t.Merchant, t.Batch, t.SignedOn, t.SignedOnAt = text(m.Merchant), m.Batch, true, f.at
+	case *event.Event_TerminalSignedOn, *event.Event_TerminalSignedOff, *event.Event_BatchSettled, *event.Event_BatchUploaded,
+		*event.Event_BatchUploadEnded, *event.Event_TerminalReported, *event.Event_InquirySent, *event.Event_InquiryEnded:
+		return f.applyTerminal(ev)
+	case *event.Event_EntitlementClaimed, *event.Event_EntitlementExpired, *event.Event_EntitlementReturned,
+		*event.Event_EntitlementRestored:
+		return f.applyEntitlement(ev)
+	case *event.Event_Reserved, *event.Event_HoldCancelled, *event.Event_HoldExpired, *event.Event_SaleSent,
+		*event.Event_SaleApproved, *event.Event_SaleDeclined, *event.Event_LateAnswer, *event.Event_PaymentUnknown,
+		*event.Event_QueryAttempted:
+		return f.applyPurchase(ev)
+	case *event.Event_ReserveRefused, *event.Event_SaleRefused, *event.Event_ReversalAnswered, *event.Event_RequestKept:
+		f.applyRequest(ev)
 		return nil
-	case *event.Event_TerminalSignedOff:
-		t := f.terminal(b.TerminalSignedOff.Terminal)
-		t.Merchant, t.SignedOn, t.SignedOffAt = text(b.TerminalSignedOff.Merchant), false, f.at
-		return nil
-	case *event.Event_EntitlementClaimed:
-		return f.claimed(b.EntitlementClaimed)
-	case *event.Event_EntitlementExpired:
-		return f.entitlementEnded(b.EntitlementExpired.Entitlement, b.EntitlementExpired.Released, EntitlementExpired)
-	case *event.Event_EntitlementReturned:
-		return f.entitlementEnded(b.EntitlementReturned.Entitlement, b.EntitlementReturned.Released, EntitlementReturned)
-	case *event.Event_Reserved:
-		return f.reserved(b.Reserved)
-	case *event.Event_ReserveRefused, *event.Event_SaleRefused, *event.Event_ReversalAnswered:
-		f.refused(ev)
-		return nil
-	case *event.Event_HoldCancelled:
-		return f.holdEnded(b.HoldCancelled.Purchase, Cancelled)
-	case *event.Event_HoldExpired:
-		return f.holdEnded(b.HoldExpired.Purchase, Expired)
-	case *event.Event_SaleSent:
-		return f.saleSent(b.SaleSent)
-	case *event.Event_SaleApproved:
-		return f.saleApproved(b.SaleApproved)
-	case *event.Event_SaleDeclined:
-		return f.saleDeclined(b.SaleDeclined)
-	case *event.Event_LateAnswer:
-		return f.lateAnswer(b.LateAnswer)
-	case *event.Event_ReversalQueued:
-		return f.reversalQueued(b.ReversalQueued)
-	case *event.Event_ReversalAttempted:
-		return f.reversalAttempted(b.ReversalAttempted)
-	case *event.Event_ReversalDone:
-		return f.reversalDone(b.ReversalDone)
-	case *event.Event_WorkItemOpened:
-		return f.workItem(b.WorkItemOpened)
+	case *event.Event_ReversalQueued, *event.Event_ReversalAttempted, *event.Event_ReversalDone, *event.Event_ReversalDead,
+		*event.Event_ReversalRequeued, *event.Event_ReversalResolved, *event.Event_WorkItemOpened, *event.Event_WorkItemClosed:
+		return f.applyReversal(ev)
+	case *event.Event_VoidSent, *event.Event_VoidApproved, *event.Event_VoidDeclined, *event.Event_VoidReleased,
+		*event.Event_RefundSent, *event.Event_RefundApproved, *event.Event_RefundDeclined, *event.Event_RefundUnknown:
+		return f.applyOperation(ev)
 	}
 	return fmt.Errorf("a fact that this program does not know: %T", ev.Body)
+}
+
+// trail notes that the present batch has an event of a purchase; 0 is none.
+func (f *fold) trail(purchase uint64) {
+	if purchase == 0 || f.touched.trails[purchase] == f.position {
+		return
+	}
+	f.touched.trails[purchase] = f.position
+	f.out.Trails = append(f.out.Trails, &Trail{Purchase: purchase, Position: f.position, Month: MonthOf(f.at)})
 }
 
 func (f *fold) applyProgramme(ev *event.Event) error {
@@ -265,66 +197,20 @@ func (f *fold) applyProgramme(ev *event.Event) error {
 		for _, v := range m.Versions {
 			p.PolicyVersions = append(p.PolicyVersions, text(v))
 		}
+		f.act("policy", byOperator(m.Actor, m.Reason, m.Document, m.Account), 0, "versions="+strings.Join(p.PolicyVersions, ","))
 	}
 	p.Seq = f.seq
 	f.touched.programme = true
 	return nil
 }
 
-func (f *fold) terminal(id string) *Terminal {
-	id = text(id)
-	t := f.terminals[id]
-	if t == nil {
-		t = &Terminal{ID: id}
-		f.terminals[id] = t
-	}
-	t.Seq = f.seq
-	f.touched.terminals[id] = t
-	return t
-}
-
-func (f *fold) refused(ev *event.Event) {
-	r := &Refusal{Seq: f.seq, Month: MonthOf(f.at), RefusedAt: f.at, Reasons: []int32{}}
-	var key *event.ExchangeKey
-	switch b := ev.Body.(type) {
-	case *event.Event_ReserveRefused:
-		m := b.ReserveRefused
-		key = m.Key
-		r.Kind, r.Response, r.Entitlement, r.Price = "reserve", "57", m.Entitlement, money.Amount(m.Price)
-		r.Category, r.City, r.Channel = text(m.Category), text(m.City), text(m.Channel)
-		r.Barcode, r.PolicyVersion = text(m.Barcode), text(m.PolicyVersion)
-		for _, c := range m.Reasons {
-			r.Reasons = append(r.Reasons, int32(c))
-		}
-	case *event.Event_SaleRefused:
-		m := b.SaleRefused
-		key = m.Key
-		r.Kind, r.Response, r.Purchase, r.Price = "sale", text(m.Response), m.Purchase, money.Amount(m.Amount)
-		if m.Reason != 0 {
-			r.Reasons = append(r.Reasons, int32(m.Reason))
-		}
-	case *event.Event_ReversalAnswered:
-		m := b.ReversalAnswered
-		if m.Response == "00" {
-			return
-		}
-		key = m.Key
-		r.Kind, r.Response, r.Purchase = "reversal", text(m.Response), m.Purchase
-	}
-	r.Terminal, r.Merchant = text(key.GetTerminal()), text(key.GetMerchant())
-	r.TerminalBatch, r.STAN = key.GetBatch(), key.GetStan()
-	f.out.Refusals = append(f.out.Refusals, r)
-}
-
 // changes collects what was touched, in the order of ids: map order reaches no store.
 func (f *fold) changes() *Changes {
 	t, c := &f.touched, &f.out
-	c.Purchases = sorted(t.purchases)
-	c.Holds = sorted(t.holds)
-	c.Entitlements = sorted(t.entitlements)
-	c.Reversals = sorted(t.reversals)
-	c.Nodes = sorted(t.nodes)
-	c.Terminals = sorted(t.terminals)
+	c.Purchases, c.Holds, c.Entitlements = sorted(t.purchases), sorted(t.holds), sorted(t.entitlements)
+	c.Reversals, c.Operations, c.WorkItems = sorted(t.reversals), sorted(t.operations), sorted(t.items)
+	c.TerminalBatches, c.Inquiries, c.Terminals = sorted(t.batches), sorted(t.inquiries), sorted(t.terminals)
+	c.Nodes, c.Pauses, c.KillSwitches = sorted(t.nodes), sorted(t.pauses), sorted(t.kills)
 	if t.programme {
 		p := f.programme
 		p.PersonKeyCheck, p.PolicyDigest = octets(p.PersonKeyCheck), octets(p.PolicyDigest)
@@ -333,33 +219,37 @@ func (f *fold) changes() *Changes {
 		}
 		c.Programme = &p
 	}
-	months := map[time.Time]bool{}
-	for _, r := range c.Purchases {
-		months[r.Month] = true
-	}
-	for _, r := range c.Entitlements {
-		months[r.Month] = true
-	}
-	for _, r := range c.Reversals {
-		months[r.Month] = true
-	}
-	if f.at != 0 {
-		months[MonthOf(f.at)] = true
-	}
-	for _, r := range c.Movements {
-		months[r.Month] = true
-	}
-	for _, r := range c.Refusals {
-		months[r.Month] = true
-	}
-	for _, r := range c.Captures {
-		months[r.Month] = true
-	}
-	for _, r := range c.Refunds {
-		months[r.Month] = true
-	}
-	c.Months = slices.SortedFunc(maps.Keys(months), time.Time.Compare)
+	c.Months = c.months(f.at)
 	return c
+}
+
+// months are those that partitions must be there for. Holds lie where their purchases do.
+func (c *Changes) months(at Instant) []time.Time {
+	set := map[time.Time]bool{}
+	if at != 0 {
+		set[MonthOf(at)] = true
+	}
+	addMonths(set, c.Purchases, func(r *Purchase) time.Time { return r.Month })
+	addMonths(set, c.Entitlements, func(r *Entitlement) time.Time { return r.Month })
+	addMonths(set, c.Reversals, func(r *Reversal) time.Time { return r.Month })
+	addMonths(set, c.Operations, func(r *Operation) time.Time { return r.Month })
+	addMonths(set, c.TerminalBatches, func(r *TerminalBatch) time.Time { return r.Month })
+	addMonths(set, c.Inquiries, func(r *Inquiry) time.Time { return r.Month })
+	addMonths(set, c.Captures, func(r *Capture) time.Time { return r.Month })
+	addMonths(set, c.Supplements, func(r *Supplement) time.Time { return r.Month })
+	addMonths(set, c.Refunds, func(r *Refund) time.Time { return r.Month })
+	addMonths(set, c.Movements, func(r *Movement) time.Time { return r.Month })
+	addMonths(set, c.Refusals, func(r *Refusal) time.Time { return r.Month })
+	addMonths(set, c.Reports, func(r *TerminalReport) time.Time { return r.Month })
+	addMonths(set, c.Requests, func(r *Request) time.Time { return r.Month })
+	addMonths(set, c.Trails, func(r *Trail) time.Time { return r.Month })
+	return slices.SortedFunc(maps.Keys(set), time.Time.Compare)
+}
+
+func addMonths[T any](set map[time.Time]bool, rows []*T, month func(*T) time.Time) {
+	for _, r := range rows {
+		set[month(r)] = true
+	}
 }
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []V {

@@ -58,6 +58,7 @@ func (f *fold) applyBudget(ev *event.Event) error {
 		}
 		f.record(path, move{kind: "set", allocated: money.Amount(m.Amount) - n.Allocated})
 		n.Allocated = money.Amount(m.Amount)
+		f.act("budget", byOperator(m.Actor, m.Reason, m.Document, m.Account), 0, fmt.Sprintf("path=%s allocated=%s", path, n.Allocated))
 	case *event.Event_BudgetRoundClosed:
 		m := b.BudgetRoundClosed
 		n, err := f.node(text(m.Path))
@@ -74,7 +75,8 @@ func (f *fold) applyBudget(ev *event.Event) error {
 			return err
 		}
 		f.record(n.Path, move{kind: "release", released: money.Amount(m.Amount)})
-		n.Released, n.Paced, n.ReleasedOn = money.Amount(m.Released), true, text(m.Day)
+		n.Released, n.Paced, n.ReleasedOn, n.Manual = money.Amount(m.Released), true, text(m.Day), money.Amount(m.Manual)
+		f.act("budget-release", m.By, 0, fmt.Sprintf("path=%s amount=%s released=%s", n.Path, money.Amount(m.Amount), n.Released))
 	}
 	return nil
 }

@@ -8,43 +8,30 @@ import (
 	"huanxin/switch/event"
 )
 
-func (f *fold) entitlement(id uint64, from ...string) (*Entitlement, error) {
-	e := f.entitlements[id]
-	if e == nil {
-		return nil, fmt.Errorf("entitlement %d does not exist", id)
+func (f *fold) applyPurchase(ev *event.Event) error {
+	switch b := ev.Body.(type) {
+	case *event.Event_Reserved:
+		return f.reserved(b.Reserved)
+	case *event.Event_HoldCancelled:
+		m := b.HoldCancelled
+		f.act("hold-released", m.By, m.Purchase, fmt.Sprintf("purchase=%d", m.Purchase))
+		return f.holdEnded(m.Purchase, Cancelled)
+	case *event.Event_HoldExpired:
+		return f.holdEnded(b.HoldExpired.Purchase, Expired)
+	case *event.Event_SaleSent:
+		return f.saleSent(b.SaleSent)
+	case *event.Event_SaleApproved:
+		return f.saleApproved(b.SaleApproved)
+	case *event.Event_SaleDeclined:
+		return f.saleDeclined(b.SaleDeclined)
+	case *event.Event_LateAnswer:
+		return f.lateAnswer(b.LateAnswer)
+	case *event.Event_PaymentUnknown:
+		return f.paymentUnknown(b.PaymentUnknown)
+	case *event.Event_QueryAttempted:
+		return f.queryAttempted(b.QueryAttempted)
 	}
-	if !slices.Contains(from, e.State) {
-		return nil, fmt.Errorf("entitlement %d is %s", id, e.State)
-	}
-	e.Seq, e.ChangedAt = f.seq, f.at
-	f.touched.entitlements[id] = e
-	return e, nil
-}
-
-func (f *fold) claimed(m *event.EntitlementClaimed) error {
-	if f.entitlements[m.Entitlement] != nil {
-		return fmt.Errorf("entitlement %d is claimed twice", m.Entitlement)
-	}
-	e := &Entitlement{
-		ID: m.Entitlement, Month: MonthOf(f.at), State: EntitlementClaimed, Person: octets(m.Person), Category: text(m.Category),
-		City: text(m.City), Channel: text(m.Channel), IDKind: text(m.IdKind), PolicyVersion: text(m.PolicyVersion),
-		Reserved: money.Amount(m.Reserved), Leaf: text(m.Leaf),
-		ClaimedAt: f.at, ExpiresAt: Instant(m.ExpiresAt), ChangedAt: f.at, Seq: f.seq,
-	}
-	f.entitlements[e.ID], f.touched.entitlements[e.ID] = e, e
-	return f.shift(e.Leaf, move{kind: "claim", held: e.Reserved, entitlement: e.ID})
-}
-
-func (f *fold) entitlementEnded(id uint64, released int64, state string) error {
-	e, err := f.entitlement(id, EntitlementClaimed)
-	if err != nil {
-		return err
-	}
-	if e.Reserved != money.Amount(released) {
-		return fmt.Errorf("entitlement %d gives back %d fen, it holds %d", id, released, e.Reserved)
-	}
-	e.State, e.Reserved = state, 0
-	return f.shift(e.Leaf, move{kind: state, held: -money.Amount(released), entitlement: id})
+	return nil
 }
 
 // purchase returns a purchase to change. from lists the states it may be in.
@@ -63,6 +50,7 @@ func (f *fold) purchase(id uint64, from ...string) (*Purchase, error) {
 func (f *fold) touch(p *Purchase) {
 	p.Seq, p.ChangedAt = f.seq, f.at
 	f.purchases[p.ID], f.touched.purchases[p.ID] = p, p
+	f.trail(p.ID)
 }
 
 // hold writes the hold of p as it is now.
@@ -71,7 +59,10 @@ func (f *fold) hold(p *Purchase, state, cause string) {
 		Purchase: p.ID, Month: p.Month, State: state, Cause: cause, Entitlement: p.Entitlement, Leaf: p.Leaf,
 		Subsidy: p.Subsidy, TakenAt: p.ReservedAt, ExpiresAt: p.ExpiresAt, Seq: f.seq,
 	}
-	if state != HoldOpen {
+	switch state {
+	case HoldSpent: // also after a refund in part; a hold recorded by hand was spent when it was taken
+		h.EndedAt = max(p.CapturedAt, p.ReservedAt)
+	case HoldReleased:
 		h.EndedAt = f.at
 	}
 	f.touched.holds[p.ID] = h
@@ -86,24 +77,12 @@ func (f *fold) reserved(m *event.Reserved) error {
 		return err
 	}
 	p := &Purchase{
-		ID: m.Purchase, Month: MonthOf(f.at), State: Reserved, Entitlement: m.Entitlement, Person: octets(m.Person),
-		Category: text(m.Category), City: text(m.City), PayingCity: text(m.PayingCity), LocatedCity: text(m.LocatedCity),
-		Channel: text(m.Channel), Merchant: text(m.Key.GetMerchant()), Terminal: text(m.Key.GetTerminal()),
-		TerminalBatch: m.Key.GetBatch(), STAN: m.Key.GetStan(),
-		Barcode: text(m.Barcode), SerialMask: text(m.SerialMask), OrderRef: text(m.Order),
-		Price: money.Amount(m.Price), Base: money.Amount(m.Base), Subsidy: money.Amount(m.Subsidy),
-		Payable: money.Amount(m.Payable), Amount: money.Amount(m.Payable), FromClaim: money.Amount(m.FromClaim),
-		Leaf: text(m.Leaf), PolicyVersion: text(m.PolicyVersion), Marks: []string{}, ItemsBefore: m.ItemsBefore,
-		Funders: []string{}, FunderParts: []int64{},
-		ReservedAt: f.at, ExpiresAt: Instant(m.ExpiresAt),
+		ID: m.Purchase, Month: MonthOf(f.at), State: Reserved, Kind: KindSale, Channel: text(m.Channel), Caller: text(m.Caller),
+		Merchant: text(m.Key.GetMerchant()), Terminal: text(m.Key.GetTerminal()), TerminalBatch: m.Key.GetBatch(),
+		STAN: m.Key.GetStan(), ReserveBatch: m.Key.GetBatch(), ReserveSTAN: m.Key.GetStan(),
+		OrderRef: text(m.Order), Amount: money.Amount(m.Payable), CardToken: []byte{},
 	}
-	for _, mark := range m.Marks {
-		p.Marks = append(p.Marks, text(mark))
-	}
-	for _, part := range m.Parts {
-		p.Funders = append(p.Funders, text(part.Payer))
-		p.FunderParts = append(p.FunderParts, part.Amount)
-	}
+	p.subsidise(m, f.at)
 	f.touch(p)
 	f.hold(p, HoldOpen, "")
 
@@ -121,6 +100,28 @@ func (f *fold) reserved(m *event.Reserved) error {
 		return nil
 	}
 	return f.shift(p.Leaf, move{kind: "reserve", held: p.Subsidy, purchase: p.ID, entitlement: e.ID})
+}
+
+// subsidise enters what a reserve has decided, or an operator for a purchase that had no subsidy.
+func (p *Purchase) subsidise(m *event.Reserved, at Instant) {
+	p.Entitlement, p.Person, p.Category = m.Entitlement, octets(m.Person), text(m.Category)
+	p.City, p.PayingCity, p.LocatedCity = text(m.City), text(m.PayingCity), text(m.LocatedCity)
+	p.Barcode, p.SerialMask, p.SerialHash = text(m.Barcode), text(m.SerialMask), octets(m.Serial)
+	p.Grade, p.Label, p.Attributes, p.OldItem = m.Grade, text(m.Label), texts(m.Attributes), text(m.OldItem)
+	p.Price, p.Base, p.Payable = money.Amount(m.Price), money.Amount(m.Base), money.Amount(m.Payable)
+	p.Subsidy, p.FromClaim, p.KeptPrice = money.Amount(m.Subsidy), money.Amount(m.FromClaim), money.Amount(m.Price)
+	p.Leaf, p.PolicyVersion, p.Marks, p.ItemsBefore = text(m.Leaf), text(m.PolicyVersion), texts(m.Marks), m.ItemsBefore
+	p.Funders, p.FunderParts = fundersOf(m.Parts)
+	p.ReservedAt, p.ExpiresAt = at, Instant(m.ExpiresAt)
+}
+
+// fundersOf are the payers of a subsidy and the part of each, in fen.
+func fundersOf(parts []*event.FundingPart) (payers []string, amounts []int64) {
+	payers, amounts = make([]string, 0, len(parts)), make([]int64, 0, len(parts))
+	for _, part := range parts {
+		payers, amounts = append(payers, text(part.Payer)), append(amounts, part.Amount)
+	}
+	return payers, amounts
 }
 
 // release gives the hold of p back before a capture. What a claim had paid for stays taken, for the claim.
@@ -157,10 +158,11 @@ func (f *fold) saleSent(m *event.SaleSent) error {
 		return fmt.Errorf("purchase %d is there already", m.Purchase)
 	case m.Ordinary:
 		p = &Purchase{
-			ID: m.Purchase, Month: MonthOf(f.at), Ordinary: true, Person: []byte{}, Marks: []string{},
-			Funders: []string{}, FunderParts: []int64{},
+			ID: m.Purchase, Month: MonthOf(f.at), Kind: kindOf(m.Kind), Ordinary: true, Person: []byte{}, SerialHash: []byte{},
+			Marks: []string{}, Attributes: []string{}, Funders: []string{}, FunderParts: []int64{},
 			City: text(m.City), Channel: text(m.Channel), Merchant: text(m.Key.GetMerchant()),
 			Terminal: text(m.Key.GetTerminal()), Price: money.Amount(m.Amount), Payable: money.Amount(m.Amount),
+			KeptPrice: money.Amount(m.Amount),
 		}
 		f.touch(p)
 	default:
@@ -171,22 +173,34 @@ func (f *fold) saleSent(m *event.SaleSent) error {
 	}
 	p.State, p.SentAt, p.Amount = Sent, f.at, money.Amount(m.Amount)
 	p.TerminalBatch, p.STAN = m.Key.GetBatch(), m.Key.GetStan()
-	p.Host, p.HostSTAN, p.RRN = text(m.Host), m.HostStan, text(m.Rrn)
-	p.CardMask, p.EntryMode = text(m.Card.GetMask()), text(m.EntryMode)
+	p.Host, p.HostSTAN, p.RRN, p.Wallet = text(m.Host), m.HostStan, text(m.Rrn), m.Wallet
+	p.CardMask, p.CardToken, p.EntryMode = text(m.Card.GetMask()), octets(m.Card.GetToken()), text(m.EntryMode)
+	p.Reference = text(m.Reference)
+	if m.Caller != "" {
+		p.Caller = text(m.Caller)
+	}
 	return nil
 }
 
+func kindOf(k event.SaleKind) string {
+	if k == event.SaleKind_SALE_KIND_UNSPECIFIED {
+		return KindSale
+	}
+	return enum(k.String(), "SALE_KIND_")
+}
+
 func (f *fold) saleApproved(m *event.SaleApproved) error {
-	p, err := f.purchase(m.Purchase, Sent)
+	p, err := f.purchase(m.Purchase, Sent, Unknown)
 	if err != nil {
 		return err
 	}
-	p.State = Captured
+	p.State, p.CapturedAt, p.QueryAt = Captured, f.at, 0
 	p.Response, p.Approval = text(m.Answer.GetResponse()), text(m.Answer.GetApproval())
 	p.ClearingDate = text(m.Answer.GetClearingDate())
 	f.out.Captures = append(f.out.Captures, &Capture{
-		Purchase: p.ID, Month: MonthOf(f.at), Ordinary: p.Ordinary, City: p.City, Merchant: p.Merchant, Terminal: p.Terminal,
-		Category: p.Category, Leaf: p.Leaf, Amount: p.Amount, Subsidy: p.Subsidy, Host: p.Host, RRN: p.RRN,
+		Purchase: p.ID, Month: MonthOf(f.at), Kind: p.Kind, Ordinary: p.Ordinary, City: p.City, Merchant: p.Merchant,
+		Terminal: p.Terminal, Category: p.Category, Leaf: p.Leaf, Amount: p.Amount, Subsidy: p.Subsidy,
+		Funders: p.Funders, FunderParts: p.FunderParts, Caller: p.Caller, Reference: p.Reference, Host: p.Host, RRN: p.RRN,
 		Response: p.Response, Approval: p.Approval, ClearingDate: p.ClearingDate, CapturedAt: f.at, Seq: f.seq,
 	})
 	if p.Ordinary {
@@ -202,117 +216,63 @@ func (f *fold) saleApproved(m *event.SaleApproved) error {
 }
 
 func (f *fold) saleDeclined(m *event.SaleDeclined) error {
-	p, err := f.purchase(m.Purchase, Sent)
+	p, err := f.purchase(m.Purchase, Sent, Unknown)
 	if err != nil {
 		return err
 	}
-	p.State, p.DeclineCause = Declined, enum(m.Cause.String(), "DECLINE_CAUSE_")
+	p.State, p.DeclineCause, p.QueryAt = Declined, enum(m.Cause.String(), "DECLINE_CAUSE_"), 0
 	p.Response = text(m.Answer.GetResponse())
 	return f.release(p, Declined)
 }
 
 func (f *fold) lateAnswer(m *event.LateAnswer) error {
-	p, err := f.purchase(m.Purchase, Sent, Captured, Declined, Reversing, Reversed)
+	p, err := f.purchase(m.Purchase, Sent, Unknown, Captured, Declined, Reversing, Reversed, Voiding, Voided, Refunding, Refunded)
 	if err != nil {
 		return err
 	}
-	p.LateResponse, p.LateAt = text(m.Answer.GetResponse()), f.at
-	return nil
-}
-
-func (f *fold) reversalQueued(m *event.ReversalQueued) error {
-	p, err := f.purchase(m.Purchase, Sent, Captured, Declined, Reversing, Reversed)
-	if err != nil {
-		return err
-	}
-	if f.reversals[m.Reversal] != nil {
-		return fmt.Errorf("reversal %d is queued twice", m.Reversal)
-	}
-	cause := enum(m.Cause.String(), "REVERSAL_CAUSE_")
-	r := &Reversal{
-		ID: m.Reversal, Month: MonthOf(f.at), Purchase: p.ID, State: ReversalWaiting, Cause: cause, Reason: text(m.Reason),
-		Host: p.Host, Amount: money.Amount(m.Amount), NextAt: Instant(m.FirstAttemptAt), QueuedAt: f.at,
-		ChangedAt: f.at, Seq: f.seq,
-	}
-	f.reversals[r.ID], f.touched.reversals[r.ID] = r, r
-	was := p.State
-	p.State, p.Reversal = Reversing, r.ID
-	switch was {
-	case Sent:
-		return f.release(p, Reversed)
-	case Captured:
-		return f.refund(p, r)
-	}
-	return nil // declined or reversed before: nothing is held
-}
-
-// refund undoes the capture of p.
-func (f *fold) refund(p *Purchase, r *Reversal) error {
-	f.out.Refunds = append(f.out.Refunds, &Refund{
-		Seq: f.seq, Month: MonthOf(f.at), Purchase: p.ID, Kind: "reversal", Cause: r.Cause, Reversal: r.ID, Leaf: p.Leaf,
-		Amount: r.Amount, Subsidy: p.Subsidy, RefundedAt: f.at,
-	})
-	if p.Ordinary {
+	if m.Operation == 0 {
+		p.LateResponse, p.LateAt = text(m.Answer.GetResponse()), f.at
 		return nil
 	}
-	e, err := f.entitlement(p.Entitlement, EntitlementUsed)
+	o, err := f.operation(m.Operation)
 	if err != nil {
 		return err
 	}
-	e.State, e.Purchase = EntitlementClaimed, 0
-	f.hold(p, HoldReleased, Reversed)
-	return f.shift(p.Leaf, move{kind: "restore", spent: -p.Subsidy, purchase: p.ID, entitlement: e.ID})
-}
-
-func (f *fold) reversal(id uint64) (*Reversal, error) {
-	r := f.reversals[id]
-	if r == nil {
-		return nil, fmt.Errorf("reversal %d does not exist", id)
-	}
-	r.Seq, r.ChangedAt = f.seq, f.at
-	f.touched.reversals[id] = r
-	return r, nil
-}
-
-func (f *fold) reversalAttempted(m *event.ReversalAttempted) error {
-	r, err := f.reversal(m.Reversal)
-	if err != nil {
-		return err
-	}
-	r.Attempts, r.NextAt = m.Attempt, Instant(m.NextAt)
-	if m.Response != "" {
-		r.Response = text(m.Response)
-	}
+	o.LateResponse, o.LateAt = text(m.Answer.GetResponse()), f.at
 	return nil
 }
 
-func (f *fold) reversalDone(m *event.ReversalDone) error {
-	r, err := f.reversal(m.Reversal)
-	if err != nil {
-		return err
-	}
-	p, err := f.purchase(m.Purchase, Reversing)
-	if err != nil {
-		return err
-	}
-	r.State, r.Response, r.NextAt = ReversalDone, text(m.Response), 0
-	p.State = Reversed
-	return nil
-}
-
-func (f *fold) workItem(m *event.WorkItemOpened) error {
-	f.out.WorkItems = append(f.out.WorkItems, &WorkItem{
-		ID: m.Item, Kind: text(m.Kind), Purchase: m.Purchase, Reversal: m.Reversal, Response: text(m.Response),
-		Detail: text(m.Detail), OpenedAt: f.at, Seq: f.seq,
-	})
-	// A refused reversal is sent no more; every other item leaves its reversal as it is.
-	if m.Kind != "reversal-refused" {
+// paymentUnknown: a wallet has not said how it ended, and is asked. Nothing is released before it does.
+func (f *fold) paymentUnknown(m *event.PaymentUnknown) error {
+	if m.Operation != 0 {
+		o, err := f.operation(m.Operation, OperationSent, OperationUnknown)
+		if err != nil {
+			return err
+		}
+		o.State, o.QueryAt = OperationUnknown, Instant(m.NextAt)
 		return nil
 	}
-	r, err := f.reversal(m.Reversal)
+	p, err := f.purchase(m.Purchase, Sent)
 	if err != nil {
 		return err
 	}
-	r.State, r.Response, r.NextAt = ReversalRefused, text(m.Response), 0
+	p.State, p.QueryAt = Unknown, Instant(m.NextAt)
+	return nil
+}
+
+func (f *fold) queryAttempted(m *event.QueryAttempted) error {
+	if m.Operation != 0 {
+		o, err := f.operation(m.Operation)
+		if err != nil {
+			return err
+		}
+		o.Queries, o.QueryAt = m.Attempt, Instant(m.NextAt)
+		return nil
+	}
+	p, err := f.purchase(m.Purchase, Unknown)
+	if err != nil {
+		return err
+	}
+	p.Queries, p.QueryAt = m.Attempt, Instant(m.NextAt)
 	return nil
 }

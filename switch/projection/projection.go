@@ -1,5 +1,5 @@
-// Package projection turns the journal's events into rows of a database, exactly once: purchases, holds, captures,
-// refunds, entitlements, budget movements and what belongs to them.
+// Package projection turns the journal's events into rows of a database, exactly once: purchases, holds, captures, voids,
+// refunds, entitlements, budget movements, terminal batches, the acts of operators and what belongs to them.
 //
 // It only reads from the journal. It does not decide, it is not asked on the way of an authorisation, and the switch goes
 // on when the database is away: the journal keeps what is not yet projected. It knows no SQL; the store does
@@ -16,8 +16,8 @@
 //     have parted. Run then returns ErrParted; repair is an empty database, which is filled again from the journal.
 //   - A failing store is tried again for ever, with a growing, jittered pause.
 //
-// What is not projected: one-time codes (they live for a minute), and the registry's and catalogue's rows, which are
-// files of the programme.
+// What is not projected: one-time codes (they live for a minute), and the registry's and catalogue's rows, which the
+// switch itself shows; who has changed one is an operator's act.
 package projection
 
 import (
@@ -62,14 +62,23 @@ type Position struct {
 type Store interface {
 	// Position returns the stored position.
 	Position(ctx context.Context) (Position, error)
-	// Purchases, Entitlements and Reversals return the rows with these ids; ids without a row are left out.
+	// Purchases, Entitlements, Reversals, Operations and WorkItems return the rows with these ids; ids without a row are
+	// left out.
 	Purchases(ctx context.Context, ids []uint64) ([]Purchase, error)
 	Entitlements(ctx context.Context, ids []uint64) ([]Entitlement, error)
 	Reversals(ctx context.Context, ids []uint64) ([]Reversal, error)
+	Operations(ctx context.Context, ids []uint64) ([]Operation, error)
+	WorkItems(ctx context.Context, ids []uint64) ([]WorkItem, error)
+	// TerminalBatches returns the batch that was settled last under each key; keys without one are left out.
+	TerminalBatches(ctx context.Context, keys []BatchKey) ([]TerminalBatch, error)
 	// Nodes returns the whole budget tree.
 	Nodes(ctx context.Context) ([]Node, error)
 	// Terminals returns every terminal's session.
 	Terminals(ctx context.Context) ([]Terminal, error)
+	// Pauses returns every pause.
+	Pauses(ctx context.Context) ([]Pause, error)
+	// OpenInquiries returns the inquiries that have not ended.
+	OpenInquiries(ctx context.Context) ([]Inquiry, error)
 	// Programme returns the programme's row, a zero one when there is none.
 	Programme(ctx context.Context) (Programme, error)
 	// Write stores the changes and moves the position from `from` to `to`, all or nothing. It returns ErrMoved, and

@@ -16,6 +16,20 @@ const (
 	Reversed  = "reversed"
 	Expired   = "expired"
 	Cancelled = "cancelled"
+	Unknown   = "unknown" // a wallet has not said how the payment ended
+	Voiding   = "voiding"
+	Voided    = "voided"
+	Refunding = "refunding"
+	Refunded  = "refunded"
+)
+
+// The kinds of a purchase: what its payment is to the network. Sales and completions charge; the others only pass.
+const (
+	KindSale           = "sale"
+	KindPreauth        = "preauth"
+	KindPreauthVoid    = "preauth_void"
+	KindCompletion     = "completion"
+	KindCompletionVoid = "completion_void" // gives a completion back
 )
 
 // Purchase is one purchase, subsidised or ordinary. Month is that of its first event and never changes.
@@ -23,7 +37,9 @@ type Purchase struct {
 	ID            uint64
 	Month         time.Time
 	State         string
+	Kind          string
 	Ordinary      bool // without a subsidy
+	Manual        bool // the subsidy was recorded by hand: see Supplement
 	Entitlement   uint64
 	Person        []byte
 	Category      string
@@ -35,29 +51,50 @@ type Purchase struct {
 	Terminal      string
 	TerminalBatch uint32
 	STAN          uint32 // of the last exchange: reserve, then sale
+	ReserveBatch  uint32
+	ReserveSTAN   uint32
+	Caller        string // who made it over HTTP
+	Reference     string // of a payment that the caller has collected itself
 	Barcode       string
+	Grade         uint32 // of the product, with Label, Attributes (name=value) and OldItem as they were decided on
+	Label         string
+	Attributes    []string
+	OldItem       string
 	SerialMask    string
+	SerialHash    []byte // keyed hash, empty without a serial number
 	OrderRef      string
 	Price         money.Amount
 	Base          money.Amount
-	Subsidy       money.Amount
+	Subsidy       money.Amount // what it has now: less after a refund, none after a whole one
 	Payable       money.Amount
 	Amount        money.Amount // what the payer is charged: the payable, then DE4 of the sale
+	Refunded      money.Amount // given back to the payer by refunds
+	Returned      money.Amount // of the subsidy, given back to the budget by refunds
+	Refunding     money.Amount // in refunds without an end …
+	RefundsOpen   uint32       // … which are so many
+	KeptPrice     money.Amount // of what refunds have left
 	FromClaim     money.Amount // part of the subsidy that the claim had taken
 	Leaf          string
 	PolicyVersion string
 	Marks         []string
-	Funders       []string // who pays the subsidy …
+	Funders       []string // who pays the subsidy as it is now …
 	FunderParts   []int64  // … and how much of it each, fen
 	ItemsBefore   uint32
 	ReservedAt    Instant
 	ExpiresAt     Instant
 	SentAt        Instant
+	CapturedAt    Instant
+	QuarantineAt  Instant // voided: what it has is kept back until then at the longest
+	RestoredAt    Instant // refunded: when the entitlement could be used again
 	ChangedAt     Instant
+	Wallet        bool // the host is a wallet
+	Queries       uint32
+	QueryAt       Instant // the wallet is asked next
 	Host          string
 	HostSTAN      uint32
 	RRN           string
 	CardMask      string
+	CardToken     []byte // keyed hash
 	EntryMode     string
 	Response      string // DE39 of the host's answer
 	Approval      string
@@ -81,7 +118,7 @@ type Hold struct {
 	Purchase    uint64
 	Month       time.Time
 	State       string
-	Cause       string // of the release: expired, cancelled, declined, reversed
+	Cause       string // of the release: expired, cancelled, declined, reversed, voided, refunded
 	Entitlement uint64
 	Leaf        string
 	Subsidy     money.Amount
@@ -91,10 +128,12 @@ type Hold struct {
 	Seq         uint64
 }
 
-// Capture is an approved sale: the payer was charged, and the subsidy spent. Rows are never changed.
+// Capture is an approved sale: the payer was charged, and the subsidy spent. Rows are never changed: subsidy and parts are
+// those of the instant of the capture, whatever is refunded later.
 type Capture struct {
 	Purchase     uint64
 	Month        time.Time // of the capture
+	Kind         string    // of the purchase
 	Ordinary     bool
 	City         string
 	Merchant     string
@@ -103,6 +142,10 @@ type Capture struct {
 	Leaf         string
 	Amount       money.Amount
 	Subsidy      money.Amount
+	Funders      []string
+	FunderParts  []int64
+	Caller       string
+	Reference    string
 	Host         string
 	RRN          string
 	Response     string
@@ -112,18 +155,31 @@ type Capture struct {
 	Seq          uint64
 }
 
-// Refund is what undid a capture: the payer gets Amount back, the programme Subsidy. Rows are never changed.
+// The kinds of a Refund row.
+const (
+	ByReversal = "reversal"
+	ByVoid     = "void"
+	ByRefund   = "refund"
+)
+
+// Refund is what undid a capture or a part of it: the payer gets Amount back, the programme Subsidy, in the parts of its
+// payers. A void is entered when its quarantine ends: until then it may itself be undone. Rows are never changed.
 type Refund struct {
-	Seq        uint64
-	Month      time.Time
-	Purchase   uint64
-	Kind       string // reversal
-	Cause      string
-	Reversal   uint64
-	Leaf       string
-	Amount     money.Amount
-	Subsidy    money.Amount
-	RefundedAt Instant
+	Seq         uint64
+	Month       time.Time
+	Purchase    uint64
+	Kind        string
+	SaleKind    string // of the purchase
+	Cause       string
+	Reversal    uint64
+	Operation   uint64
+	Merchant    string
+	Leaf        string
+	Amount      money.Amount
+	Subsidy     money.Amount
+	Funders     []string
+	FunderParts []int64 // one may be negative where three or more share: a smaller sum can give one of them a fen more
+	RefundedAt  Instant
 }
 
 // The states of an entitlement.
@@ -180,6 +236,7 @@ type Node struct {
 	Held       money.Amount
 	Spent      money.Amount
 	Released   money.Amount // of the allocation, usable by now; counts where Paced
+	Manual     money.Amount // part of Released that operators have released beyond the plan
 	Paced      bool
 	ReleasedOn string
 	Closed     bool
@@ -189,9 +246,11 @@ type Node struct {
 
 // The states of a reversal.
 const (
-	ReversalWaiting = "waiting"
-	ReversalDone    = "done"
-	ReversalRefused = "refused"
+	ReversalWaiting  = "waiting"
+	ReversalDone     = "done"
+	ReversalRefused  = "refused"
+	ReversalDead     = "dead"     // the clearing cut-off came first: only the clearing file can tell
+	ReversalResolved = "resolved" // by an operator
 )
 
 // Reversal is one store-and-forward reversal towards a host. Month is that of its queueing.
@@ -199,37 +258,58 @@ type Reversal struct {
 	ID        uint64
 	Month     time.Time
 	Purchase  uint64
+	Operation uint64 // the void that is reversed, 0 = the sale
 	State     string
 	Cause     string
 	Reason    string // DE39
 	Host      string
 	Amount    money.Amount
+	KeepsHold bool // what the purchase has stays taken until this has ended
+	Captured  bool // the purchase was captured when it was queued
 	Attempts  uint32
+	Querying  bool // a wallet is asked how its cancellation ended
 	NextAt    Instant
+	ExpiresAt Instant // clearing cut-off
+	DeadAt    Instant
 	Response  string
+	Outcome   string // resolved: returned or charged
+	SettledBy string // the operator
 	QueuedAt  Instant
 	ChangedAt Instant
 	Seq       uint64
 }
 
-// WorkItem is something that a person must look at.
+// The states of a work item.
+const (
+	ItemOpen   = "open"
+	ItemClosed = "closed"
+)
+
+// WorkItem is something that a person must look at, or has.
 type WorkItem struct {
-	ID       uint64
-	Kind     string
-	Purchase uint64
-	Reversal uint64
-	Response string
-	Detail   string
-	OpenedAt Instant
-	Seq      uint64
+	ID        uint64
+	State     string
+	Kind      string
+	Purchase  uint64
+	Operation uint64
+	Reversal  uint64
+	Terminal  string
+	Merchant  string
+	Response  string
+	Detail    string
+	OpenedAt  Instant
+	ClosedAt  Instant
+	ClosedBy  string
+	Seq       uint64
 }
 
-// Refusal is a request that the switch itself refused: a reserve with its reasons, a sale or a reversal with its DE39.
+// Refusal is a request that the switch itself refused: a reserve with its reasons, anything else with its DE39.
 // Rows are never changed.
 type Refusal struct {
 	Seq           uint64
 	Month         time.Time
-	Kind          string // reserve, sale, reversal
+	Kind          string // reserve, sale, void, refund, reversal
+	Caller        string // over HTTP
 	Terminal      string
 	Merchant      string
 	TerminalBatch uint32
@@ -271,22 +351,39 @@ type Programme struct {
 	Seq            uint64
 }
 
-// Changes are the rows that a run of events leads to. Purchases to WorkItems below are new or replace the row with the
-// same id; Captures, Refunds, Movements and Refusals are always new, and a store refuses one that is there already.
-type Changes struct {
-	Purchases    []*Purchase
-	Holds        []*Hold
-	Entitlements []*Entitlement
-	Reversals    []*Reversal
-	WorkItems    []*WorkItem
-	Terminals    []*Terminal
-	Nodes        []*Node
-	Programme    *Programme // nil: unchanged
+// Trail says that a batch of the journal has events of a purchase. Rows are never changed.
+type Trail struct {
+	Purchase uint64
+	Position uint64 // of the batch
+	Month    time.Time
+}
 
-	Captures  []*Capture
-	Refunds   []*Refund
-	Movements []*Movement
-	Refusals  []*Refusal
+// Changes are the rows that a run of events leads to. Those of the first part are new or replace the row with the same
+// key; those of the second are always new, and a store refuses one that is there already.
+type Changes struct {
+	Purchases       []*Purchase
+	Holds           []*Hold
+	Entitlements    []*Entitlement
+	Reversals       []*Reversal
+	Operations      []*Operation
+	WorkItems       []*WorkItem
+	TerminalBatches []*TerminalBatch
+	Inquiries       []*Inquiry
+	Terminals       []*Terminal
+	Pauses          []*Pause
+	KillSwitches    []*KillSwitch
+	Nodes           []*Node
+	Programme       *Programme // nil: unchanged
+
+	Captures    []*Capture
+	Supplements []*Supplement
+	Refunds     []*Refund
+	Movements   []*Movement
+	Refusals    []*Refusal
+	Reports     []*TerminalReport
+	Requests    []*Request
+	Acts        []*OperatorAct
+	Trails      []*Trail
 
 	// Months are those that the rows lie in, ascending.
 	Months []time.Time

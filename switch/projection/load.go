@@ -1,0 +1,161 @@
+package projection
+
+import (
+	"context"
+	"slices"
+
+	"huanxin/switch/event"
+)
+
+// refs are the rows that an event changes and that an earlier event made; zero values are none.
+type refs struct {
+	purchase, entitlement, reversal, operation, item uint64
+	batch                                            BatchKey
+}
+
+// load fetches the rows that the events name and the caches do not have, in one read for each table: reversals name
+// operations, purchases name entitlements.
+func (f *fold) load(ctx context.Context, batches []Batch) error {
+	var purchases, entitlements, reversals, operations, items []uint64
+	var settled []BatchKey
+	for _, b := range batches {
+		for _, ev := range b.Events {
+			r := refsOf(ev)
+			purchases, entitlements = append(purchases, r.purchase), append(entitlements, r.entitlement)
+			reversals, operations = append(reversals, r.reversal), append(operations, r.operation)
+			items = append(items, r.item)
+			if r.batch.Terminal != "" && f.batches[r.batch] == nil {
+				settled = append(settled, r.batch)
+			}
+		}
+	}
+	if err := fetch(ctx, reversals, f.reversals, f.store.Reversals, func(r *Reversal) uint64 { return r.ID }); err != nil {
+		return err
+	}
+	for _, id := range reversals {
+		if r := f.reversals[id]; r != nil {
+			operations = append(operations, r.Operation)
+		}
+	}
+	if err := fetch(ctx, operations, f.operations, f.store.Operations, func(o *Operation) uint64 { return o.ID }); err != nil {
+		return err
+	}
+	if err := fetch(ctx, items, f.items, f.store.WorkItems, func(w *WorkItem) uint64 { return w.ID }); err != nil {
+		return err
+	}
+	if err := fetch(ctx, purchases, f.purchases, f.store.Purchases, func(p *Purchase) uint64 { return p.ID }); err != nil {
+		return err
+	}
+	for _, id := range purchases {
+		if p := f.purchases[id]; p != nil {
+			entitlements = append(entitlements, p.Entitlement)
+		}
+	}
+	err := fetch(ctx, entitlements, f.entitlements, f.store.Entitlements, func(e *Entitlement) uint64 { return e.ID })
+	if err != nil || len(settled) == 0 {
+		return err
+	}
+	rows, err := f.store.TerminalBatches(ctx, settled)
+	for i := range rows {
+		f.batches[rows[i].Key] = &rows[i]
+	}
+	return err
+}
+
+// fetch reads the rows that have does not have.
+func fetch[T any](ctx context.Context, ids []uint64, have map[uint64]*T,
+	read func(context.Context, []uint64) ([]T, error), id func(*T) uint64) error {
+	var missing []uint64
+	for _, id := range ids {
+		if id != 0 && have[id] == nil {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	rows, err := read(ctx, slices.Compact(missing))
+	for i := range rows {
+		have[id(&rows[i])] = &rows[i]
+	}
+	return err
+}
+
+func refsOf(ev *event.Event) (r refs) {
+	switch b := ev.Body.(type) {
+	case *event.Event_EntitlementExpired:
+		r.entitlement = b.EntitlementExpired.Entitlement
+	case *event.Event_EntitlementReturned:
+		r.entitlement = b.EntitlementReturned.Entitlement
+	case *event.Event_EntitlementRestored:
+		r.purchase, r.entitlement = b.EntitlementRestored.Purchase, b.EntitlementRestored.Entitlement
+	case *event.Event_Reserved:
+		r.entitlement = b.Reserved.Entitlement
+	case *event.Event_HoldCancelled:
+		r.purchase = b.HoldCancelled.Purchase
+	case *event.Event_HoldExpired:
+		r.purchase = b.HoldExpired.Purchase
+	case *event.Event_SaleSent:
+		if !b.SaleSent.Ordinary {
+			r.purchase = b.SaleSent.Purchase
+		}
+	case *event.Event_SaleApproved:
+		r.purchase = b.SaleApproved.Purchase
+	case *event.Event_SaleDeclined:
+		r.purchase = b.SaleDeclined.Purchase
+	case *event.Event_Supplemented:
+		r.purchase, r.entitlement = b.Supplemented.GetFacts().GetPurchase(), b.Supplemented.GetFacts().GetEntitlement()
+	case *event.Event_LateAnswer:
+		r.purchase, r.operation = b.LateAnswer.Purchase, b.LateAnswer.Operation
+	case *event.Event_PaymentUnknown:
+		r.purchase, r.operation = b.PaymentUnknown.Purchase, b.PaymentUnknown.Operation
+	case *event.Event_QueryAttempted:
+		r.purchase, r.operation = b.QueryAttempted.Purchase, b.QueryAttempted.Operation
+	default:
+		refsAfterSale(ev, &r)
+	}
+	return r
+}
+
+// refsAfterSale is the second half of refsOf: reversals, operations, and a terminal's uploads.
+func refsAfterSale(ev *event.Event, r *refs) {
+	switch b := ev.Body.(type) {
+	case *event.Event_ReversalQueued:
+		r.purchase, r.operation = b.ReversalQueued.Purchase, b.ReversalQueued.Operation
+	case *event.Event_ReversalAttempted:
+		r.reversal = b.ReversalAttempted.Reversal
+	case *event.Event_ReversalDone:
+		r.purchase, r.reversal = b.ReversalDone.Purchase, b.ReversalDone.Reversal
+	case *event.Event_ReversalDead:
+		r.reversal = b.ReversalDead.Reversal
+	case *event.Event_ReversalRequeued:
+		r.reversal = b.ReversalRequeued.Reversal
+	case *event.Event_ReversalResolved:
+		r.purchase, r.reversal = b.ReversalResolved.Purchase, b.ReversalResolved.Reversal
+	case *event.Event_WorkItemOpened:
+		r.reversal = b.WorkItemOpened.Reversal
+	case *event.Event_WorkItemClosed:
+		r.item = b.WorkItemClosed.Item
+	case *event.Event_VoidSent:
+		r.purchase = b.VoidSent.Purchase
+	case *event.Event_VoidApproved:
+		r.purchase, r.operation = b.VoidApproved.Purchase, b.VoidApproved.Operation
+	case *event.Event_VoidDeclined:
+		r.purchase, r.operation = b.VoidDeclined.Purchase, b.VoidDeclined.Operation
+	case *event.Event_VoidReleased:
+		r.purchase, r.operation = b.VoidReleased.Purchase, b.VoidReleased.Operation
+	case *event.Event_RefundSent:
+		r.purchase = b.RefundSent.Purchase
+	case *event.Event_RefundApproved:
+		r.purchase, r.operation = b.RefundApproved.Purchase, b.RefundApproved.Operation
+	case *event.Event_RefundDeclined:
+		r.purchase, r.operation = b.RefundDeclined.Purchase, b.RefundDeclined.Operation
+	case *event.Event_RefundUnknown:
+		r.purchase, r.operation = b.RefundUnknown.Purchase, b.RefundUnknown.Operation
+	case *event.Event_BatchUploaded:
+		r.batch = batchKey(b.BatchUploaded.Key)
+	case *event.Event_BatchUploadEnded:
+		r.batch = batchKey(b.BatchUploadEnded.Key)
+	}
+}
