@@ -122,12 +122,13 @@ const (
 var (
 	core = []string{
 		"switch/iso8583", "switch/event", "switch/engine", "subsidy", "risk", "settlement", "internal/receipt",
+		"switch/trail",
 	}
 	// shellInsideCore are shell packages whose folder lies below a core one.
 	shellInsideCore = []string{"settlement/job"}
 	shell           = []string{
 		"switch/wire", "switch/keys", "switch/outbox", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
-		"switch/journal", "switch/server", "switch/projection", "switch/sim", "internal/postgres", "portal", "config",
+		"switch/journal", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.
 	programs = []string{"cmd", "internal/drill", "internal/simulator", "internal/archtest"}
