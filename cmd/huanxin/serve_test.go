@@ -194,7 +194,7 @@ func TestOneSubsidisedPurchaseEndToEnd(t *testing.T) {
 	require.Equal(t, "00", paid.Response)
 	entry, ok := ledger.Find(paid.RRN)
 	require.True(t, ok)
-	require.Equal(t, hold.Payable, entry.Sale.Amount)
+	require.Equal(t, hold.Payable, entry.Line.Amount)
 
 	require.NoError(t, sw.projector.Wait(t.Context(), sw.journal.Position()))
 	rows, err := sw.database.Purchases(t.Context(), 0, 10)

@@ -15,8 +15,11 @@ import (
 // ledgerReport is what `simulator ledger --json` prints.
 type ledgerReport struct {
 	issuer.Summary
-	Open     []ledgerCharge `json:"open"`     // charges that stand, by RRN ascending
-	Returned []ledgerCharge `json:"returned"` // charges that were given back, by RRN ascending
+	// Charges, each list by RRN ascending.
+	Open     []ledgerCharge `json:"open"`     // of which anything is still charged
+	Returned []ledgerCharge `json:"returned"` // that were reversed
+	Voided   []ledgerCharge `json:"voided"`   // that a void has taken back
+	Refunded []ledgerCharge `json:"refunded"` // of which anything was refunded
 }
 
 type ledgerCharge struct {
@@ -24,6 +27,8 @@ type ledgerCharge struct {
 	STAN     string       `json:"stan"`
 	Amount   money.Amount `json:"amount_fen"`
 	Asked    money.Amount `json:"asked_fen"`
+	Refunded money.Amount `json:"refunded_fen"`
+	Net      money.Amount `json:"net_fen"` // what is still charged
 	Response string       `json:"response"`
 	Terminal string       `json:"terminal"`
 	Merchant string       `json:"merchant"`
@@ -32,30 +37,35 @@ type ledgerCharge struct {
 }
 
 func newLedger() *cobra.Command {
-	var file string
+	var file, rrn string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "ledger", Short: "模拟卡组织账本汇总 · what the simulated network charged and returned", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := readReport(file)
+			ledger, err := readLedger(file)
 			if err != nil {
 				return err
 			}
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			if rrn != "" {
+				return encoder.Encode(ledger.Outcome(rrn))
+			}
+			report := newReport(ledger)
 			if asJSON {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "  ")
 				return encoder.Encode(report)
 			}
 			return report.print(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "ledger file")
+	cmd.Flags().StringVar(&rrn, "rrn", "", "print what really happened to one sale, void or refund, as JSON")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, every charge included")
 	_ = cmd.MarkFlagRequired("file")
 	return cmd
 }
 
-func readReport(file string) (*ledgerReport, error) {
+func readLedger(file string) (*issuer.Ledger, error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
@@ -65,15 +75,23 @@ func readReport(file string) (*ledgerReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ledger %s: %w", file, err)
 	}
-	return &ledgerReport{Summary: ledger.Summary(), Open: charges(ledger.Open()), Returned: charges(ledger.Returned())}, nil
+	return ledger, nil
 }
 
-func charges(lines []issuer.Line) []ledgerCharge {
-	list := make([]ledgerCharge, len(lines))
-	for i, l := range lines {
+func newReport(ledger *issuer.Ledger) *ledgerReport {
+	return &ledgerReport{
+		Summary: ledger.Summary(), Open: charges(ledger.Open()), Returned: charges(ledger.Returned()),
+		Voided: charges(ledger.Voided()), Refunded: charges(ledger.Refunded()),
+	}
+}
+
+func charges(entries []issuer.Entry) []ledgerCharge {
+	list := make([]ledgerCharge, len(entries))
+	for i := range entries {
+		l := &entries[i].Line
 		list[i] = ledgerCharge{
-			RRN: l.RRN, STAN: l.STAN, Amount: l.Amount, Asked: l.Asked, Response: l.Response,
-			Terminal: l.Terminal, Merchant: l.Merchant, Card: l.Card, At: l.At,
+			RRN: l.RRN, STAN: l.STAN, Amount: l.Amount, Asked: l.Asked, Refunded: entries[i].Refunded, Net: entries[i].Net,
+			Response: l.Response, Terminal: l.Terminal, Merchant: l.Merchant, Card: l.Card, At: l.At,
 		}
 	}
 	return list
@@ -81,11 +99,14 @@ func charges(lines []issuer.Line) []ledgerCharge {
 
 func (r *ledgerReport) print(w io.Writer) error {
 	_, err := fmt.Fprintf(w, `charged     %6d  %15s yuan   (in part: %d)
-returned    %6d  %15s yuan
+reversed    %6d  %15s yuan
+voided      %6d  %15s yuan   (of which undone: %d, %s yuan)
+refunded    %6d  %15s yuan
 standing    %6d  %15s yuan
+set aside   %6d
 declined    %6d
-unknown originals reversed %d, sales repeated %d, sales overtaken by their reversal %d
-`, r.Charges, r.ChargedFen, r.PartialCharges, r.Returns, r.ReturnedFen, r.OpenCharges, r.OpenFen,
-		r.Declines, r.Tombstones, r.Repeats, r.Overtaken)
+unknown originals reversed %d, requests repeated %d, requests overtaken by their reversal %d
+`, r.Charges, r.ChargedFen, r.PartialCharges, r.Returns, r.ReturnedFen, r.Voids, r.VoidedFen, r.Unvoids, r.UnvoidedFen,
+		r.Refunds, r.RefundedFen, r.OpenCharges, r.OpenFen, r.Preauths, r.Declines, r.Tombstones, r.Repeats, r.Overtaken)
 	return err
 }

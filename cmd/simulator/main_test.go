@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"huanxin/internal/money"
 	"huanxin/internal/simulator/fakeswitch"
 	"huanxin/internal/simulator/issuer"
 	"huanxin/internal/simulator/load"
@@ -55,19 +56,41 @@ func TestLedgerIsSummarised(t *testing.T) {
 	}
 	_, err = ledger.Reverse(&issuer.Reversal{RRN: "1", Amount: 12345})
 	require.NoError(t, err)
+	for _, rrn := range []string{"3", "4"} {
+		_, err = ledger.Sell(&issuer.Sale{RRN: rrn, STAN: rrn, Asked: 10000, Grant: 10000, Response: "00"})
+		require.NoError(t, err)
+	}
+	_, err = ledger.GiveBack(&issuer.Back{Type: issuer.TypeVoid, RRN: "5", Amount: 10000, Original: issuer.Named{STAN: "3"}, Response: "00"})
+	require.NoError(t, err)
+	_, err = ledger.GiveBack(&issuer.Back{Type: issuer.TypeRefund, RRN: "6", Amount: 4000, Original: issuer.Named{STAN: "4"}, Response: "00"})
+	require.NoError(t, err)
 	require.NoError(t, ledger.Close())
 
 	out, err := simulator(t, "ledger", "--file", path, "--json")
 	require.NoError(t, err)
 	var report ledgerReport
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
-	require.Equal(t, 2, report.Charges)
+	require.Equal(t, 4, report.Charges)
 	require.Equal(t, "2", report.Open[0].RRN)
 	require.Equal(t, "1", report.Returned[0].RRN)
+	require.Equal(t, "3", report.Voided[0].RRN)
+	require.Equal(t, "4", report.Refunded[0].RRN)
+	require.Equal(t, money.Amount(6000), report.Refunded[0].Net)
+	require.Equal(t, money.Amount(12345+6000), report.OpenFen)
 
 	out, err = simulator(t, "ledger", "--file", path)
 	require.NoError(t, err)
-	require.Contains(t, out, "123.45")
+	for _, figure := range []string{"123.45", "voided           1           100.00 yuan", "refunded         1            40.00 yuan", "standing         2           183.45 yuan"} {
+		require.Contains(t, out, figure)
+	}
+
+	out, err = simulator(t, "ledger", "--file", path, "--rrn", "6")
+	require.NoError(t, err)
+	var outcome issuer.Outcome
+	require.NoError(t, json.Unmarshal([]byte(out), &outcome))
+	require.Equal(t, issuer.Outcome{
+		RRN: "6", Type: "refund", Known: true, Done: true, Response: "00", Original: "4", Amount: 4000, Net: 6000,
+	}, outcome)
 }
 
 func TestUnexpectedAnswerMakesTheExitCodeOne(t *testing.T) {
@@ -111,7 +134,7 @@ func TestLoadUsesTheProgrammesTerminals(t *testing.T) {
 func TestBadInputIsRefusedByName(t *testing.T) {
 	for _, args := range [][]string{
 		{"host", "--framing", "morse"}, {"host", "--dialect", "klingon"}, {"host", "--unfriendly", "2"},
-		{"host", "--rules", "/nonexistent"}, {"ledger"}, {"ledger", "--file", "/nonexistent"}, {"terminal", "--script", "/nonexistent"},
+		{"host", "--rules", "/nonexistent"}, {"host", "--cut-over", "25:00"}, {"ledger"}, {"ledger", "--file", "/nonexistent"}, {"terminal", "--script", "/nonexistent"},
 		{"load", "--mix", "sale=1"}, {"load", "--goods", "A01"}, {"load", "--goods", "A01:1:x"}, {"load", "--expect", "gift=00"},
 		{"load", "--city", "999999"}, {"load", "--programme", "nowhere"}, {"load", "--terminals-file", "/nonexistent"}, {"dance"},
 	} {

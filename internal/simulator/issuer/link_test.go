@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"huanxin/config/dialects"
+	"huanxin/internal/money"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/host"
@@ -22,28 +22,34 @@ import (
 	"huanxin/switch/wire"
 )
 
-// dumbEngine stands in for the engine: it sends sales over the real link, reverses what is not answered as a plain approval, and
-// remembers what it believes was charged.
+// dumbEngine stands in for the engine: it sends sales, voids and refunds over the real link, reverses sales and voids that
+// are not answered as a plain approval, and remembers what it believes was done. A refund without an answer is unknown.
 type dumbEngine struct {
-	hosts   *host.Hosts
-	message *iso8583.Message
+	hosts    *host.Hosts
+	messages map[engine.HostKind]*iso8583.Message
 
-	mu    sync.Mutex // guards sales
-	sales map[string]*dumbSale
-	up    chan struct{}
+	mu   sync.Mutex // guards asks
+	asks map[string]*dumbAsk
+	up   chan struct{}
 }
 
-type dumbSale struct {
+type dumbAsk struct {
 	n        uint32
-	captured bool
+	kind     engine.HostKind
+	amount   money.Amount
+	of       *dumbAsk // of a void or refund: its sale
+	sentAt   time.Time
+	approved bool
 	reversed bool
 	unsent   bool
+	unknown  bool
 	ended    bool
 	done     chan struct{}
 }
 
-func (e *dumbEngine) Original(engine.Token) (*iso8583.Message, *iso8583.Codec, bool) {
-	return e.message, e.message.Codec(), true
+func (e *dumbEngine) Original(token engine.Token) (*iso8583.Message, *iso8583.Codec, bool) {
+	m := e.messages[engine.HostKind(token)]
+	return m, m.Codec(), true
 }
 
 func (e *dumbEngine) OpenCard(*event.Card) (keys.CardRecord, error) {
@@ -54,25 +60,27 @@ func (e *dumbEngine) OpenCard(*event.Card) (keys.CardRecord, error) {
 
 func rrnOf(n uint32) string { return string(iso8583.AppendDigits(nil, uint64(n), 12)) }
 
-// sell sends the sale. When nothing has come by the deadline it is given up and reversed. The channel closes when all is
-// settled.
-func (e *dumbEngine) sell(n uint32, patience time.Duration) <-chan struct{} {
-	rrn, done := rrnOf(n), make(chan struct{})
+// ask sends a request. When nothing has come by the deadline it is given up. The done channel closes when all is settled
+// that can be.
+func (e *dumbEngine) ask(kind engine.HostKind, n uint32, of *dumbAsk, patience time.Duration) *dumbAsk {
+	rrn := rrnOf(n)
+	a := &dumbAsk{n: n, kind: kind, amount: 10000, of: of, sentAt: time.Now(), done: make(chan struct{})}
+	if kind == engine.HostRefund {
+		a.amount = 4000
+	}
 	e.mu.Lock()
-	e.sales[rrn] = &dumbSale{n: n, done: done}
+	e.asks[rrn] = a
 	e.mu.Unlock()
-	e.hosts.Send(&engine.HostRequest{
-		Host: "net", Kind: engine.HostSale, Purchase: uint64(n), STAN: n, RRN: rrn, TransmittedAt: time.Now().UnixNano(),
-		Deadline: time.Now().Add(patience).UnixNano(), Amount: 10000, Key: keyOf(n),
-	})
-	time.AfterFunc(patience, func() { e.giveUp(rrn) })
-	return done
-}
-
-func (e *dumbEngine) wasUnsent(n uint32) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.sales[rrnOf(n)].unsent
+	req := &engine.HostRequest{
+		Host: "net", Kind: kind, Token: engine.Token(kind), Purchase: uint64(n), STAN: n, RRN: rrn, TransmittedAt: a.sentAt.UnixNano(),
+		Deadline: a.sentAt.Add(patience).UnixNano(), Amount: a.amount, Key: keyOf(n),
+	}
+	if of != nil {
+		req.Original = engine.OriginalData{STAN: of.n, RRN: rrnOf(of.n), TransmittedAt: of.sentAt.UnixNano(), Amount: of.amount}
+	}
+	e.hosts.Send(req)
+	time.AfterFunc(patience, func() { e.giveUp(rrn, 1) })
+	return a
 }
 
 func keyOf(n uint32) engine.Key {
@@ -82,21 +90,29 @@ func keyOf(n uint32) engine.Key {
 	return k
 }
 
-func (e *dumbEngine) giveUp(rrn string) {
+func (e *dumbEngine) giveUp(rrn string, attempt uint32) {
 	e.mu.Lock()
-	s := e.sales[rrn]
-	again := !s.captured && !s.ended
-	s.reversed = s.reversed || again
+	a := e.asks[rrn]
+	again := !a.approved && !a.ended
+	if again && a.kind == engine.HostRefund {
+		a.unknown, again = true, false
+		e.end(a)
+	}
+	a.reversed = a.reversed || again
 	e.mu.Unlock()
 	if !again {
 		return
 	}
+	processing := "000000"
+	if a.kind == engine.HostVoid {
+		processing = "200000"
+	}
 	e.hosts.Send(&engine.HostRequest{
-		Host: "net", Kind: engine.HostReversal, Purchase: uint64(s.n), Reversal: uint64(s.n), STAN: s.n, RRN: rrn,
+		Host: "net", Kind: engine.HostReversal, Purchase: uint64(a.n), Reversal: uint64(a.n), Attempt: attempt, STAN: a.n, RRN: rrn,
 		TransmittedAt: time.Now().UnixNano(), Deadline: time.Now().Add(time.Hour).UnixNano(), Amount: 10000, Reason: "98",
-		Key: keyOf(s.n), Original: engine.OriginalData{STAN: s.n, TransmittedAt: time.Now().UnixNano()},
+		Processing: processing, Key: keyOf(a.n), Original: engine.OriginalData{STAN: a.n, TransmittedAt: a.sentAt.UnixNano()},
 	})
-	time.AfterFunc(20*time.Millisecond, func() { e.giveUp(rrn) }) // until it is answered
+	time.AfterFunc(20*time.Millisecond, func() { e.giveUp(rrn, attempt+1) }) // until it is answered
 }
 
 // Submit takes what the links learn.
@@ -110,38 +126,55 @@ func (e *dumbEngine) Submit(body any) error {
 		default:
 		}
 	case *engine.HostUnsent:
-		if s := e.sales[rrnOf(uint32(in.Purchase))]; in.Kind == engine.HostSale && !s.reversed {
-			s.unsent = true
-			e.end(s)
+		if a := e.asks[in.RRN]; in.Kind != engine.HostReversal && !a.reversed {
+			a.unsent = true
+			e.end(a)
 		}
 	case *engine.HostAnswered:
-		s := e.sales[in.RRN]
+		a := e.asks[in.RRN]
 		switch {
 		case in.Kind == engine.HostReversal && in.Answer.Response != "96":
-			e.end(s)
-		case in.Kind == engine.HostSale && !s.reversed && !s.ended:
-			if s.captured = Approved(in.Answer.Response); s.captured || in.Answer.Response != "10" {
-				e.end(s)
+			e.end(a)
+		case in.Kind == engine.HostSale && !a.reversed && !a.ended:
+			if a.approved = Approved(in.Answer.Response); a.approved || in.Answer.Response != "10" {
+				e.end(a)
 			}
 		}
 	}
 	return nil
 }
 
-func (e *dumbEngine) end(s *dumbSale) {
-	if !s.ended {
-		s.ended = true
-		close(s.done)
+func (e *dumbEngine) end(a *dumbAsk) {
+	if !a.ended {
+		a.ended = true
+		close(a.done)
 	}
+}
+
+// believed is what the switch's side thinks that the payer of each sale is charged. The end of an unknown refund it learns
+// from the network's own account, as from a clearing file.
+func (e *dumbEngine) believed(ledger *Ledger) map[string]money.Amount {
+	list := map[string]money.Amount{}
+	for rrn, a := range e.asks {
+		if a.kind == engine.HostSale && a.approved {
+			list[rrn] += a.amount
+		}
+		if a.kind != engine.HostSale && (a.approved || a.unknown && ledger.Outcome(rrn).Done) {
+			list[rrnOf(a.of.n)] -= a.amount
+		}
+	}
+	for rrn, net := range list {
+		if net == 0 {
+			delete(list, rrn)
+		}
+	}
+	return list
 }
 
 // The link and the network, both real, with every kind of bad treatment: what the switch's side believes to be charged is
 // what stands in the network's ledger, to the RRN.
 func TestLinkAndLedgerAgreeOverAnUnfriendlyNetwork(t *testing.T) {
-	spec, _, err := dialects.Load("../../../config/dialects", "cup")
-	require.NoError(t, err)
-	codec, err := iso8583.Compile(spec)
-	require.NoError(t, err)
+	codec := codecOf(t, "cup")
 	rules := DefaultRules()
 	rules.Unfriendly, rules.LateBy, rules.SlowBy = 0.3, 300*time.Millisecond, 10*time.Millisecond
 	ledger := NewLedger(nil)
@@ -153,7 +186,11 @@ func TestLinkAndLedgerAgreeOverAnUnfriendlyNetwork(t *testing.T) {
 	go func() { served <- network.Serve(listener) }()
 
 	const sales, tills = 400, 16
-	e := &dumbEngine{message: saleMessage(t, codec), sales: make(map[string]*dumbSale), up: make(chan struct{}, 2)}
+	e := &dumbEngine{asks: make(map[string]*dumbAsk), up: make(chan struct{}, 2), messages: map[engine.HostKind]*iso8583.Message{
+		engine.HostSale:   tillMessage(t, codec, 0x0200, "000000", "000000010000", "2200000100060"),
+		engine.HostVoid:   tillMessage(t, codec, 0x0200, "200000", "000000010000", "2300000100060"),
+		engine.HostRefund: tillMessage(t, codec, 0x0220, "200000", "000000004000", "2500000100060"),
+	}}
 	metrics, err := host.NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
 	e.hosts, err = host.New([]host.Config{{
@@ -175,16 +212,29 @@ func TestLinkAndLedgerAgreeOverAnUnfriendlyNetwork(t *testing.T) {
 	}
 	var next, sent atomic.Uint32
 	var workers sync.WaitGroup
+	ask := func(kind engine.HostKind, of *dumbAsk) *dumbAsk {
+		a := e.ask(kind, next.Add(1), of, 150*time.Millisecond)
+		<-a.done
+		return a
+	}
 	for range tills {
 		workers.Go(func() {
 			for sent.Load() < sales {
-				n := next.Add(1)
-				<-e.sell(n, 150*time.Millisecond)
-				if e.wasUnsent(n) {
+				sale := ask(engine.HostSale, nil)
+				if sale.unsent {
 					continue // the slot is being dialled again
 				}
 				if sent.Add(1)%100 == 50 {
 					network.Disconnect()
+				}
+				switch {
+				case !sale.approved:
+				case sale.n%3 == 0:
+					ask(engine.HostVoid, sale)
+				case sale.n%3 == 1: // three of them exceed the sale
+					for range 3 {
+						ask(engine.HostRefund, sale)
+					}
 				}
 			}
 		})
@@ -200,20 +250,17 @@ func TestLinkAndLedgerAgreeOverAnUnfriendlyNetwork(t *testing.T) {
 	network.Close()
 	require.NoError(t, <-served)
 
-	believed := map[string]bool{}
-	for rrn, s := range e.sales {
-		if s.captured {
-			believed[rrn] = true
-		}
+	charged := map[string]money.Amount{}
+	for _, entry := range ledger.Open() {
+		charged[entry.Line.RRN] = entry.Net
 	}
-	for _, line := range ledger.Open() {
-		require.True(t, believed[line.RRN], "RRN %s is charged and the switch does not know", line.RRN)
-		delete(believed, line.RRN)
+	require.Equal(t, charged, e.believed(ledger), "what is charged, and what the switch believes")
+	s := ledger.Summary()
+	require.Zero(t, s.Repeats)
+	require.Greater(t, s.Charges, sales/2)
+	for name, n := range map[string]int{"returns": s.Returns, "voids": s.Voids, "unvoids": s.Unvoids, "refunds": s.Refunds} {
+		require.Positive(t, n, name)
 	}
-	require.Empty(t, believed, "the switch believes in charges that do not stand")
-	require.Zero(t, ledger.Summary().Repeats)
-	require.Greater(t, ledger.Summary().Charges, sales/2)
-	require.Positive(t, ledger.Summary().Returns)
 }
 
 func await(t *testing.T, done <-chan struct{}) {
@@ -225,12 +272,12 @@ func await(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-func saleMessage(t *testing.T, codec *iso8583.Codec) *iso8583.Message {
+func tillMessage(t *testing.T, codec *iso8583.Codec, mti iso8583.MTI, code, amount, posData string) *iso8583.Message {
 	t.Helper()
 	var b iso8583.Builder
-	b.Reset(codec, 0x0200)
-	for n, v := range map[int]string{2: "6224240000000017", 3: "000000", 4: "000000010000", 11: "000001", 22: "022", 25: "00",
-		41: "21010001", 42: "898210157220001", 49: "156", 60: "2200000100060"} {
+	b.Reset(codec, mti)
+	for n, v := range map[int]string{2: "6224240000000017", 3: code, 4: amount, 11: "000001", 22: "022", 25: "00",
+		41: "21010001", 42: "898210157220001", 49: "156", 60: posData} {
 		b.SetString(n, v)
 	}
 	raw, err := b.Append(nil)

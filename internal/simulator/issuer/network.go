@@ -11,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"huanxin/internal/money"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
@@ -25,6 +24,8 @@ type Config struct {
 	Logger  *zap.Logger
 	// Now is the network's clock: time.Now.
 	Now func() time.Time
+	// CutOver is when the network's clearing day (DE15) ends, since midnight in Shanghai. Default 23 h.
+	CutOver time.Duration
 	// FrameLimit is the longest message in bytes (default 8192), Connections the most at once (default 256), InFlight
 	// the most requests of one connection that wait for a delayed answer (default 16384): above it the connection is not
 	// read.
@@ -46,6 +47,7 @@ type Network struct {
 
 	workers  sync.WaitGroup
 	approval atomic.Uint32
+	told     atomic.Bool // to answer every reversal
 }
 
 // New makes a network; Serve runs it.
@@ -66,9 +68,18 @@ func New(cfg Config) (*Network, error) {
 			return nil, fmt.Errorf("dialect %s has no field %d", cfg.Codec.Name(), n)
 		}
 	}
-	return &Network{
+	if cfg.CutOver == 0 {
+		cfg.CutOver = 23 * time.Hour
+	}
+	if cfg.CutOver < 0 || cfg.CutOver > 24*time.Hour {
+		return nil, fmt.Errorf("cut-over %s: want a time of day", cfg.CutOver)
+	}
+	n := &Network{
 		cfg: cfg, stopAt: make(chan struct{}), conns: make(map[*conn]struct{}), reversals: make(map[string]int),
-	}, nil
+	}
+	// Each approval has a line of its own, so codes begin where the book ends: no two charges of a book share one.
+	n.approval.Store(uint32(cfg.Ledger.lines() % 1_000_000))
+	return n, nil
 }
 
 // Serve accepts connections until Close.
@@ -127,6 +138,9 @@ func (n *Network) Disconnect() {
 		c.nc.Close()
 	}
 }
+
+// AnswerReversals ends the silence of ReverseNever and ReverseMute: from here on every reversal is carried out and answered.
+func (n *Network) AnswerReversals() { n.told.Store(true) }
 
 // Close stops listening, closes all connections and waits for what is being booked.
 func (n *Network) Close() {
@@ -200,77 +214,6 @@ func (c *conn) serve() error {
 // errCut is returned when a rule closes the connection.
 var errCut = errors.New("disconnected by rule")
 
-// request handles one frame.
-func (c *conn) request(frame wire.Frame, m *iso8583.Message) error {
-	if frame.KeepAlive() {
-		return nil
-	}
-	if err := c.network.cfg.Codec.Parse(frame.Message, m); err != nil {
-		return fmt.Errorf("message: %w", err)
-	}
-	switch m.MTI() {
-	case 0x0200:
-		return c.sale(frame, m)
-	case 0x0400, 0x0420:
-		return c.reversal(frame, m)
-	case 0x0800, 0x0820:
-		return c.send(c.answer(frame, m, "00", 0, ""), 1)
-	}
-	return c.send(c.answer(frame, m, "40", 0, ""), 1)
-}
-
-func (c *conn) sale(frame wire.Frame, m *iso8583.Message) error {
-	n := c.network
-	rrn, amount, ok := number(m)
-	if !ok {
-		return c.send(c.answer(frame, m, "30", 0, ""), 1)
-	}
-	plan := n.cfg.Rules.Sale(rrn, amount)
-	if plan.Unseen {
-		return nil
-	}
-	s := &Sale{
-		At: n.stamp(), RRN: rrn, STAN: value(m, 11), Card: CardToken(payer(m)), Terminal: value(m, 41), Merchant: value(m, 42),
-		Asked: amount, Response: plan.Response,
-	}
-	if Approved(plan.Response) || plan.Half {
-		s.Grant = amount
-		if plan.Half {
-			s.Grant = (amount + 1) / 2
-		}
-		s.Approval = fmt.Sprintf("%06d", n.approval.Add(1)%1_000_000)
-	}
-	line, err := n.cfg.Ledger.Sell(s)
-	if err != nil {
-		return fmt.Errorf("book sale: %w", err)
-	}
-	return c.carryOut(plan, c.answer(frame, m, line.Response, line.Amount, line.Approval))
-}
-
-func (c *conn) reversal(frame wire.Frame, m *iso8583.Message) error {
-	n := c.network
-	rrn, amount, ok := number(m)
-	if !ok {
-		return c.send(c.answer(frame, m, "30", 0, ""), 1)
-	}
-	plan := n.cfg.Rules.Reversal(rrn, amount, n.attempt(rrn))
-	if plan.Unseen {
-		return nil
-	}
-	response := plan.Response
-	if response == "00" {
-		var err error
-		response, err = n.cfg.Ledger.Reverse(&Reversal{
-			At: n.stamp(), RRN: rrn, STAN: value(m, 11), Terminal: value(m, 41), Merchant: value(m, 42),
-			Reason: value(m, 39), Amount: amount,
-		})
-		if err != nil {
-			return fmt.Errorf("book reversal: %w", err)
-		}
-	}
-	return c.carryOut(plan, c.answer(frame, m, response, amount, ""))
-}
-
 // carryOut answers as the plan says. The book is written already.
 func (c *conn) carryOut(plan Plan, answer []byte) error {
 	switch {
@@ -319,89 +262,14 @@ func (c *conn) send(frame []byte, times int) error {
 	return nil
 }
 
-// echoed are the fields that an answer repeats; 12 to 15, 32, 38, 39, 44 and 63 are the network's own (pos-dialect §3).
-var echoed = []int{2, 3, 4, 7, 11, 22, 23, 25, 33, 37, 41, 42, 49, 60, 70, 90}
-
-// answer builds the whole frame of an answer.
-func (c *conn) answer(frame wire.Frame, m *iso8583.Message, response string, amount money.Amount, approval string) []byte {
-	codec := c.network.cfg.Codec
-	now := c.network.cfg.Now().In(shanghai)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := &c.builder
-	b.Reset(codec, m.MTI().Response())
-	set := func(n int, v string) {
-		if codec.Defines(n) {
-			b.SetString(n, v)
-		}
-	}
-	for _, n := range echoed {
-		if codec.Defines(n) {
-			b.Copy(m, n)
-		}
-	}
-	set(12, now.Format("150405"))
-	set(13, now.Format("0102"))
-	set(39, response)
-	if m.Has(4) {
-		// The network's day ends at 23:00.
-		set(15, now.Add(time.Hour).Format("0102"))
-		set(32, "48022900")
-		set(44, "48022900   48022900   ")
-		set(63, "CUP")
-		if response == "10" {
-			b.SetDigits(4, uint64(amount), 12)
-		}
-	}
-	if approval != "" {
-		set(38, approval)
-	}
-	if m.Has(55) && codec.Defines(55) && m.MTI() == 0x0200 {
-		b.Set(55, issuerData(response))
-	}
-	var err error
-	if c.body, err = b.Append(c.body[:0]); err != nil {
-		panic("answer of the simulated network does not fit its own dialect: " + err.Error())
-	}
-	out, err := c.network.cfg.Framing.AppendFrame(nil, wire.AppendSwapped(nil, frame.TPDU), frame.Header, c.body)
-	if err != nil {
-		panic("answer of the simulated network does not fit its framing: " + err.Error())
-	}
-	return out
+// stamp is the instant of a ledger line and the clearing day that it belongs to.
+func (n *Network) stamp() (at, day string) {
+	now := n.cfg.Now().In(shanghai)
+	return now.Format(time.RFC3339Nano), n.day(now).Format(time.DateOnly)
 }
 
-// issuerData is DE55 of an answer: authentication data over an invented cryptogram, and the response code for the chip.
-func issuerData(response string) []byte {
-	out := iso8583.AppendTLV(nil, 0x91, []byte{0x12, 0x34, 0x56, 0x78, 0x9A, 0xBC, 0xDE, 0xF0, response[0], response[1]})
-	return iso8583.AppendTLV(out, 0x8A, []byte(response))
-}
-
-// number is what the ledger books a message under: DE37 and DE4.
-func number(m *iso8583.Message) (rrn string, amount money.Amount, ok bool) {
-	v, ok := m.Uint(4)
-	rrn = value(m, 37)
-	return rrn, money.Amount(v), ok && rrn != "" && v > 0
-}
-
-// payer is the card number, of the track when DE2 is absent, or the payment code.
-func payer(m *iso8583.Message) string {
-	if pan := value(m, 2); pan != "" {
-		return pan
-	}
-	if track := m.AppendField(nil, 35); len(track) > 0 {
-		for i, b := range track {
-			if b == 'D' {
-				return string(track[:i])
-			}
-		}
-	}
-	code, _ := iso8583.FindTag59(m.AppendField(nil, 59), "A3")
-	return string(code)
-}
-
-func value(m *iso8583.Message, n int) string { return string(m.AppendField(nil, n)) }
-
-func (n *Network) stamp() string { return n.cfg.Now().In(shanghai).Format(time.RFC3339Nano) }
+// day is the clearing day of an instant: what comes after the cut-over belongs to the next one.
+func (n *Network) day(now time.Time) time.Time { return now.Add(24*time.Hour - n.cfg.CutOver) }
 
 var shanghai = time.FixedZone("+08:00", 8*3600)
 

@@ -28,16 +28,28 @@ type link struct {
 	in    []byte
 }
 
-func startNetwork(t testing.TB, rules Rules, ledger *Ledger) (*Network, *link) {
+func codecOf(t testing.TB, dialect string) *iso8583.Codec {
 	t.Helper()
-	spec, _, err := dialects.Load("../../../config/dialects", "cup")
+	spec, _, err := dialects.Load("../../../config/dialects", dialect)
 	require.NoError(t, err)
 	codec, err := iso8583.Compile(spec)
 	require.NoError(t, err)
-	network, err := New(Config{
-		Framing: wire.CUP, Codec: codec, Rules: rules, Ledger: ledger, Logger: zap.NewNop(),
-		Now: func() time.Time { return time.Date(2025, 6, 18, 23, 5, 12, 0, shanghai) },
+	return codec
+}
+
+func startNetwork(t testing.TB, rules Rules, ledger *Ledger) (*Network, *link) {
+	t.Helper()
+	return startWith(t, "cup", Config{
+		Rules: rules, Ledger: ledger, Now: func() time.Time { return time.Date(2025, 6, 18, 23, 5, 12, 0, shanghai) },
 	})
+}
+
+// startWith speaks any dialect in the framing of cup.
+func startWith(t testing.TB, dialect string, cfg Config) (*Network, *link) {
+	t.Helper()
+	codec := codecOf(t, dialect)
+	cfg.Framing, cfg.Codec, cfg.Logger = wire.CUP, codec, zap.NewNop()
+	network, err := New(cfg)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -274,11 +286,14 @@ func TestChargeThatCannotBeBookedIsNotAnswered(t *testing.T) {
 func FuzzParseRules(f *testing.F) {
 	f.Add("endings: {\"07\": decline 05}\nunfriendly: 0.25\nlate-by: 3s\n")
 	f.Add("acts: [twice, partial]\nseed: 9")
+	f.Add("endings: {\"45\": void late}\nacts: [refund decline 05, reverse-mute]\nunfriendly: 1")
 	f.Fuzz(func(t *testing.T, text string) {
 		rules, err := ParseRules([]byte(text))
 		if err == nil {
-			rules.Sale("1", 12345)
-			rules.Reversal("1", 12345, 1)
+			for _, of := range []Type{TypeSale, TypeVoid, TypeRefund, TypeInquiry} {
+				rules.Request(of, "1", 12345)
+				rules.Reversal(of, "1", 12345, 1)
+			}
 		}
 	})
 }

@@ -18,25 +18,45 @@ import (
 	"huanxin/internal/money"
 )
 
-// Act is one way in which the network treats a request.
+// Act is one way in which the network treats a request. An act alone holds for everything that moves money; "void late"
+// and "refund late" hold for voids or refunds only, and leave the sale of that amount in peace.
 type Act string
 
 // The acts, as they are written in a rules file. A decline is "decline" and its DE39, such as "decline 51"; "approve A2"
-// approves under another code.
+// approves under another code. "Done" is charged, voided, refunded, as it was asked.
 const (
 	Approve       Act = "approve"
-	Partial       Act = "partial"        // charges half and answers 10
-	LoseRequest   Act = "lose-request"   // never arrives: no charge, no answer
-	LoseAnswer    Act = "lose-answer"    // charged, no answer
-	Late          Act = "late"           // charged, answered after LateBy
-	Slow          Act = "slow"           // charged, answered after SlowBy
-	Twice         Act = "twice"          // charged, answered twice
-	Disconnect    Act = "disconnect"     // charged, then the connection closes without an answer
-	HalfAnswer    Act = "half-answer"    // charged, half of the answer, then the connection closes
-	ReverseBusy   Act = "reverse-busy"   // sale: charged, no answer; its first reversal is answered 96
-	ReverseSilent Act = "reverse-silent" // sale: charged, no answer; the first reversal never arrives
-	ReverseLost   Act = "reverse-lost"   // sale: charged, no answer; the answer of the first reversal is lost
+	Partial       Act = "partial"        // charges half and answers 10; a void or refund is approved
+	LoseRequest   Act = "lose-request"   // never arrives: not done, no answer
+	LoseAnswer    Act = "lose-answer"    // done, no answer
+	Late          Act = "late"           // done, answered after LateBy
+	Slow          Act = "slow"           // done, answered after SlowBy
+	Twice         Act = "twice"          // done, answered twice
+	Disconnect    Act = "disconnect"     // done, then the connection closes without an answer
+	HalfAnswer    Act = "half-answer"    // done, half of the answer, then the connection closes
+	ReverseBusy   Act = "reverse-busy"   // done, no answer; its first reversal is answered 96
+	ReverseSilent Act = "reverse-silent" // done, no answer; the first reversal never arrives
+	ReverseLost   Act = "reverse-lost"   // done, no answer; the answer of the first reversal is lost
+	// ReverseNever: done, no answer; no reversal ever arrives, so it stays done, until the network is told to answer
+	// reversals. What the switch makes of it is a dead letter.
+	ReverseNever Act = "reverse-never"
+	// ReverseMute: done, no answer; reversals are carried out but none is ever answered, until the network is told to.
+	ReverseMute Act = "reverse-mute"
 )
+
+// scope splits the type off to which an act is limited, "" for none.
+func (a Act) scope() (only Type, act Act) {
+	word, rest, found := strings.Cut(string(a), " ")
+	if found && (Type(word) == TypeVoid || Type(word) == TypeRefund) {
+		return Type(word), Act(rest)
+	}
+	return TypeSale, a
+}
+
+// meets reports whether an act limited to a type holds for a request of another.
+func meets(only, t Type) bool {
+	return only == TypeSale || only == t || only == TypeVoid && t.isVoid()
+}
 
 // Rules decide what the network does with a request. They are pure: the same rules, seed and request give the same plan,
 // whatever else is going on.
@@ -45,7 +65,7 @@ type Rules struct {
 	Endings map[string]Act `yaml:"endings"`
 	// Unfriendly is the probability, 0 … 1, that a request whose ending orders nothing is treated badly.
 	Unfriendly float64 `yaml:"unfriendly"`
-	// Acts are the ways of treating a sale badly, all equally likely.
+	// Acts are the ways of treating a request badly, all equally likely.
 	Acts []Act `yaml:"acts"`
 	// LateBy is how long a late answer takes: longer than the host time-out of the switch.
 	LateBy time.Duration `yaml:"late-by"`
@@ -65,7 +85,12 @@ func DefaultRules() Rules {
 			"91": "decline 91", "96": "decline 96",
 			"11": Partial, "12": "approve 11", "13": "approve A2",
 			"21": LoseRequest, "22": LoseAnswer, "23": Late, "24": Twice, "26": Disconnect, "27": HalfAnswer, "28": Slow,
-			"31": ReverseBusy, "32": ReverseSilent, "33": ReverseLost,
+			"31": ReverseBusy, "32": ReverseSilent, "33": ReverseLost, "34": ReverseNever, "36": ReverseMute,
+			"37": "void reverse-busy", "38": "void reverse-never", "39": "void reverse-mute",
+			"71": "void lose-request", "72": "void lose-answer", "73": "void late", "74": "void twice", "76": "void disconnect",
+			"77": "void half-answer", "78": "void decline 96",
+			"81": "refund lose-request", "82": "refund lose-answer", "83": "refund late", "84": "refund twice",
+			"86": "refund disconnect", "87": "refund half-answer", "88": "refund decline 57",
 		},
 		Acts: []Act{
 			"decline 51", "decline 14", "decline 91", Partial, LoseRequest, LoseAnswer, Late, Slow, Twice, Disconnect, HalfAnswer,
@@ -131,11 +156,16 @@ type Plan struct {
 	Delay    time.Duration // before the answer
 	Answers  int           // 0, 1 or 2
 	Cut      int           // close the connection: 0 no, 1 instead of the answer, 2 in the middle of it
+	Never    bool          // of a reversal: so it goes until the network is told to answer
 }
 
 // plan translates an act, without its delays.
 func (a Act) plan() (Plan, error) {
-	word, code, _ := strings.Cut(string(a), " ")
+	only, act := a.scope()
+	if only != TypeSale && (act == Partial || only == TypeRefund && strings.HasPrefix(string(act), "reverse-")) {
+		return Plan{}, fmt.Errorf("act %q: a %s cannot be treated so", a, only)
+	}
+	word, code, _ := strings.Cut(string(act), " ")
 	p := Plan{Response: "00", Answers: 1}
 	switch Act(word) {
 	case Approve:
@@ -154,7 +184,7 @@ func (a Act) plan() (Plan, error) {
 		p.Response, p.Half = "10", true
 	case LoseRequest:
 		p.Unseen = true
-	case LoseAnswer, ReverseBusy, ReverseSilent, ReverseLost:
+	case LoseAnswer, ReverseBusy, ReverseSilent, ReverseLost, ReverseNever, ReverseMute:
 		p.Answers = 0
 	case Late, Slow:
 	case Twice:
@@ -181,14 +211,20 @@ func Approved(response string) bool {
 	return false
 }
 
-// Sale plans the answer to a sale.
-func (r *Rules) Sale(rrn string, amount money.Amount) Plan {
-	act, draw := r.ordered(amount), r.draw("sale", rrn, 0)
+// Request plans the answer to a request. An inquiry has no amount: give a negative one.
+func (r *Rules) Request(t Type, rrn string, amount money.Amount) Plan {
+	act, draw := r.ordered(t, amount), r.draw(t.String(), rrn, 0)
 	if act == "" {
 		act = Approve
 		if draw.Float64() < r.Unfriendly {
-			act = r.Acts[draw.IntN(len(r.Acts))]
+			only, drawn := r.Acts[draw.IntN(len(r.Acts))].scope()
+			if meets(only, t) {
+				act = drawn
+			}
 		}
+	}
+	if act == Partial && (t.isVoid() || t == TypeRefund || t == TypeInquiry) {
+		act = Approve
 	}
 	p, err := act.plan()
 	if err != nil {
@@ -203,13 +239,18 @@ func (r *Rules) Sale(rrn string, amount money.Amount) Plan {
 	return p
 }
 
-// Reversal plans the answer to the n-th reversal (from 1) of an RRN. Only the first two may be treated badly, so that
-// every reversal ends.
-func (r *Rules) Reversal(rrn string, amount money.Amount, n int) Plan {
-	act, draw := r.ordered(amount), r.draw("reversal", rrn, n)
-	if act == "" && n <= 2 && draw.Float64() < r.Unfriendly {
+// Reversal plans the answer to the n-th reversal (from 1) of a request. Only the first two may be treated badly, so that
+// every reversal ends, unless the amount orders that it never does.
+func (r *Rules) Reversal(t Type, rrn string, amount money.Amount, n int) Plan {
+	act, draw := r.ordered(t, amount), r.draw("reversal", rrn, n)
+	switch {
+	case act == ReverseNever:
+		return Plan{Unseen: true, Never: true}
+	case act == ReverseMute:
+		return Plan{Response: "00", Never: true}
+	case act == "" && n <= 2 && draw.Float64() < r.Unfriendly:
 		act = []Act{ReverseBusy, ReverseSilent, ReverseLost}[draw.IntN(3)]
-	} else if n > 1 {
+	case n > 1:
 		act = ""
 	}
 	p := Plan{Response: "00", Answers: 1}
@@ -224,12 +265,18 @@ func (r *Rules) Reversal(rrn string, amount money.Amount, n int) Plan {
 	return p
 }
 
-// ordered returns the act that the amount asks for, "" when it asks for none.
-func (r *Rules) ordered(amount money.Amount) Act {
+// ordered returns the act that the amount asks for, "" when it asks for none. An ending that is meant for another type is
+// an order too: this request is to be treated well.
+func (r *Rules) ordered(t Type, amount money.Amount) Act {
 	if amount < 0 {
 		return ""
 	}
-	return r.Endings[fmt.Sprintf("%02d", amount%100)]
+	order, given := r.Endings[fmt.Sprintf("%02d", amount%100)]
+	only, act := order.scope()
+	if given && !meets(only, t) {
+		return Approve
+	}
+	return act
 }
 
 // draw is the dice for one request: its own sequence, so that the order of arrival does not matter.
