@@ -27,9 +27,9 @@ const (
 // payment is how a commit says that the buyer pays.
 type payment struct {
 	method    string
-	reference string // external: the caller's own number of the payment, as sent
-	paid      money.Amount
-	code      string // wallet: the buyer's payment code, which lives for this request only
+	reference string       // external: the caller's own number of the payment, as sent
+	paid      money.Amount // what the buyer has been shown and has agreed to: the payable
+	code      string       // wallet: the buyer's payment code, which lives for this request only
 }
 
 // commit is POST /v1/reservations/{id}/commit: the second step. Either the caller has collected the payable, or the switch
@@ -76,13 +76,13 @@ func readPayment(o *object) (pay payment) {
 	switch pay.method = po.text("method", true, nil, ""); pay.method {
 	case methodExternal:
 		pay.reference = po.text("reference", true, referenceForm, "1 to 64 printable ASCII characters")
-		pay.paid = po.fen("paid_fen")
 	case methodWallet:
 		pay.code = po.text("code", true, payCodeForm, "12 to 64 letters or digits")
 	default:
 		po.invalid("method", "want external or wallet") // unless it is missing or no string, which is the problem already
 		return pay
 	}
+	pay.paid = po.fen("paid_fen")
 	po.end()
 	return pay
 }

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -21,6 +23,8 @@ import (
 	"huanxin/subsidy/policy"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
+	"huanxin/switch/keys"
 )
 
 const documentPath = "../../docs/interface/http.md"
@@ -47,36 +51,71 @@ func readDocument(t *testing.T) (text string, examples []example) {
 // programmeFolder is the programme that the document speaks of.
 const programmeFolder = "../../config/programmes/liaoning-2025/"
 
-// realEngine is the engine without its journal: every input is decided at once, at the instant of the test.
+// realEngine is the engine without its journal: every input is decided at once, at an instant that the test says.
 type realEngine struct {
 	t       *testing.T
 	engine  *engine.Engine
 	gateway *Gateway
-	full    bool // takes nothing
+	vault   *keys.Vault
+	now     time.Time
+	full    bool                  // takes nothing
+	slow    []*engine.HostRequest // what the wallet has not answered
+	charged int                   // payments that the wallet has carried out
 }
 
 func (r *realEngine) Submit(body any) error {
 	if r.full {
 		return errors.New("queue is full")
 	}
-	for _, send := range r.engine.Step(engine.Input{At: start.UnixNano(), Body: body}).Sends {
+	for _, send := range slices.Clone(r.engine.Step(engine.Input{At: r.now.UnixNano(), Body: body}).Sends) {
 		if send.Admin != nil {
 			require.Empty(r.t, send.Admin.Problems)
 		}
 		if send.API != nil {
 			r.gateway.Deliver(send.API)
 		}
+		if send.Host != nil {
+			r.wallet(send.Host)
+		}
 	}
 	return nil
+}
+
+// wallet charges a payment at once, unless its code ends in 51, which it declines, or in 68, which it leaves open. Refunds it
+// carries out.
+func (r *realEngine) wallet(ask *engine.HostRequest) {
+	code := ""
+	if ask.Kind == engine.HostSale {
+		record, err := r.vault.OpenCard(ask.Card)
+		require.NoError(r.t, err)
+		code = string(record.QRCode[len(record.QRCode)-2:])
+	}
+	switch code {
+	case "51":
+		r.answer(ask, code)
+	case "68":
+		r.slow = append(r.slow, ask)
+	default:
+		r.answer(ask, "00")
+	}
+}
+
+func (r *realEngine) answer(ask *engine.HostRequest, response string) {
+	if ask.Kind == engine.HostSale && response == "00" {
+		r.charged++
+	}
+	require.NoError(r.t, r.Submit(&engine.HostAnswered{
+		Host: ask.Host, Kind: engine.HostSale, RRN: ask.RRN, Answer: event.HostAnswer{Response: response, Amount: int64(ask.Amount)},
+	}))
 }
 
 // newRealEngine has the programme in force, with the one leaf emptied that the document claims from in vain.
 func newRealEngine(t *testing.T) *realEngine {
 	liaoning, err := geo.Load(geo.LiaoningGeoJSON)
 	require.NoError(t, err)
-	e, err := engine.New(engine.Config{Map: liaoning})
+	e, err := engine.New(engine.Config{Map: liaoning, Hosts: map[string]engine.HostProfile{"wallet": {Wallet: true}}})
 	require.NoError(t, err)
-	r := &realEngine{t: t, engine: e}
+	r := &realEngine{t: t, engine: e, vault: testVault(t), now: start}
 	files := map[string][]byte{}
 	for _, name := range policy.RuleFiles() {
 		files[name], err = os.ReadFile(programmeFolder + name)
@@ -105,13 +144,51 @@ func newRealEngine(t *testing.T) *realEngine {
 	return r
 }
 
-func TestExamplesOfTheDocument(t *testing.T) {
-	_, examples := readDocument(t)
+// newRealBench is a gateway on a real engine.
+func newRealBench(t *testing.T) (*bench, *realEngine) {
 	real := newRealEngine(t)
 	b := newBenchWith(t, func(c *Config) { c.Submit = real.Submit })
 	real.gateway = b.g
+	return b, real
+}
+
+func claimFor(t *testing.T, b *bench, number, category, channel string) {
+	w := b.do(claimRequest(fmt.Sprintf(`{"person":{"id_kind":"ID","id_number":%q},"category":%q,"city":"210100","channel":%q}`, number, category, channel),
+		"Idempotency-Key: "+number+category))
+	require.Equal(t, http.StatusCreated, w.Code, "%s", w.Body)
+}
+
+func TestExamplesOfTheDocument(t *testing.T) {
+	_, examples := readDocument(t)
+	b, real := newRealBench(t)
+	must := func(w *httptest.ResponseRecorder) { require.Less(t, w.Code, 300, "%s", w.Body) }
+	// What the document says has happened before an example.
+	before := map[string]func(){
+		"overloaded": func() { real.full = true },
+		"reserve":    func() { claimFor(t, b, "210102190001011025", "A01", "online") },
+		"qr-code":    func() { claimFor(t, b, "210102190001011033", "A01", "qr") },
+		"commit-pending": func() {
+			must(b.do(keyed("POST", "/v1/reservations", `{"entitlement":"E000000000003","person":{"id_kind":"ID","id_number":"210102190001011033"},
+				"merchant":"898210157220001","channel":"qr","barcode":"6901234567892","price_fen":599900,"serial":"SN-8891-2208",
+				"position":{"crs":"GCJ02","lon":123.437612,"lat":41.807153,"age_seconds":12}}`, "Idempotency-Key: again")))
+			b.g.cfg.Timeout, b.g.look = time.Millisecond, time.Minute
+		},
+		"purchase": func() {
+			b.g.cfg.Timeout = time.Minute
+			real.answer(real.slow[0], "00")
+		},
+		"cancel": func() {
+			claimFor(t, b, "210102190001011041", "A02", "online")
+			must(b.do(keyed("POST", "/v1/reservations", `{"entitlement":"E000000000004","person":{"id_kind":"ID","id_number":"210102190001011041"},
+				"merchant":"898210157320016","channel":"online","barcode":"6901234101485","price_fen":329900,"serial":"SN-7301-0001",
+				"order":"WEB-20260618-0002","delivery":"210102"}`, "Idempotency-Key: another")))
+		},
+	}
 	for _, e := range examples {
-		real.full = e.name == "overloaded"
+		if prepare := before[e.name]; prepare != nil {
+			prepare()
+			delete(before, e.name)
+		}
 		w := b.do(parseRequest(t, e.request))
 		head, body, _ := strings.Cut(e.answer, "\n\n")
 		lines := strings.Split(strings.TrimSpace(head), "\n")
@@ -124,6 +201,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 		require.NoError(t, json.Compact(&compact, []byte(body)), e.name)
 		require.Equal(t, compact.String(), strings.TrimSuffix(w.Body.String(), "\n"), e.name)
 	}
+	require.Empty(t, before, "every example is there")
 }
 
 func parseRequest(t *testing.T, text string) *http.Request {

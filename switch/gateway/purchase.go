@@ -21,11 +21,10 @@ type purchaseBody struct {
 	PriceFen      int64        `json:"price_fen"`
 	SubsidyFen    int64        `json:"subsidy_fen"`
 	PayableFen    int64        `json:"payable_fen"`
-	ReservedAt    string       `json:"reserved_at"`
 	ExpiresAt     string       `json:"expires_at"`
 	PolicyVersion string       `json:"policy_version"`
 	Payment       *paymentBody `json:"payment,omitempty"`
-	Refund        *refundBody  `json:"refund,omitempty"` // in the answer to a refund
+	Refund        *refundBody  `json:"refund,omitempty"` // in the answer to a refund that is done
 }
 
 // paymentBody is how a purchase was paid, or is being paid.
@@ -67,27 +66,28 @@ func (g *Gateway) purchaseOf(reply *engine.APIReply) (*purchaseBody, *problem) {
 		Purchase: formatID(purchaseIDs, v.ID), State: v.State.String(), Merchant: v.Merchant, Category: v.Category,
 		Barcode: v.Barcode, Serial: v.SerialMask, Order: v.Order,
 		PriceFen: int64(v.Price), SubsidyFen: int64(v.Subsidy), PayableFen: int64(v.Payable),
-		ReservedAt: formatTime(v.ReservedAt), ExpiresAt: formatTime(v.ExpiresAt), PolicyVersion: v.PolicyVersion,
-		Payment: paymentOf(v),
+		ExpiresAt: formatTime(v.ExpiresAt), PolicyVersion: v.PolicyVersion, Payment: paymentOf(v),
 	}
-	if r := reply.Refund; r != nil {
+	if r := reply.Refund; r != nil && reply.Status != engine.APIPending {
 		body.Refund = &refundBody{int64(r.Amount), int64(r.Returned), int64(r.Kept)}
 	}
 	return body, nil
 }
 
-// paymentOf is nil for a purchase that nobody has tried to pay.
+// paymentOf is nil for a purchase that nobody has tried to pay; so it is in the repeated answer to a reserve.
 func paymentOf(v *engine.PurchaseView) *paymentBody {
-	if v.Host == "" {
+	if v.Host == "" || v.State == engine.Reserved {
 		return nil
 	}
 	body := &paymentBody{
-		Method: methodWallet, AmountFen: int64(v.Amount), Code: v.CardMask, RRN: v.RRN, SentAt: formatTime(v.SentAt),
+		AmountFen: int64(v.Amount), SentAt: formatTime(v.SentAt),
 		RefundedFen: int64(v.Refunded), RefundingFen: int64(v.Refunding), SubsidyReturnedFen: int64(v.Returned),
 	}
 	if v.Host == engine.ExternalHost {
-		body.Method, body.Reference, body.Code, body.RRN = methodExternal, v.Reference, "", ""
+		body.Method, body.Reference = methodExternal, v.Reference
+		return body
 	}
+	body.Method, body.Code, body.RRN = methodWallet, v.CardMask, v.RRN
 	if v.Answer != nil {
 		body.Response = v.Answer.Response
 	}

@@ -25,7 +25,7 @@ const (
 	serial       = "sn-8891/2207.5"
 	reserveBody  = `{"code":"912345678901234567","merchant":"898210157220001","channel":"qr","barcode":"6901234567892","price_fen":599900,"serial":"sn-8891/2207.5"}`
 	externalBody = `{"payment":{"method":"external","reference":"PAY-7","paid_fen":479920}}`
-	walletBody   = `{"payment":{"method":"wallet","code":"284712345678901234"}}`
+	walletBody   = `{"payment":{"method":"wallet","code":"284712345678901234","paid_fen":479920}}`
 	purchase12   = "/v1/reservations/P000000000012"
 )
 
@@ -54,7 +54,7 @@ func reserved(id uint64) *engine.PurchaseView {
 	at := start.UnixNano()
 	return &engine.PurchaseView{
 		ID: id, State: engine.Reserved, Merchant: "898210157220001", Caller: "sample", Price: 599900, Subsidy: 119980, Payable: 479920,
-		ReservedAt: at, ExpiresAt: at + 180e9, Category: "A01", Barcode: "6901234567892", SerialMask: "SN-*******07.5", PolicyVersion: "ln-2025-1",
+		ExpiresAt: at + 180e9, Category: "A01", Barcode: "6901234567892", SerialMask: "SN-*******07.5", PolicyVersion: "ln-2025-1",
 	}
 }
 
@@ -129,7 +129,7 @@ func TestAPaymentCodeIsSealed(t *testing.T) {
 	b := submitted(t, func(body any) { in = body.(*engine.CommitRequest) })
 	b.do(steps()["commit wallet"])
 	require.Equal(t, "wallet", in.Host)
-	require.Zero(t, in.Amount, "the payable")
+	require.EqualValues(t, 479920, in.Amount)
 	require.Equal(t, "284712********1234", in.Card.Mask)
 	token := b.hasher.Card([]byte(payCode))
 	require.Equal(t, token[:], in.Card.Token)
@@ -193,11 +193,12 @@ func TestMalformedStepsNameTheField(t *testing.T) {
 		"reference of 65 characters": {commit(`{"method":"external","reference":"` + strings.Repeat("r", 65) + `","paid_fen":1}`), codeInvalidField, "payment.reference"},
 		"external without amount":    {commit(`{"method":"external","reference":"x"}`), codeMissingField, "payment.paid_fen"},
 		"external with code":         {commit(`{"method":"external","reference":"x","paid_fen":1,"code":"284712345678901234"}`), codeUnknownField, "payment.code"},
-		"wallet without code":        {commit(`{"method":"wallet"}`), codeMissingField, "payment.code"},
-		"payment code of 11 digits":  {commit(`{"method":"wallet","code":"28471234567"}`), codeInvalidField, "payment.code"},
-		"payment code with a blank":  {commit(`{"method":"wallet","code":"2847 1234 5678 9012"}`), codeInvalidField, "payment.code"},
-		"wallet with reference":      {commit(`{"method":"wallet","code":"284712345678901234","reference":"x"}`), codeUnknownField, "payment.reference"},
-		"field beside payment":       {keyed("POST", purchase12+"/commit", `{"payment":{"method":"wallet","code":"284712345678901234"},"amount_fen":1}`), codeUnknownField, "amount_fen"},
+		"wallet without code":        {commit(`{"method":"wallet","paid_fen":1}`), codeMissingField, "payment.code"},
+		"wallet without amount":      {commit(`{"method":"wallet","code":"284712345678901234"}`), codeMissingField, "payment.paid_fen"},
+		"payment code of 11 digits":  {commit(`{"method":"wallet","code":"28471234567","paid_fen":1}`), codeInvalidField, "payment.code"},
+		"payment code with a blank":  {commit(`{"method":"wallet","code":"2847 1234 5678 9012","paid_fen":1}`), codeInvalidField, "payment.code"},
+		"wallet with reference":      {commit(`{"method":"wallet","code":"284712345678901234","paid_fen":1,"reference":"x"}`), codeUnknownField, "payment.reference"},
+		"field beside payment":       {keyed("POST", purchase12+"/commit", `{"payment":{"method":"wallet","code":"284712345678901234","paid_fen":1},"amount_fen":1}`), codeUnknownField, "amount_fen"},
 
 		"cancel with a field":    {keyed("POST", purchase12+"/cancel", `{"reason":"x"}`), codeUnknownField, "reason"},
 		"refund of nothing":      {refund(`{"amount_fen":0}`), codeInvalidField, "amount_fen"},
@@ -318,19 +319,19 @@ func TestAPurchaseShowsHowItWasPaid(t *testing.T) {
 	}{
 		"not at all": {engine.APIReply{Purchase: reserved(12)}, `{"purchase":"P000000000012","state":"reserved","merchant":"898210157220001",
 			"category":"A01","barcode":"6901234567892","serial":"SN-*******07.5","price_fen":599900,"subsidy_fen":119980,"payable_fen":479920,
-			"reserved_at":"2026-06-18T10:00:00+08:00","expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1"}`},
+			"expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1"}`},
 		"wallet, refunded in part": {
 			engine.APIReply{Purchase: wallet, Refund: &engine.RefundView{Amount: 239960, Returned: 59990, Kept: 59990}},
 			`{"purchase":"P000000000012","state":"captured","merchant":"898210157220001","category":"A01","barcode":"6901234567892",
 			"serial":"SN-*******07.5","order":"ORDER-1","price_fen":599900,"subsidy_fen":59990,"payable_fen":479920,
-			"reserved_at":"2026-06-18T10:00:00+08:00","expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1",
+			"expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1",
 			"payment":{"method":"wallet","amount_fen":479920,"code":"284712********1234","rrn":"616900000001","response":"00",
 			"sent_at":"2026-06-18T10:00:05+08:00","refunded_fen":239960,"refunding_fen":5,"subsidy_returned_fen":59990},
 			"refund":{"amount_fen":239960,"subsidy_returned_fen":59990,"subsidy_kept_fen":59990}}`,
 		},
 		"external": {engine.APIReply{Purchase: external}, `{"purchase":"P000000000013","state":"captured","merchant":"898210157220001",
 			"category":"A01","barcode":"6901234567892","serial":"SN-*******07.5","price_fen":599900,"subsidy_fen":119980,"payable_fen":479920,
-			"reserved_at":"2026-06-18T10:00:00+08:00","expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1",
+			"expires_at":"2026-06-18T10:03:00+08:00","policy_version":"ln-2025-1",
 			"payment":{"method":"external","amount_fen":479920,"reference":"PAY-7","sent_at":"2026-06-18T10:00:00+08:00","refunded_fen":0,
 			"refunding_fen":0,"subsidy_returned_fen":0}}`},
 	} {
