@@ -44,10 +44,16 @@ func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
 	at := time.Unix(0, r.At).In(china)
 	a.set(12, at.AppendFormat(a.text[:0], "150405"))
 	a.set(13, at.AppendFormat(a.text[:0], "0102"))
-	a.setString(37, r.RRN)
 	a.b.Set(39, r.Response[:])
-	a.issuer(r)
-	a.subsidy(x, r)
+	if r.Purchase != nil {
+		a.original(r.Purchase)
+	} else {
+		a.setString(37, r.RRN)
+		a.issuer(r)
+	}
+	a.set(54, r.Balance)
+	a.totals(x, r)
+	a.tags(x, r)
 	return a.pack(x)
 }
 
@@ -131,9 +137,88 @@ func (a *answerer) issuer(r *engine.Reply) {
 	a.set(63, h.Network)
 }
 
-// subsidy puts DE59 in: amounts and hold for the receipt, reasons and text for the cashier.
-func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
+// totals answers a settlement: totals that agree come back as they were sent, others as the switch has them, each half with
+// its reconciliation code. One that is refused has none: nothing was compared.
+func (a *answerer) totals(x *exchange, r *engine.Reply) {
+	if r.Totals == nil || x.kind != kindSettlement {
+		return
+	}
+	code := byte(totalsDiffer)
 	a.field = a.field[:0]
+	if r.Equal {
+		code = totalsEqual
+		a.field = x.msg.AppendField(a.field, 48)
+	} else {
+		a.field = appendHalf(a.field, r.Totals)
+		a.field = appendHalf(a.field, &engine.Totals{})
+	}
+	if len(a.field) == totalsSize {
+		a.field[codeAt], a.field[halfSize+codeAt] = code, code
+		a.set(48, a.field)
+	}
+}
+
+// appendHalf appends one half of DE48, its code 0.
+func appendHalf(dst []byte, t *engine.Totals) []byte {
+	dst = iso8583.AppendDigits(dst, uint64(t.Debit), 12)
+	dst = iso8583.AppendDigits(dst, uint64(min(t.DebitCount, maxCount)), 3)
+	dst = iso8583.AppendDigits(dst, uint64(t.Credit), 12)
+	dst = iso8583.AppendDigits(dst, uint64(min(t.CreditCount, maxCount)), 3)
+	return append(dst, '0')
+}
+
+// maxCount is the largest n3. A batch of more is one that no terminal can settle as equal.
+const maxCount = 999
+
+// original puts in what a slip of the purchase asked about would have: its numbers, not those of today's question.
+func (a *answerer) original(p *engine.PurchaseView) {
+	a.setString(37, p.RRN)
+	if h := p.Answer; h != nil {
+		a.setString(15, h.ClearingDate)
+		a.setString(32, h.Acquirer)
+		a.setString(38, h.Approval)
+		a.set(44, h.Institutions)
+	}
+}
+
+// tags puts DE59 in: amounts and hold for the receipt, reasons and text for the cashier.
+func (a *answerer) tags(x *exchange, r *engine.Reply) {
+	a.field = a.field[:0]
+	switch {
+	case r.Purchase != nil:
+		a.purchase(r.Purchase)
+	case r.Totals != nil:
+		a.count(tagSubsidyCount, r.Totals.SubsidyCount)
+		a.number(tagSubsidySum, int64(r.Totals.Subsidy))
+	case r.Refund != nil:
+		if r.Hold != 0 {
+			a.number(tagHold, int64(r.Hold))
+			a.number(tagSubsidy, int64(r.Refund.Kept))
+			a.number(tagReturned, int64(r.Refund.Returned))
+		}
+	default:
+		a.amounts(x, r)
+	}
+	amounts := len(a.field)
+	room := amounts + maxReasonBytes
+	for _, c := range r.Reasons {
+		name := c.String()
+		if len(a.field)+5+len(name) > room {
+			break
+		}
+		a.tag(tagReason, name)
+	}
+	if a.text = cashierText(a.text[:0], x.kind, r); len(a.text) > 0 {
+		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
+	}
+	if !a.fits(59, a.field) { // a dialect with a short DE59: what the slip needs goes before what the cashier reads
+		a.field = a.field[:amounts]
+	}
+	a.set(59, a.field)
+}
+
+// amounts are those of a reserve, a sale or its void.
+func (a *answerer) amounts(x *exchange, r *engine.Reply) {
 	if r.Hold != 0 && (x.kind != kindReversal || x.msg.Equal(3, "390000")) {
 		a.number(tagHold, int64(r.Hold))
 	}
@@ -144,27 +229,62 @@ func (a *answerer) subsidy(x *exchange, r *engine.Reply) {
 		a.number(tagSubsidy, int64(r.Subsidy))
 		a.number(tagPayable, int64(r.Payable))
 	}
-	if r.ExpiresAt != 0 {
-		expiry := time.Unix(0, r.ExpiresAt).In(china).AppendFormat(a.text[:0], "20060102150405")
-		a.field = iso8583.AppendTag59(a.field, tagExpiry, expiry)
+	if x.kind != kindVoid {
+		a.instant(tagExpiry, "20060102150405", r.ExpiresAt)
 	}
-	amounts := len(a.field)
-	room := amounts + maxReasonBytes
-	for _, c := range r.Reasons {
-		name := c.String()
-		if len(a.field)+5+len(name) > room {
-			break
-		}
-		a.text = append(a.text[:0], name...)
-		a.field = iso8583.AppendTag59(a.field, tagReason, a.text)
+}
+
+// purchase is how a purchase stands, and what its slip says. One without a subsidy has no hold and none of its amounts.
+func (a *answerer) purchase(p *engine.PurchaseView) {
+	a.tag(tagState, p.State.String())
+	a.text = iso8583.AppendDigits(a.text[:0], uint64(p.Batch), 6)
+	a.text = iso8583.AppendDigits(a.text, uint64(p.STAN), 6)
+	at := p.SentAt
+	if at == 0 {
+		at = p.ReservedAt
 	}
-	if a.text = cashierText(a.text[:0], r); len(a.text) > 0 {
-		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
+	a.text = time.Unix(0, at).In(china).AppendFormat(a.text, "0102150405")
+	a.field = iso8583.AppendTag59(a.field, tagOriginal, a.text)
+	if p.Answer != nil && p.Answer.Response != "" {
+		a.tag(tagAnswered, p.Answer.Response)
 	}
-	if !a.fits(59, a.field) { // a dialect with a short DE59: what the slip needs goes before what the cashier reads
-		a.field = a.field[:amounts]
+	if !p.Ordinary {
+		a.number(tagHold, int64(p.ID))
+		a.number(tagPrice, int64(p.Price))
+		a.number(tagSubsidy, int64(p.Subsidy))
+		a.number(tagPayable, int64(p.Payable))
 	}
-	a.set(59, a.field)
+	if p.State == engine.Reserved {
+		a.instant(tagExpiry, "20060102150405", p.ExpiresAt)
+	}
+	if p.SentAt != 0 {
+		a.number(tagCharged, int64(p.Amount))
+	}
+	if p.CardMask != "" {
+		a.tag(tagCard, p.CardMask)
+	}
+	if p.Refunded > 0 {
+		a.number(tagRefunded, int64(p.Refunded))
+	}
+}
+
+func (a *answerer) tag(name, value string) {
+	a.text = append(a.text[:0], value...)
+	a.field = iso8583.AppendTag59(a.field, name, a.text)
+}
+
+// instant appends a tag with an instant, none for 0.
+func (a *answerer) instant(name, layout string, at int64) {
+	if at != 0 {
+		a.text = time.Unix(0, at).In(china).AppendFormat(a.text[:0], layout)
+		a.field = iso8583.AppendTag59(a.field, name, a.text)
+	}
+}
+
+// count appends an n3 tag.
+func (a *answerer) count(name string, n uint32) {
+	a.text = iso8583.AppendDigits(a.text[:0], uint64(min(n, maxCount)), 3)
+	a.field = iso8583.AppendTag59(a.field, name, a.text)
 }
 
 // number appends an n12 tag.
@@ -175,13 +295,13 @@ func (a *answerer) number(name string, v int64) {
 
 // cashierText appends what the cashier reads, in GBK: the reasons, else the engine's text, else the text of the code
 // when it is the switch that answers. An issuer's code has no text of ours, but for 91, which is certain: not charged.
-func cashierText(dst []byte, r *engine.Reply) []byte {
+func cashierText(dst []byte, k kind, r *engine.Reply) []byte {
 	if len(r.Reasons) > 0 {
 		return appendReasons(dst, r.Reasons)
 	}
 	text := r.Text
 	if text == "" && (r.Answer == nil || r.Response == neverSent) {
-		text = codeTexts[r.Response]
+		text = codeText(k, r)
 	}
 	if out, ok := iso8583.AppendGBK(dst, text); ok && len(out)-len(dst) <= maxTextBytes {
 		return out

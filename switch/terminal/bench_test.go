@@ -30,7 +30,7 @@ func BenchmarkRequest(b *testing.B) {
 	for _, message := range []struct {
 		name string
 		fields
-	}{{"echo", echo}, {"reserve", reserve}, {"sale", sale}, {"reversal", reversal}} {
+	}{{"echo", echo}, {"reserve", reserve}, {"sale", sale}, {"reversal", reversal}, {"refund", refund}, {"upload", upload}} {
 		b.Run(message.name, func(b *testing.B) {
 			cfg := testConfig(b, prometheus.NewRegistry())
 			realKeys(b, &cfg)

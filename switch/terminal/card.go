@@ -2,9 +2,10 @@ package terminal
 
 import (
 	"bytes"
+	"slices"
 
 	"huanxin/internal/money"
-	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 )
 
@@ -23,30 +24,42 @@ const (
 // maxTemplates is how deep templates of DE55 may lie in one another. EMV has one in one.
 const maxTemplates = 4
 
+// certificateTags are what a certificate is verified with: the cryptogram itself, what it says of itself, and the data it
+// is over (EMV book 2 §8.1.1).
+var certificateTags = [...]uint32{0x9F26, 0x9F27, 0x9F02, 0x9F03, 0x9F1A, 0x5F2A, 0x9A, 0x9C, 0x9F37, 0x82, 0x9F33, 0x9F34}
+
+func reversalTag(tag uint32) bool    { return slices.Contains(reversalTags[:], tag) }
+func certificateTag(tag uint32) bool { return slices.Contains(certificateTags[:], tag) }
+
 // icc reads DE55: 9F02 for the engine, and what a reversal will need.
-func (r *reader) icc(in *engine.SaleRequest) *refusal {
-	if !r.m.Has(55) {
-		return nil
-	}
-	data := unhexed(r.canonical(55))
-	start := len(r.scratch)
-	for walk := iso8583.WalkTLV(data); ; {
-		tag, value, ok := walk.Next()
-		if !ok {
-			break
-		}
-		for _, t := range reversalTags {
-			if t == tag {
-				r.scratch = iso8583.AppendTLV(r.scratch, tag, value)
-			}
-		}
-	}
-	kept := r.scratch[start:len(r.scratch):len(r.scratch)]
-	if len(kept) > maxICC {
-		return wrong(field(55))
+func (r *reader) icc(sum *money.Amount) *refusal {
+	kept, data, no := r.keptICC(false)
+	if no != nil {
+		return no
 	}
 	r.record.ICC = kept
-	return iccAmount(data, &in.ICCAmount, 0)
+	return iccAmount(data, sum, 0)
+}
+
+// keptICC returns the tags of DE55 that are kept, in scratch, and all of DE55: of the tags those of a reversal, and of a
+// certificate also what it is verified with. No card number is among them.
+func (r *reader) keptICC(certificate bool) (kept, data []byte, no *refusal) {
+	if !r.m.Has(55) {
+		return nil, nil, nil
+	}
+	data = unhexed(r.canonical(55))
+	start := len(r.scratch)
+	walk := iso8583.WalkTLV(data)
+	for tag, value, ok := walk.Next(); ok; tag, value, ok = walk.Next() {
+		if reversalTag(tag) || certificate && certificateTag(tag) {
+			r.scratch = iso8583.AppendTLV(r.scratch, tag, value)
+		}
+	}
+	kept = r.scratch[start:len(r.scratch):len(r.scratch)]
+	if walk.Err() != nil || len(kept) > maxICC {
+		return nil, nil, wrong(field(55))
+	}
+	return kept, data, nil
 }
 
 // iccAmount looks for 9F02 in every object, those in templates included: which of them the chip has signed, nobody here
@@ -82,7 +95,7 @@ func template(tag uint32) bool {
 	return tag&0x20 != 0
 }
 
-// maxICC is what keys.CardRecord holds.
+// maxICC is what keys.CardRecord holds, and the most that is kept of a report.
 const maxICC = 255
 
 // unhexed undoes hexadecimal text: dialects that have no binary DE55 carry it so. Chip data in binary never consists of
@@ -124,25 +137,25 @@ func bcdAmount(b []byte) money.Amount {
 	return money.Amount(v)
 }
 
-// card finds what is charged – the card number of DE2 or track 2, or the payment code of a QR sale – and seals what a
-// reversal needs of it. The track itself is not in the record: it never touches the disk.
-func (r *reader) card(in *engine.SaleRequest) *refusal {
-	entry := string(in.EntryMode[:2])
+// card finds what is charged or given back – the card number of DE2 or track 2, or the payment code of a QR sale – and
+// seals what a reversal needs of it. The track itself is not in the record: it never touches the disk.
+func (r *reader) card(mode [3]byte) (card *event.Card, qr bool, no *refusal) {
+	entry := string(mode[:2])
 	pan, no := r.pan()
 	if no != nil {
-		return no
+		return nil, false, no
 	}
 	code := r.tags.payCode
-	in.QR = entry == "03" || pan == nil && code != nil && entry != "02" && entry != "05" && entry != "07"
+	qr = entry == "03" || pan == nil && code != nil && entry != "02" && entry != "05" && entry != "07"
 	switch {
-	case in.QR && code == nil:
-		return missing(tag59(tagPayCode))
-	case in.QR && !payCode(code):
-		return wrong(tag59(tagPayCode))
-	case !in.QR && pan == nil:
-		return missing("卡号（域2或域35）")
+	case qr && code == nil:
+		return nil, false, missing(tag59(tagPayCode))
+	case qr && !payCode(code):
+		return nil, false, wrong(tag59(tagPayCode))
+	case !qr && pan == nil:
+		return nil, false, missing("卡号（域2或域35）")
 	}
-	if in.QR {
+	if qr {
 		r.record.QRCode = code
 	} else {
 		r.record.PAN = pan
@@ -156,17 +169,16 @@ func (r *reader) card(in *engine.SaleRequest) *refusal {
 	} {
 		v := r.canonical(f.n)
 		if v != nil && (!allDigits(v) || f.size > 0 && len(v) != f.size) {
-			return wrong(field(f.n))
+			return nil, false, wrong(field(f.n))
 		}
 		*f.to = v
 	}
 	card, err := r.front.cfg.Vault.SealCard(&r.record)
 	if err != nil {
 		r.front.sealFailed(err)
-		return &refusal{overloaded, codeTexts[overloaded]}
+		return nil, false, &refusal{overloaded, codeTexts[overloaded]}
 	}
-	in.Card = card
-	return nil
+	return card, qr, nil
 }
 
 // pan returns the card number of DE2 or, without it, of track 2; nil when there is neither. When there are both they

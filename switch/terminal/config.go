@@ -21,6 +21,7 @@ import (
 type Hasher interface {
 	Serial(serial []byte) [16]byte // either case of a letter gives the same hash
 	Code(code []byte) [16]byte
+	Card(number []byte) [16]byte       // equals the token of a card sealed by Vault
 	Content(fields ...[]byte) [16]byte // nil for an absent field
 }
 

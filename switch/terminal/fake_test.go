@@ -120,6 +120,7 @@ func hash16(parts ...[]byte) (h [16]byte) {
 
 func (testHasher) Serial(b []byte) [16]byte     { return hash16([]byte("serial"), bytes.ToUpper(b)) }
 func (testHasher) Code(b []byte) [16]byte       { return hash16([]byte("code"), b) }
+func (testHasher) Card(b []byte) [16]byte       { return hash16([]byte("card"), b) }
 func (testHasher) Content(f ...[]byte) [16]byte { return hash16(f...) }
 
 type testVault struct {
@@ -138,7 +139,12 @@ func (v *testVault) SealCard(r *keys.CardRecord) (*event.Card, error) {
 		return nil, err
 	}
 	v.records = append(v.records, string(r.Append(nil)))
-	return &event.Card{Token: make([]byte, 16), Mask: r.Mask(), KeyId: "test", Envelope: []byte{1}}, nil
+	number := r.PAN
+	if len(number) == 0 {
+		number = r.QRCode
+	}
+	token := testHasher{}.Card(number)
+	return &event.Card{Token: token[:], Mask: r.Mask(), KeyId: "test", Envelope: []byte{1}}, nil
 }
 
 // fakeEngine is a strict stand-in for the server: it accepts the documented inputs only, every token once, and answers
@@ -179,7 +185,23 @@ func tokenOf(body any) engine.Token {
 		return in.Token
 	case *engine.SaleRequest:
 		return in.Token
+	case *engine.StatusRequest:
+		return in.Token
+	case *engine.InquiryRequest:
+		return in.Token
+	case *engine.VoidRequest:
+		return in.Token
+	case *engine.RefundRequest:
+		return in.Token
 	case *engine.ReversalRequest:
+		return in.Token
+	case *engine.SettlementRequest:
+		return in.Token
+	case *engine.UploadRequest:
+		return in.Token
+	case *engine.UploadEndRequest:
+		return in.Token
+	case *engine.ReportRequest:
 		return in.Token
 	}
 	return 0

@@ -271,12 +271,7 @@ func TestContentHashSeesTheCardHoweverItIsRead(t *testing.T) {
 
 func TestBadMessagesGetTheirExactCode(t *testing.T) {
 	tags := func(pairs ...string) fields { return fields{59: text59(pairs...)} }
-	tests := []struct {
-		name string
-		in   fields
-		code string
-		text string
-	}{
+	tests := []refused{
 		{"reserve without STAN", reserve.with(fields{11: ""}), "30", "报文缺少域11"},
 		{"reserve without terminal", reserve.with(fields{41: ""}), "30", "报文缺少域41"},
 		{"reserve without merchant", reserve.with(fields{42: ""}), "30", "报文缺少域42"},
@@ -330,21 +325,34 @@ func TestBadMessagesGetTheirExactCode(t *testing.T) {
 		{"component in a sale, no hold", sale.with(tags("A1", "x", "S6", "merchant=1")), "30", "报文缺少域59标签S7"},
 		{"code in a sale, cut off", sale.with(fields{59: "S1008123456"}), "30", "报文域59格式错误"},
 		{"PIN", sale.with(fields{26: "06", 52: "FA36989B212B5950"}), "40", pinRefused},
-		{"balance", sale.with(fields{3: "310000", 60: "01000001000"}), "40", "暂不支持该交易类型"},
-		{"void", sale.with(fields{3: "200000", 60: "23000001000"}), "40", "暂不支持该交易类型"},
-		{"refund", sale.with(fields{0: "0220", 3: "200000", 60: "25000001000"}), "40", "不支持的报文类型"},
-		{"pre-authorisation", sale.with(fields{0: "0100", 3: "030000", 60: "10000001000"}), "40", "暂不支持该交易类型"},
-		{"sale type with reserve code", sale.with(fields{3: "390000"}), "40", "暂不支持该交易类型"},
-		{"reserve with sale type", reserve.with(fields{60: "22000001000"}), "40", "暂不支持该交易类型"},
-		{"settlement", fields{0: "0500", 11: "000001", 41: "21010001", 42: "898210157220001", 60: "00000001201"}, "40",
-			"不支持的报文类型"},
+		{"sale type with reserve code", sale.with(fields{3: "390000"}), "40", "不支持的交易类型"},
+		{"reserve with sale type", reserve.with(fields{60: "22000001000"}), "40", "不支持的交易类型"},
+		{"sale as a notice", sale.with(fields{0: "0220"}), "40", "不支持的交易类型"},
+		{"offline sale", sale.with(fields{0: "0220", 60: "30000001000"}), "40", "不支持离线消费"},
+		{"offline adjustment", sale.with(fields{0: "0220", 60: "32000001000", 61: "000001000003"}), "40", "不支持离线调整"},
+		{"tip", sale.with(fields{0: "0220", 60: "34000001000", 61: "000001000003"}), "40", "不支持小费"},
+		{"completion as a notice", completion.with(fields{0: "0220", 60: "24000001000"}), "40", "不支持预授权完成通知，请联机完成"},
+		{"an authorisation advice", sale.with(fields{0: "0120"}), "40", "不支持的报文类型"},
 		{"parameter load", signOn.with(fields{60: "00000001360"}), "40", "不支持的管理交易"},
 		{"sign-on without code", signOn.with(fields{60: "00000001"}), "30", "报文域60格式错误"},
 		{"sign-on without DE60", signOn.with(fields{60: ""}), "30", "报文缺少域60"},
 		{"reversal without cause", reversal.with(fields{39: ""}), "30", "报文缺少域39"},
 		{"reversal without amount", reversal.with(fields{4: ""}), "30", "报文缺少域4"},
-		{"reversal of a void", reversal.with(fields{3: "200000", 60: "23000001000"}), "40", "暂不支持该交易类型"},
+		{"reversal of a batch that is none", reversal.with(fields{60: "2200001"}), "30", "报文域60格式错误"},
 	}
+	requireRefused(t, tests)
+}
+
+// refused is a message that the front answers by itself.
+type refused struct {
+	name string
+	in   fields
+	code string
+	text string
+}
+
+// requireRefused demands the exact code and text, the echo of the request's fields, and that nothing else happens.
+func requireRefused(t *testing.T, tests []refused) {
 	b := newBench(t, nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -691,7 +699,7 @@ func TestEveryDialectServes(t *testing.T) {
 					return &engine.Reply{Response: [2]byte{'5', '7'}, Hold: 42, Reasons: []reason.Code{reason.CodeExpired},
 						RRN: "516900000001", Answer: &event.HostAnswer{Icc: []byte{0x91, 2, 0x30, 0x30}}}
 				})
-				for _, request := range []fields{signOn, echo, reserve, cancel, sale, qrSale, reversal} {
+				for _, request := range everyKind {
 					c := b.dial()
 					_, err := c.Write(frameOf(t, framing, encode(t, codec, request)))
 					require.NoError(t, err)
@@ -705,7 +713,7 @@ func TestEveryDialectServes(t *testing.T) {
 					require.Equal(t, "57", got[39], "%s %v", request[0], tag59Of(got, "SC"))
 					require.Equal(t, []string{"资格码已失效，请刷新"}, tag59Of(got, "SC"))
 				}
-				require.Equal(t, 7, b.engine.count())
+				require.Equal(t, len(everyKind), b.engine.count())
 				require.Zero(t, b.metric("huanxin_terminal_minimal_answers_total"))
 				require.Equal(t, money.Amount(479920), b.engine.bodies[4].(*engine.SaleRequest).ICCAmount)
 			})

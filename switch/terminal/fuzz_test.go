@@ -8,19 +8,48 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
 
+// everyKind has one message of every kind that terminals may send.
+var everyKind = []fields{signOn, echo, reserve, cancel, sale, qrSale, reversal, status, preauth, preauthVoid, completion,
+	completionVoid, balance, void, refund, settlement, upload, uploadEnd, script, certificate, state,
+	settlement.with(fields{59: text59("SJ", "001", "SK", "000000119980")}), refund.with(fields{59: text59("SO", "1")})}
+
+// answerTo is the fullest answer that an engine may give to an input.
+func answerTo(body any) *engine.Reply {
+	issuer := &event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0618", Institutions: []byte("4802"), Acquirer: "1"}
+	r := &engine.Reply{Response: approved, At: testNow, Hold: 1, Price: 1, Batch: 999999, RRN: rrn, Answer: issuer}
+	switch body.(type) {
+	case *engine.StatusRequest:
+		r.Purchase = &engine.PurchaseView{ID: 1, State: engine.Captured, Batch: 1, STAN: 1, Price: 1, Subsidy: 1, Payable: 1,
+			Amount: 1, Refunded: 1, SentAt: testNow, ExpiresAt: testNow, RRN: rrn, CardMask: "622424******0017", Answer: issuer}
+	case *engine.RefundRequest:
+		r.Refund = &engine.RefundView{Amount: 1, Returned: 1, Kept: 1}
+	case *engine.SettlementRequest:
+		r.Totals = &engine.Totals{Debit: 1, DebitCount: 1, SubsidyCount: 1000, Subsidy: 1}
+	case *engine.InquiryRequest:
+		r.Balance = []byte("1002156C000001234500")
+	}
+	return r
+}
+
 // FuzzRequest: whatever a message holds, it becomes an engine input, or an answer that the dialect can write, or is given
 // up – and what goes to be sealed is always a proper card record.
 func FuzzRequest(f *testing.F) {
+	kinds := map[kind]bool{}
 	codecs := []*iso8583.Codec{loadCodec(f, "cup"), loadCodec(f, "iso87a"), loadCodec(f, "iso87b"), loadCodec(f, "iso87-hex")}
 	for i, codec := range codecs {
-		for _, m := range []fields{signOn, echo, reserve, cancel, sale, qrSale, reversal} {
+		for _, m := range everyKind {
 			f.Add(byte(i), encode(f, codec, m))
+			_, no, k := readMessage(f, codec, encode(f, codec, m))
+			require.Nil(f, no)
+			kinds[k] = true
 		}
 	}
+	require.Len(f, kinds, int(kindCount)-2, "every kind but what is unknown and the sign-off, which reads as a sign-on")
 	cfg := testConfig(f, prometheus.NewRegistry())
 	cfg.Submit = func(any) error { return nil }
 	front, err := New(cfg)
@@ -37,7 +66,7 @@ func FuzzRequest(f *testing.F) {
 		require.True(t, (body == nil) != (no == nil), "either an input or a refusal")
 		require.Equal(t, make([]byte, scratchSize), r.scratch[:scratchSize], "scratch is wiped")
 		require.True(t, bytes.Equal(message, x.message()), "reading changes nothing")
-		reply := &engine.Reply{Response: approved, At: testNow, Hold: 1, Price: 1, Batch: 999999}
+		reply := answerTo(body)
 		if no != nil {
 			if no.code == [2]byte{} {
 				return
@@ -54,5 +83,8 @@ func FuzzRequest(f *testing.F) {
 		var m iso8583.Message
 		require.NoError(t, codec.Parse(whole.Message, &m))
 		require.False(t, m.Has(2) || m.Has(35) || m.Has(52) || m.Has(64))
+		if _, upload := body.(*engine.UploadRequest); upload {
+			require.False(t, m.Has(48), "its card numbers do not come back")
+		}
 	})
 }

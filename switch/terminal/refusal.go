@@ -3,6 +3,7 @@ package terminal
 import (
 	"strconv"
 
+	"huanxin/switch/engine"
 	"huanxin/switch/iso8583"
 )
 
@@ -45,6 +46,7 @@ var codeTexts = map[[2]byte]string{
 	{'0', '3'}: "商户未登记或未准入",
 	{'1', '2'}: "原交易未成功，无需冲正",
 	{'1', '3'}: "金额无效",
+	{'1', '4'}: "须使用原支付卡",
 	{'2', '2'}: "原交易状态不允许此操作",
 	{'2', '5'}: "未找到原交易",
 	{'3', '0'}: "报文格式错误",
@@ -53,6 +55,7 @@ var codeTexts = map[[2]byte]string{
 	{'5', '7'}: "不符合补贴条件",
 	{'5', '8'}: "终端已停用",
 	{'6', '4'}: "金额与原交易不符",
+	{'6', '8'}: "结果待确认，请查询，勿重复操作",
 	{'7', '7'}: "批次号不符，请重新签到",
 	{'9', '1'}: "支付渠道暂不可用，未扣款",
 	{'9', '2'}: "未配置支付渠道，未扣款",
@@ -60,4 +63,38 @@ var codeTexts = map[[2]byte]string{
 	{'9', '6'}: "系统繁忙，请稍后重试",
 	{'9', '7'}: "终端未登记",
 	{'9', '8'}: "支付渠道应答超时，交易已冲正",
+}
+
+// kindTexts stand before codeTexts: what a code of the switch means for money depends on what was asked.
+var kindTexts = map[kind]map[[2]byte]string{
+	kindBalance: {
+		{'9', '1'}: "支付渠道暂不可用",
+		{'9', '2'}: "未配置支付渠道",
+		{'9', '8'}: "支付渠道应答超时，请重新查询",
+	},
+	kindVoid: {
+		{'9', '1'}: "支付渠道暂不可用，未撤销",
+		{'9', '2'}: "未配置支付渠道，未撤销",
+		{'9', '8'}: "支付渠道应答超时，撤销未成功",
+	},
+	kindRefund: {
+		{'1', '2'}: "退货未成功",
+		{'9', '1'}: "支付渠道暂不可用，未退货",
+		{'9', '2'}: "未配置支付渠道，未退货",
+		{'9', '8'}: "结果待确认，请查询，勿重复操作",
+	},
+}
+
+// totalsText is what the cashier reads when the totals of a settlement differ.
+const totalsText = "对账不平，请上送明细"
+
+// codeText is the text of an answer's code.
+func codeText(k kind, r *engine.Reply) string {
+	if k == kindSettlement && r.Response == approved && r.Totals != nil && !r.Equal {
+		return totalsText
+	}
+	if text, ok := kindTexts[k][r.Response]; ok {
+		return text
+	}
+	return codeTexts[r.Response]
 }

@@ -3,42 +3,16 @@ package terminal
 import (
 	"huanxin/internal/money"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
 )
 
-// kind is what a message asks for. It is the label of metrics.
-type kind uint8
-
-const (
-	kindUnknown kind = iota
-	kindSignOn
-	kindSignOff
-	kindEcho
-	kindReserve
-	kindCancel
-	kindSale
-	kindReversal
-	kindCount
-)
-
-var kindNames = [kindCount]string{"unknown", "sign-on", "sign-off", "echo", "reserve", "cancel", "sale", "reversal"}
-
-func (k kind) String() string { return kindNames[k] }
-
-// required are the fields without which a message is answered 30, beside those by which its kind is recognised.
-var required = [kindCount][]int{
-	kindSignOn:   {11, 41, 42, 60},
-	kindSignOff:  {11, 41, 42, 60},
-	kindEcho:     {41, 42, 60},
-	kindReserve:  {3, 4, 11, 41, 42, 59, 60},
-	kindCancel:   {3, 11, 41, 42, 59, 60},
-	kindSale:     {3, 4, 11, 22, 25, 41, 42, 49, 60},
-	kindReversal: {3, 4, 11, 39, 41, 42, 60},
-}
-
 // pinRefused is the answer to DE52 while there are no keys to translate it with.
 const pinRefused = "演示模式不受理密码，请勿输入密码"
+
+// zeroAmount is the answer to a message that is to move nothing.
+const zeroAmount = "金额不能为零"
 
 // reader turns a parsed message into an engine input. It belongs to one goroutine at a time and keeps nothing between
 // messages: what it collects for hashing and sealing is wiped.
@@ -46,10 +20,22 @@ type reader struct {
 	front   *Front
 	x       *exchange
 	m       *iso8583.Message
+	offer   *offer // of a financial message; nil for a reversal of something that is not offered
 	tags    subsidyTags
 	record  keys.CardRecord
-	scratch []byte    // canonical values of the message
-	content [5][]byte // slices of scratch
+	scratch []byte     // canonical values of the message
+	content [][]byte   // slices of scratch: what its hash is over
+	fields  [12][]byte // what content grows in
+}
+
+// reads are the readers of each kind.
+var reads = [kindCount]func(*reader) (any, *refusal){
+	kindSignOn: (*reader).session, kindSignOff: (*reader).session, kindEcho: (*reader).session,
+	kindReserve: (*reader).reserve, kindCancel: (*reader).cancel, kindStatus: (*reader).status,
+	kindSale: (*reader).sale, kindPreAuth: (*reader).preAuth, kindBalance: (*reader).balance,
+	kindVoid: (*reader).void, kindRefund: (*reader).refund, kindReversal: (*reader).reversal,
+	kindSettlement: (*reader).settlement, kindUpload: (*reader).upload, kindUploadEnd: (*reader).uploadEnd,
+	kindReport: (*reader).report,
 }
 
 // read parses and judges the message of x. It returns the engine input, or the refusal to answer with.
@@ -71,90 +57,29 @@ func (r *reader) read(x *exchange) (body any, no *refusal) {
 	if r.m.Has(52) {
 		return nil, notOffered(pinRefused)
 	}
-	for _, n := range required[x.kind] {
-		if r.m.Len(n) == 0 {
-			return nil, missing(field(n))
-		}
+	if no := r.require(required[x.kind]...); no != nil {
+		return nil, no
 	}
-	if r.m.Has(49) && !r.m.Equal(49, "156") {
+	if x.kind != kindReversal && r.m.Has(49) && !r.m.Equal(49, "156") {
 		return nil, notOffered("仅支持人民币交易")
 	}
-	switch x.kind {
-	case kindSignOn, kindSignOff, kindEcho:
-		return r.session()
-	case kindReserve:
-		return r.reserve()
-	case kindCancel:
-		return r.cancel()
-	case kindSale:
-		return r.sale()
+	return reads[x.kind](r)
+}
+
+// require refuses a message that lacks one of the fields.
+func (r *reader) require(fields ...int) *refusal {
+	for _, n := range fields {
+		if r.m.Len(n) == 0 {
+			return missing(field(n))
+		}
 	}
-	return r.reversal()
+	return nil
 }
 
 // request tells whether an MTI is one that has an answer: ISO 8583:1987, a class, and a function that asks. To answer an
 // answer would never end.
 func request(mti iso8583.MTI) bool {
 	return mti>>12 == 0 && mti>>8&0xF != 0 && mti>>4&1 == 0
-}
-
-// classify recognises what the message asks for by MTI, DE3 and DE60. The last digit of the MTI, which marks a repeat,
-// makes no difference: repeats are recognised by their key.
-func (r *reader) classify(mti iso8583.MTI) *refusal {
-	mti &^= 0x000F
-	switch mti {
-	case 0x0800, 0x0820:
-		return r.classifySession(mti)
-	case 0x0100, 0x0200, 0x0400:
-	default:
-		return notOffered("不支持的报文类型")
-	}
-	if r.m.Len(3) == 0 {
-		return missing(field(3))
-	}
-	if r.m.Len(60) == 0 {
-		return missing(field(60))
-	}
-	use, ok := r.m.SubUint(60, 0, 2)
-	if _, batch := r.m.SubUint(60, 2, 6); !ok || !batch {
-		return wrong(field(60))
-	}
-	reserving := r.m.Equal(3, "390000") && (use == 96 || use == 97)
-	selling := r.m.Equal(3, "000000") && use == 22
-	switch {
-	case mti == 0x0400 && (reserving || selling):
-		r.x.kind = kindReversal
-	case mti == 0x0100 && reserving && use == 96:
-		r.x.kind = kindReserve
-	case mti == 0x0100 && reserving:
-		r.x.kind = kindCancel
-	case mti == 0x0200 && selling:
-		r.x.kind = kindSale
-	default:
-		return notOffered("暂不支持该交易类型")
-	}
-	return nil
-}
-
-func (r *reader) classifySession(mti iso8583.MTI) *refusal {
-	if r.m.Len(60) == 0 {
-		return missing(field(60))
-	}
-	code, ok := r.m.SubUint(60, 8, 3)
-	if !ok {
-		return wrong(field(60))
-	}
-	switch {
-	case code == 301:
-		r.x.kind = kindEcho
-	case mti == 0x0800 && (code == 1 || code >= 3 && code <= 6):
-		r.x.kind = kindSignOn
-	case mti == 0x0820 && code == 2:
-		r.x.kind = kindSignOff
-	default:
-		return notOffered("不支持的管理交易")
-	}
-	return nil
 }
 
 func (r *reader) session() (any, *refusal) {
@@ -221,35 +146,86 @@ func (r *reader) cancel() (any, *refusal) {
 }
 
 func (r *reader) sale() (any, *refusal) {
-	in := &engine.SaleRequest{Token: r.token(), ICCAmount: -1, Host: r.front.cfg.Host}
-	if no := r.key(&in.Key, '2'); no != nil {
+	in := &engine.SaleRequest{Token: r.token(), ICCAmount: -1}
+	if no := r.payment(in, '2'); no != nil {
 		return nil, no
-	}
-	amount, ok := r.m.Uint(4)
-	if !ok {
-		return nil, wrong(field(4))
-	}
-	if amount == 0 {
-		return nil, &refusal{badAmount, "金额不能为零"}
-	}
-	in.Amount = money.Amount(amount)
-	if r.m.CopyField(in.EntryMode[:], 22) != len(in.EntryMode) || !allDigits(in.EntryMode[:]) {
-		return nil, wrong(field(22))
 	}
 	if no := r.saleTags(in); no != nil {
 		return nil, no
 	}
-	if no := r.icc(in); no != nil {
+	if no := r.charge(in); no != nil {
 		return nil, no
-	}
-	if no := r.card(in); no != nil {
-		return nil, no
-	}
-	if in.QR {
-		in.Host = r.front.cfg.QRHost
 	}
 	in.Content = r.hashContent()
 	return in, nil
+}
+
+// preAuth reads a message of the pre-authorisation family, which passes to the host. A subsidy is decided on a price that
+// is final, so a message that speaks of one is not offered.
+func (r *reader) preAuth() (any, *refusal) {
+	in := &engine.SaleRequest{Token: r.token(), ICCAmount: -1, Kind: r.offer.sale}
+	var more []int
+	switch in.Kind {
+	case event.SaleKind_SALE_KIND_PREAUTH_VOID, event.SaleKind_SALE_KIND_COMPLETION:
+		more = []int{38, 61}
+	case event.SaleKind_SALE_KIND_COMPLETION_VOID:
+		more = []int{61}
+	}
+	if no := r.require(more...); no != nil {
+		return nil, no
+	}
+	if no := r.payment(in, byte('0'+r.offer.mti>>8)); no != nil {
+		return nil, no
+	}
+	if r.m.Has(59) {
+		value := r.canonical(59)
+		no := r.tags.read(value)
+		if no == nil && r.tags.any || no != nil && mentions(value, tagHold) {
+			return nil, notOffered("预授权类交易不支持补贴")
+		}
+		if no != nil {
+			r.tags.reset()
+		}
+	}
+	if no := r.charge(in); no != nil {
+		return nil, no
+	}
+	r.collect(37, 38, 61)
+	r.collectUse()
+	in.Content = r.hashContent()
+	return in, nil
+}
+
+// payment reads what every message over an amount begins with: key, DE4, DE22.
+func (r *reader) payment(in *engine.SaleRequest, class byte) *refusal {
+	if no := r.key(&in.Key, class); no != nil {
+		return no
+	}
+	if no := r.amount(&in.Amount); no != nil {
+		return no
+	}
+	return r.entryMode(&in.EntryMode)
+}
+
+// charge reads the card and the chip data of a message that charges it.
+func (r *reader) charge(in *engine.SaleRequest) *refusal {
+	if no := r.icc(&in.ICCAmount); no != nil {
+		return no
+	}
+	card, qr, no := r.card(in.EntryMode)
+	if no != nil {
+		return no
+	}
+	in.Card, in.QR, in.Host = card, qr, r.host(qr)
+	return nil
+}
+
+// host is the profile that a card or payment code is routed to.
+func (r *reader) host(qr bool) string {
+	if qr {
+		return r.front.cfg.QRHost
+	}
+	return r.front.cfg.Host
 }
 
 // saleTags reads DE59 of a sale. An ordinary sale may carry a DE59 of another make, which goes to the host as it is; but
@@ -261,7 +237,7 @@ func (r *reader) saleTags(in *engine.SaleRequest) *refusal {
 	}
 	value := r.canonical(59)
 	if no := r.tags.read(value); no != nil {
-		if mentionsSubsidy(value) || in.EntryMode[0] == '0' && in.EntryMode[1] == '3' {
+		if mentions(value, tagHold) || in.EntryMode[0] == '0' && in.EntryMode[1] == '3' {
 			return no
 		}
 		r.tags.reset()
@@ -279,11 +255,12 @@ func (r *reader) saleTags(in *engine.SaleRequest) *refusal {
 	return nil
 }
 
+// reversal reads 0400. Its key is its original's, class included: DE3 and 60.1 say which class that was.
 func (r *reader) reversal() (any, *refusal) {
 	in := &engine.ReversalRequest{Token: r.token()}
 	class := byte('2')
-	if r.m.Equal(3, "390000") {
-		class = '1'
+	if r.offer != nil {
+		class = byte('0' + r.offer.mti>>8)
 	}
 	if no := r.key(&in.Original, class); no != nil {
 		return nil, no
@@ -325,7 +302,7 @@ func (r *reader) party(terminal *[8]byte, merchant *[15]byte) *refusal {
 	return nil
 }
 
-// key reads the identity of a financial message: class, DE41, DE42, 60.2, DE11.
+// key reads the identity of a message that is remembered: class, DE41, DE42, 60.2, DE11.
 func (r *reader) key(k *engine.Key, class byte) *refusal {
 	stan, ok := r.m.Uint(11)
 	if !ok {
@@ -339,16 +316,55 @@ func (r *reader) key(k *engine.Key, class byte) *refusal {
 	return r.party(&k.Terminal, &k.Merchant)
 }
 
-// hashContent hashes what makes a resend the same request: DE2, 3, 4, 22 and 59. Where the card number is in track 2 alone
-// it counts as DE2: another card under the same number is another request. A payment code is in DE59.
+// amount reads DE4 of a message that moves money.
+func (r *reader) amount(to *money.Amount) *refusal {
+	v, ok := r.m.Uint(4)
+	if !ok {
+		return wrong(field(4))
+	}
+	if v == 0 {
+		return &refusal{badAmount, zeroAmount}
+	}
+	*to = money.Amount(v)
+	return nil
+}
+
+func (r *reader) entryMode(to *[3]byte) *refusal {
+	if r.m.CopyField(to[:], 22) != len(to) || !allDigits(to[:]) {
+		return wrong(field(22))
+	}
+	return nil
+}
+
+// collect adds fields to what the hash of the message's content is over. Absent ones count as such.
+func (r *reader) collect(fields ...int) {
+	for _, n := range fields {
+		r.content = append(r.content, r.canonical(n))
+	}
+}
+
+// collectUse adds 60.1, where the other fields do not tell one kind of message from another.
+func (r *reader) collectUse() {
+	at := len(r.scratch)
+	r.scratch, _ = r.m.AppendSub(r.scratch, 60, 0, 2)
+	r.content = append(r.content, r.scratch[at:len(r.scratch):len(r.scratch)])
+}
+
+// hashContent hashes what makes a resend of a financial message the same request: DE2, 3, 4, 22 and 59, and before them
+// what was collected. Where the card number is in track 2 alone it counts as DE2: another card under the same number is
+// another request. A payment code is in DE59.
 func (r *reader) hashContent() engine.Hash {
-	for i, n := range [...]int{2, 3, 4, 22, 59} {
-		r.content[i] = r.canonical(n)
+	number := len(r.content)
+	r.collect(2, 3, 4, 22, 59)
+	if r.content[number] == nil {
+		r.content[number] = trackNumber(r.canonical(35))
 	}
-	if r.content[0] == nil {
-		r.content[0] = trackNumber(r.canonical(35))
-	}
-	return engine.Hash(r.front.cfg.Hasher.Content(r.content[:]...))
+	return r.hashCollected()
+}
+
+// hashCollected hashes what was collected, and only that.
+func (r *reader) hashCollected() engine.Hash {
+	return engine.Hash(r.front.cfg.Hasher.Content(r.content...))
 }
 
 // canonical returns the canonical form of a field in scratch, nil when it is absent.
@@ -369,14 +385,15 @@ func (r *reader) wipe() {
 		r.scratch = make([]byte, 0, scratchSize)
 	}
 	r.scratch = r.scratch[:0]
-	r.content = [5][]byte{}
+	r.fields = [len(r.fields)][]byte{}
+	r.content = r.fields[:0]
 	r.record = keys.CardRecord{}
 	r.tags.reset()
-	r.x, r.m = nil, nil
+	r.x, r.m, r.offer = nil, nil, nil
 }
 
-// scratchSize holds every field that canonical is asked for: DE2, 3, 4, 14, 22, 23, 25, 35, 49, 55, 58, 59 and 60 at their
-// largest, some twice, in the dialects that come with the program.
+// scratchSize holds every field that canonical is asked for: DE2, 3, 4, 14, 22, 23, 25, 35, 37, 38, 48, 49, 55, 58, 59, 60,
+// 61 and 62 at their largest, some twice, in the dialects that come with the program. No kind of message reads them all.
 const scratchSize = 8192
 
 func printable(b []byte) bool {

@@ -1,6 +1,8 @@
 package terminal
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,10 +40,14 @@ func TestUnhexedLeavesChipDataAlone(t *testing.T) {
 }
 
 func TestEveryCodeTextFitsTheCashiersDisplay(t *testing.T) {
-	for code, text := range codeTexts {
+	texts := []string{totalsText, zeroAmount, pinRefused}
+	for _, list := range append(slices.Collect(maps.Values(kindTexts)), codeTexts) {
+		texts = append(texts, slices.Collect(maps.Values(list))...)
+	}
+	for _, text := range append(texts, slices.Collect(maps.Values(notTaken))...) {
 		gbk, ok := iso8583.AppendGBK(nil, text)
-		require.True(t, ok, "%s", code)
-		require.LessOrEqual(t, len(gbk), 40, "%s", code)
+		require.True(t, ok, text)
+		require.LessOrEqual(t, len(gbk), 40, text)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 // subsidyTags are the values of DE59 that the switch reads; slices of the message, nil when absent.
 type subsidyTags struct {
 	code, barcode, serial, order, position, baidu, hold, delivery, oldItem, payCode []byte
+	subsidyCount, subsidySum, activated                                             []byte
 
 	components []policy.Component // made anew for each message: the engine keeps them
 
@@ -86,6 +87,12 @@ func (t *subsidyTags) slot(name string) *[]byte {
 		return &t.oldItem
 	case tagPayCode:
 		return &t.payCode
+	case tagSubsidyCount:
+		return &t.subsidyCount
+	case tagSubsidySum:
+		return &t.subsidySum
+	case tagActivated:
+		return &t.activated
 	}
 	return nil
 }
@@ -148,10 +155,10 @@ func (t *subsidyTags) holdID() uint64 {
 	return uint64(max(0, amount(t.hold)))
 }
 
-// mentionsSubsidy tells whether a DE59 that cannot be read may have been meant for this switch: it begins with a tag of
-// the S family, or the name of the hold tag stands somewhere in it.
-func mentionsSubsidy(field59 []byte) bool {
-	return len(field59) > 1 && field59[0] == 'S' && alnum(field59[1]) || bytes.Contains(field59, []byte(tagHold))
+// mentions tells whether a DE59 that cannot be read may have been meant for this switch: it begins with a tag of the S
+// family, or the name of the tag that counts stands somewhere in it.
+func mentions(field59 []byte, name string) bool {
+	return len(field59) > 1 && field59[0] == 'S' && alnum(field59[1]) || bytes.Contains(field59, []byte(name))
 }
 
 // word tells whether b is a name of the policy: 1 to max of a–z, 0–9, - and _, in either case.

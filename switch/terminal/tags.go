@@ -122,7 +122,17 @@ const (
 	tagText         = "SC"
 	tagDelivery     = "SD"
 	tagOldItem      = "SE"
+	tagState        = "SF"
 	tagPrice        = "SG"
+	tagOriginal     = "SH" // batch n6, STAN n6, MMDDhhmmss
+	tagAnswered     = "SI" // DE39 of the original
+	tagSubsidyCount = "SJ"
+	tagSubsidySum   = "SK"
+	tagCharged      = "SL"
+	tagCard         = "SM" // masked
+	tagRefunded     = "SN"
+	tagActivated    = "SO" // 1 = the goods were activated
+	tagReturned     = "SP" // of the subsidy
 	tagPayCode      = "A3"
 	tagTerminalInfo = "A2"
 	tagBaidu        = "BD"
