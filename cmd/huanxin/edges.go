@@ -58,16 +58,16 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err != nil {
 		return err
 	}
-	return s.openGateway(set)
+	return s.openGateway(set, vault)
 }
 
-func (s *Switch) openGateway(set *keys.Set) error {
+func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 	tokens, err := openTokens(s.cfg.Path(s.cfg.HTTP.TokenFile), s.log)
 	if err != nil {
 		return err
 	}
 	s.gate, err = gateway.New(gateway.Config{
-		Submit: s.submit, Hasher: set.Hasher(), Tokens: tokens, Rand: rand.Reader,
+		Submit: s.submit, Hasher: set.Hasher(), Vault: vault, Tokens: tokens, Rand: rand.Reader,
 		Logger: s.log.Named("gateway"), Registerer: s.metrics, Gatherer: s.metrics, Ready: s.readiness,
 		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
 	})
