@@ -30,8 +30,8 @@ type Config struct {
 	// Management says where the code of a management message stands: "de60" (60.3, POS style) or "de70". Default de70
 	// when the dialect has field 70.
 	Management string
-	// Original says where a reversal names its sale: "de61" (batch, STAN and date, POS style) or "de90". Default de90
-	// when the dialect has field 90.
+	// Original says where a reversal, void or refund names what it is about: "de61" (batch, STAN and date, POS style) or
+	// "de90". Default de90 when the dialect has field 90.
 	Original string
 	// MatchKey are the fields by which an answer finds its request: 37 where the network echoes it, or 7 and 11 where it
 	// gives a number of its own; each must be in the dialect (cup has no 7). Default 37.

@@ -301,12 +301,30 @@ func FuzzParseRules(f *testing.F) {
 func FuzzReadLedger(f *testing.F) {
 	f.Add(`{"seq":1,"at":"","kind":"charge","rrn":"1","stan":"","amount_fen":5,"response":"00"}` + "\n")
 	f.Add(`{"seq":1,"at":"","kind":"tombstone","rrn":"1","stan":"","amount_fen":0,"response":"25"}` + "\n{")
+	var after bytes.Buffer
+	d := &desk{f, NewLedger(&after)}
+	d.sell(TypeSale, "s", 500)
+	d.give(TypeVoid, "v", 500, nil)
+	d.reverse("v", 500)
+	d.give(TypeRefund, "r", 200, nil)
+	f.Add(after.String())
+	after.Reset()
+	d = &desk{f, NewLedger(&after)}
+	d.sell(TypePreauth, "p", 500)
+	d.sell(TypeCompletion, "c", 400)
+	d.give(TypeCompletionVoid, "cv", 400, nil)
+	d.give(TypePreauthVoid, "pv", 500, nil)
+	d.reverse("pv", 500)
+	f.Add(after.String())
 	f.Fuzz(func(t *testing.T, text string) {
 		ledger, err := ReadLedger(bytes.NewReader([]byte(text)))
 		if err == nil {
 			s := ledger.Summary()
 			require.Equal(t, s.OpenCharges, len(ledger.Open()))
 			require.Equal(t, s.Returns, len(ledger.Returned()))
+			for _, entry := range ledger.Open() {
+				require.LessOrEqual(t, entry.Net, entry.Line.Amount)
+			}
 		}
 	})
 }
