@@ -50,6 +50,9 @@ type loadFlags struct {
 	channel      string
 	seed         uint64
 	feeders      int
+	shop         load.Shop
+	wallet       float64
+	unfriendly   float64
 	acknowledged string
 	asJSON       bool
 	strict       bool
@@ -68,7 +71,7 @@ func newLoad() *cobra.Command {
 	flags.IntVar(&f.inFlight, "in-flight", 0, "terminals at work on each connection; 0: all terminals, spread evenly")
 	flags.IntVar(&f.terminals, "terminals", 0, "use only the first so many terminals; 0: all")
 	flags.DurationVar(&f.duration, "duration", 10*time.Second, "how long new work is begun")
-	flags.StringVar(&f.mix, "mix", "reserve=60,sale=60,ordinary=40", "messages of each kind: reserve, sale, cancel, ordinary")
+	flags.StringVar(&f.mix, "mix", "reserve=60,sale=60,ordinary=40", "messages of each kind: reserve, sale, cancel, ordinary;\nand stories: void, unvoid, refund, partial, undo, preauth, settle, balance, status, certificate, shop")
 	flags.StringSliceVar(&f.goods, "goods", []string{"A11:6901234106664:399.00", "A12:6901234107036:599.00"},
 		"what is sold under a hold: category:barcode:price[:imei]")
 	flags.StringSliceVar(&f.expect, "expect", nil,
@@ -79,6 +82,11 @@ func newLoad() *cobra.Command {
 	flags.StringVar(&f.city, "city", "210100", "city of terminals and claims")
 	flags.StringVar(&f.channel, "channel", "store", "channel of terminals and claims")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed: persons, serial numbers, order of messages; 0: from the clock")
+	flags.StringVar(&f.shop.Merchant, "shop", "898210157320016", "merchant of the purchases over HTTP")
+	flags.StringVar(&f.shop.Channel, "shop-channel", "online", "its channel")
+	flags.StringVar(&f.shop.Delivery, "shop-delivery", "210102", "division where its buyers live")
+	flags.Float64Var(&f.wallet, "wallet", 0, "part of the payments, 0 to 1, that are made by payment code")
+	flags.Float64Var(&f.unfriendly, "unfriendly", 0, "probability that a terminal does what it should not: resend, reverse late,\nvoid or refund twice, settle with wrong totals")
 	flags.IntVar(&f.feeders, "feeders", 8, "claims and codes asked for at the same time")
 	flags.StringVar(&f.acknowledged, "acknowledged", "", "file for the acknowledged answers (appended)")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
@@ -94,7 +102,7 @@ func (f *loadFlags) run(ctx context.Context, out io.Writer) error {
 	if err := f.to.await(ctx, cfg.Line); err != nil {
 		return &exitError{1, err}
 	}
-	if cfg.Mix.Reserve > 0 {
+	if cfg.Mix.Reserve+cfg.Mix.Shop > 0 {
 		// The token is written by the switch when it starts, so it is read after that.
 		token, err := f.to.token()
 		if err != nil {
@@ -178,6 +186,7 @@ func (f *loadFlags) config() (load.Config, error) {
 		cfg.InFlight = max(1, len(cfg.Tills)/max(1, cfg.Connections))
 	}
 	cfg.Duration, cfg.City, cfg.Channel, cfg.Feeders = f.duration, f.city, f.channel, f.feeders
+	cfg.Shop, cfg.Wallet, cfg.Unfriendly = f.shop, f.wallet, f.unfriendly
 	return cfg, nil
 }
 
@@ -274,14 +283,17 @@ func parseGoods(list []string) ([]load.Goods, error) {
 
 // parseExpect reads kind=code|code entries over what is always expected.
 func parseExpect(list []string) (map[load.Kind][]string, error) {
-	expected := map[load.Kind][]string{load.Claim: {"200", "201"}, load.Code: {"200", "201"}}
+	expected := make(map[load.Kind][]string)
 	for _, kind := range load.Kinds() {
-		if kind != load.Claim && kind != load.Code {
-			expected[kind] = []string{"00"}
-		}
+		expected[kind] = []string{"00"}
+	}
+	for _, kind := range []load.Kind{load.Claim, load.Code, load.Order, load.Commit, load.Drop, load.GiveBack, load.LookUp} {
+		expected[kind] = []string{"200", "201", "202"} // 202: the payer is still typing the password
 	}
 	// A reversal ends with these too: the original was declined, or never arrived.
 	expected[load.Reversal] = append(expected[load.Reversal], "12", "25")
+	expected[load.Settle] = []string{"00 equal"}
+	expected[load.Mischief] = []string{"resend same", "reverse late 22", "void twice 22", "refund twice 22", "refund twice 64"}
 	for _, text := range list {
 		kind, codes, ok := strings.Cut(text, "=")
 		if _, known := expected[load.Kind(kind)]; !ok || !known {

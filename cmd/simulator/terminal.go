@@ -87,21 +87,22 @@ func (r *reach) await(ctx context.Context, cfg till.LineConfig) error {
 
 func newTerminal() *cobra.Command {
 	var to reach
-	var script string
+	var script, programs string
 	var brief bool
 	cmd := &cobra.Command{
 		Use: "terminal", Short: "按脚本购物并打印签购单 · scripted purchases with receipts", Long: terminalLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runTerminal(cmd.Context(), cmd.OutOrStdout(), &to, script, brief)
+			return runTerminal(cmd.Context(), cmd.OutOrStdout(), &to, script, programs, brief)
 		},
 	}
 	to.register(cmd)
 	cmd.Flags().StringVar(&script, "script", "config/simulator/demo.yaml", "script file")
+	cmd.Flags().StringVar(&programs, "programs", "", "folder of the programs that operator steps run; they find the switch by this\nprocess's HUANXIN_ variables")
 	cmd.Flags().BoolVar(&brief, "brief", false, "print no receipts")
 	return cmd
 }
 
-func runTerminal(ctx context.Context, out io.Writer, to *reach, file string, brief bool) error {
+func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs string, brief bool) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read script: %w", err)
@@ -128,6 +129,7 @@ func runTerminal(ctx context.Context, out io.Writer, to *reach, file string, bri
 	}
 	player := till.Player{
 		Script: script, Line: cfg, API: till.NewAPI(to.api, token, 4, 15*time.Second), State: state, Out: out, Now: time.Now, Brief: brief,
+		Programs: programs,
 	}
 	result, err := player.Play(ctx)
 	if err != nil {

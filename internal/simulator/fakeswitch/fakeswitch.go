@@ -36,10 +36,10 @@ type Switch struct {
 	requests   map[string]string // idempotency key → content
 	codes      map[string]bool
 	seen       map[string]string // exchange → content
+	rrns       map[string]string // exchange → DE37
 	open       map[string]string // terminal → exchange that was not answered
 	reversed   map[string]bool
 	entitled   int
-	rrn        int
 	shown      int
 	violations []string
 	counts     map[string]int
@@ -56,7 +56,7 @@ func Start(codec *iso8583.Codec, lose func(n int, mti string) bool) (*Switch, er
 		codec: codec, listener: listener, lose: lose, conns: make(map[net.Conn]bool), holds: make(map[uint64]*hold),
 		sales: make(map[string]*sale), batches: make(map[string]*batch), closed: make(map[string]*batch),
 		orders: make(map[string]*order), requests: make(map[string]string),
-		codes: make(map[string]bool), seen: make(map[string]string), open: make(map[string]string),
+		codes: make(map[string]bool), seen: make(map[string]string), rrns: make(map[string]string), open: make(map[string]string),
 		reversed: make(map[string]bool), counts: make(map[string]int),
 	}
 	mux := http.NewServeMux()
@@ -196,7 +196,7 @@ func (s *Switch) handle(m *iso8583.Message, frame wire.Frame) (answer []byte, dr
 		response, tags = s.financialMessage(m, mti, &b)
 		s.financial++
 		drop = s.lose != nil && s.lose(s.financial, mti)
-		if drop && mti != "0400" {
+		if use, _ := m.SubUint(60, 0, 2); drop && (mti == "0100" || mti == "0200") && use != 1 && use != 98 {
 			s.open[text(m, 41)] = exchange(m)
 		}
 	}

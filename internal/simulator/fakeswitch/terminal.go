@@ -89,6 +89,9 @@ func (s *Switch) financialMessage(m *iso8583.Message, mti string, b *iso8583.Bui
 		if before != content {
 			return "94", nil
 		}
+		if rrn := s.rrns[key]; rrn != "" {
+			b.SetString(37, rrn)
+		}
 		return "00", nil
 	}
 	if number, _ := m.SubUint(60, 2, 6); number != s.batch(m).number {
@@ -112,8 +115,8 @@ func (s *Switch) financialMessage(m *iso8583.Message, mti string, b *iso8583.Bui
 	case 25:
 		return s.refund(m)
 	}
-	s.rrn++
-	rrn := fmt.Sprintf("5169%08d", s.rrn)
+	rrn := fmt.Sprintf("5169%08d", len(s.rrns)+1)
+	s.rrns[key] = rrn
 	b.SetString(37, rrn)
 	b.SetString(38, "123456")
 	return s.sale(m, field59, rrn, use), nil
@@ -132,9 +135,9 @@ func (s *Switch) reverse(m *iso8583.Message, key, terminal string) string {
 	use, _ := m.SubUint(60, 0, 2)
 	for _, one := range s.batch(m).sales {
 		switch {
-		case use == 22 && one.stan == stan:
+		case (use == 22 || use == 20) && one.stan == stan:
 			one.reversed = true
-		case use == 23 && one.rrn == text(m, 37):
+		case (use == 23 || use == 21) && one.rrn == text(m, 37):
 			one.voided = false
 		}
 	}
@@ -182,7 +185,11 @@ func (s *Switch) sale(m *iso8583.Message, field59 []byte, rrn string, use uint64
 		}
 	}
 	switch use {
-	case 10, 11, 21: // authorised or given back: nothing that the batch counts
+	case 10, 11: // set aside, let go: nothing that the batch counts
+	case 21:
+		if of := s.sales[text(m, 37)]; of != nil {
+			of.voided = true
+		}
 	default:
 		s.batch(m).sales = append(s.batch(m).sales, made)
 	}

@@ -1,10 +1,13 @@
 package load
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +40,12 @@ type Config struct {
 	Position till.Position
 	// Ordinary is the amount of an ordinary sale; a number of whole yuan up to 100 is added to it.
 	Ordinary money.Amount
+	// Shop is who sells over HTTP.
+	Shop Shop
+	// Wallet is the part of payments, 0 … 1, that are made by payment code.
+	Wallet float64
+	// Unfriendly is the probability, 0 … 1, that a terminal does after a story what it should not.
+	Unfriendly float64
 	// Feeders claim entitlements and show codes at the same time. Default 4.
 	Feeders int
 	// Expected are the answers that are not reported as unexpected, by request.
@@ -49,6 +58,13 @@ type Config struct {
 	// Acknowledged gets a JSON line for each answer, nil for none.
 	Acknowledged io.Writer
 	Now          func() time.Time
+}
+
+// Shop is an online shop or QR acquirer.
+type Shop struct {
+	Merchant string
+	Channel  string
+	Delivery string // division code of its buyers' addresses
 }
 
 // Goods is one product with where and how it is sold.
@@ -65,52 +81,93 @@ type Kind string
 
 // The kinds.
 const (
-	Claim    Kind = "claim"
-	Code     Kind = "code"
-	Reserve  Kind = "reserve"
-	Sale     Kind = "sale" // on a hold
-	Cancel   Kind = "cancel"
-	Ordinary Kind = "ordinary"
-	Reversal Kind = "reversal"
+	Claim       Kind = "claim"
+	Code        Kind = "code"
+	Reserve     Kind = "reserve"
+	Sale        Kind = "sale" // on a hold
+	Cancel      Kind = "cancel"
+	Ordinary    Kind = "ordinary"
+	Preauth     Kind = "preauth" // the family
+	Void        Kind = "void"
+	Refund      Kind = "refund"
+	Reversal    Kind = "reversal"
+	Settle      Kind = "settle" // its answers are DE39 and whether the totals agreed
+	Upload      Kind = "upload"
+	Balance     Kind = "balance"
+	Status      Kind = "status"
+	Certificate Kind = "certificate"
+	Mischief    Kind = "mischief" // what an unfriendly terminal sends: its kind and DE39
+
+	// Over HTTP; their answers are statuses.
+	Order    Kind = "order"
+	Commit   Kind = "commit"
+	Drop     Kind = "drop"
+	GiveBack Kind = "give-back"
+	LookUp   Kind = "look-up"
 )
 
 // Kinds are all kinds in the order of a report.
-func Kinds() []Kind { return []Kind{Claim, Code, Reserve, Sale, Cancel, Ordinary, Reversal} }
+func Kinds() []Kind {
+	return []Kind{Claim, Code, Reserve, Sale, Cancel, Ordinary, Preauth, Void, Refund, Reversal, Settle, Upload, Balance, Status,
+		Certificate, Mischief, Order, Commit, Drop, GiveBack, LookUp}
+}
 
-// Mix counts terminal messages. Every sale and cancel needs a reserve before it; reserves beyond those are left to
-// expire.
-type Mix struct{ Reserve, Sale, Cancel, Ordinary int }
+// Mix counts what terminals do, relative to one another. Reserve, Sale, Cancel and Ordinary are messages: every sale and
+// cancel needs a reserve before it, and reserves beyond those are left to expire. The others are stories, each of a few
+// messages; those that need a purchase of this terminal begin by making one when there is none.
+type Mix struct {
+	Reserve, Sale, Cancel, Ordinary int
+
+	Void        int // a void
+	Unvoid      int // a void and its reversal
+	Refund      int // a refund of the whole rest
+	Partial     int // a refund of a part
+	Undo        int // an ordinary sale and its reversal
+	Preauth     int // a pre-authorisation and its void, or its completion
+	Settle      int // a settlement, with upload
+	Balance     int
+	Status      int
+	Certificate int
+	Shop        int // a purchase over HTTP: order, then commit and perhaps a refund, or drop
+}
+
+// fields are the parts of a mix by the names that ParseMix reads.
+func (m *Mix) fields() map[string]*int {
+	return map[string]*int{
+		"reserve": &m.Reserve, "sale": &m.Sale, "cancel": &m.Cancel, "ordinary": &m.Ordinary, "void": &m.Void, "unvoid": &m.Unvoid,
+		"refund": &m.Refund, "partial": &m.Partial, "undo": &m.Undo, "preauth": &m.Preauth, "settle": &m.Settle,
+		"balance": &m.Balance, "status": &m.Status, "certificate": &m.Certificate, "shop": &m.Shop,
+	}
+}
 
 // ErrConfig is returned for a run that cannot be made.
 var ErrConfig = errors.New("load")
 
-// ParseMix reads reserve=60,sale=30,cancel=0,ordinary=10.
+// ParseMix reads reserve=60,sale=30,cancel=0,ordinary=10,void=3.
 func ParseMix(text string) (Mix, error) {
 	var m Mix
+	fields := m.fields()
 	for part := range strings.SplitSeq(text, ",") {
 		name, count, _ := strings.Cut(part, "=")
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 || n > 1_000_000 {
 			return m, fmt.Errorf("%w: mix %q: want name=count", ErrConfig, part)
 		}
-		switch Kind(strings.TrimSpace(name)) {
-		case Reserve:
-			m.Reserve = n
-		case Sale:
-			m.Sale = n
-		case Cancel:
-			m.Cancel = n
-		case Ordinary:
-			m.Ordinary = n
-		default:
-			return m, fmt.Errorf("%w: mix %q: want reserve, sale, cancel or ordinary", ErrConfig, part)
+		field := fields[strings.TrimSpace(name)]
+		if field == nil {
+			return m, fmt.Errorf("%w: mix %q: want one of %s", ErrConfig, part, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
+		*field = n
 	}
 	return m, m.check()
 }
 
 func (m Mix) check() error {
-	if m.Reserve+m.Ordinary == 0 {
+	total := 0
+	for _, n := range m.fields() {
+		total += *n
+	}
+	if total == 0 {
 		return fmt.Errorf("%w: the mix is empty", ErrConfig)
 	}
 	if m.Sale+m.Cancel > m.Reserve {
@@ -119,28 +176,42 @@ func (m Mix) check() error {
 	return nil
 }
 
-// story is what a terminal does from one free moment to the next.
-type story uint8
+// api reports whether the mix needs the HTTP interface and goods.
+func (m Mix) api() bool { return m.Reserve+m.Shop > 0 }
 
-const (
-	buy     story = iota // reserve and sale
-	giveUp               // reserve and cancel
-	abandon              // reserve only
-	plain                // ordinary sale
-)
+// story is what a terminal does from one free moment to the next.
+type story func(w *worker, soft, hard context.Context)
+
+// stories are all stories with their weights.
+func (m Mix) stories() []weighted {
+	return []weighted{
+		{m.Sale, (*worker).buy}, {m.Cancel, (*worker).giveUp}, {m.Reserve - m.Sale - m.Cancel, (*worker).abandon},
+		{m.Ordinary, (*worker).plain}, {m.Void, (*worker).takeBack}, {m.Unvoid, (*worker).takeBackAndUndo},
+		{m.Refund, (*worker).refundAll}, {m.Partial, (*worker).refundPart}, {m.Undo, (*worker).sellAndUndo},
+		{m.Preauth, (*worker).authorise}, {m.Settle, (*worker).closeBatch}, {m.Balance, (*worker).askBalance},
+		{m.Status, (*worker).askStatus}, {m.Certificate, (*worker).certify}, {m.Shop, (*worker).shop},
+	}
+}
+
+type weighted struct {
+	weight int
+	play   story
+}
 
 // draw picks a story so that messages come out in the mix's proportions.
-func (m Mix) draw(dice *rand.Rand) story {
-	n := dice.IntN(m.Reserve + m.Ordinary)
-	switch {
-	case n < m.Sale:
-		return buy
-	case n < m.Sale+m.Cancel:
-		return giveUp
-	case n < m.Reserve:
-		return abandon
+func draw(stories []weighted, dice *rand.Rand) story {
+	total := 0
+	for _, s := range stories {
+		total += s.weight
 	}
-	return plain
+	n := dice.IntN(total)
+	for _, s := range stories {
+		if n < s.weight {
+			return s.play
+		}
+		n -= s.weight
+	}
+	panic("the weights add up to their total")
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -181,8 +252,12 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Connections*c.InFlight > len(c.Tills):
 		return c, fmt.Errorf("%w: %d connections with %d terminals each need %d terminals, there are %d",
 			ErrConfig, c.Connections, c.InFlight, c.Connections*c.InFlight, len(c.Tills))
-	case c.Mix.Reserve > 0 && (c.API == nil || len(c.Goods) == 0):
-		return c, fmt.Errorf("%w: reserves need the HTTP interface and goods", ErrConfig)
+	case c.Mix.api() && (c.API == nil || len(c.Goods) == 0):
+		return c, fmt.Errorf("%w: reserves and shops need the HTTP interface and goods", ErrConfig)
+	case c.Mix.Shop > 0 && c.Shop.Merchant == "":
+		return c, fmt.Errorf("%w: shops need a merchant", ErrConfig)
+	case !(c.Unfriendly >= 0 && c.Unfriendly <= 1) || !(c.Wallet >= 0 && c.Wallet <= 1):
+		return c, fmt.Errorf("%w: unfriendly %v, wallet %v: want 0 … 1", ErrConfig, c.Unfriendly, c.Wallet)
 	}
 	return c, nil
 }

@@ -193,3 +193,64 @@ func TestRunEndsWhenItsRecordCannotBeWritten(t *testing.T) {
 	_, err := Run(context.Background(), cfg)
 	require.ErrorContains(t, err, "no space left")
 }
+
+// wholeDay is a mix with every story in it.
+func wholeDay(t testing.TB, lose func(n int, mti string) bool) (*fakeswitch.Switch, Config) {
+	sw, cfg := startSwitch(t, lose)
+	cfg.Mix = Mix{
+		Reserve: 3, Sale: 2, Cancel: 1, Ordinary: 2, Void: 2, Unvoid: 1, Refund: 1, Partial: 2, Undo: 1, Preauth: 2, Settle: 1,
+		Balance: 1, Status: 1, Certificate: 1, Shop: 1,
+	}
+	cfg.Shop = Shop{Merchant: "898210157320016", Channel: "online", Delivery: "210102"}
+	cfg.Wallet = 0.3
+	for _, kind := range []Kind{Preauth, Void, Refund, Upload, Balance, Status, Certificate} {
+		cfg.Expected[kind] = []string{"00"}
+	}
+	for _, kind := range []Kind{Order, Commit, Drop, GiveBack, LookUp} {
+		cfg.Expected[kind] = []string{"200", "201"}
+	}
+	cfg.Expected[Settle] = []string{"00 equal"}
+	return sw, cfg
+}
+
+func TestWholeDayIsSettledEqual(t *testing.T) {
+	sw, cfg := wholeDay(t, nil)
+	var record bytes.Buffer
+	cfg.Acknowledged, cfg.Duration = &record, time.Second
+	report, err := Run(context.Background(), cfg)
+	require.NoError(t, err)
+	require.Empty(t, sw.Violations())
+	require.Empty(t, report.Unexpected)
+	for _, kind := range Kinds() {
+		if kind != Mischief && kind != LookUp {
+			require.NotNil(t, report.Kinds[kind], "%s was never played", kind)
+		}
+	}
+	for _, a := range acknowledged(t, record.String()) {
+		require.NotEmpty(t, a.Kind)
+		require.Equal(t, a.Kind.http(), a.MTI == "")
+	}
+}
+
+func TestWholeDayWithLostAnswersIsSettledEqualToo(t *testing.T) {
+	sw, cfg := wholeDay(t, func(n int, mti string) bool { return n%7 == 0 && mti != "0220" })
+	cfg.Duration = time.Second
+	report, err := Run(context.Background(), cfg)
+	require.NoError(t, err)
+	require.Empty(t, sw.Violations())
+	require.Zero(t, sw.Unsettled())
+	require.Positive(t, report.Lost)
+	require.Equal(t, map[string]uint64{"00 equal": report.Kinds[Settle].Count}, report.Kinds[Settle].Answer)
+}
+
+func TestUnfriendlyTerminalsAreCountedApart(t *testing.T) {
+	sw, cfg := wholeDay(t, nil)
+	cfg.Unfriendly, cfg.Duration = 0.5, time.Second
+	report, err := Run(context.Background(), cfg)
+	require.NoError(t, err)
+	require.Empty(t, sw.Violations())
+	for _, what := range []string{"resend same", "void twice 22", "reverse late 00"} {
+		require.Positive(t, report.Kinds[Mischief].Answer[what], "%s of %v", what, report.Kinds[Mischief].Answer)
+	}
+	require.Positive(t, report.Kinds[Settle].Answer["00 differs"])
+}

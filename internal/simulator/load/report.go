@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
 )
 
@@ -128,7 +129,7 @@ func (t *tally) report(rate float64, elapsed time.Duration) *Report {
 			Count: l.Count(), Mean: l.Mean().Seconds(), P50: l.Percentile(500).Seconds(), P99: l.Percentile(990).Seconds(),
 			P999: l.Percentile(999).Seconds(), Max: l.Max().Seconds(), Answer: t.answers[kind],
 		}
-		if kind != Claim && kind != Code {
+		if !kind.http() {
 			r.Messages += l.Count()
 		}
 	}
@@ -151,13 +152,13 @@ func (r *Report) Print(w io.Writer) error {
 	if r.Rate > 0 {
 		fmt.Fprintf(out, " of %.0f/s intended", r.Rate)
 	}
-	fmt.Fprintf(out, "\n%-9s %9s %9s %9s %9s %9s %9s  %s\n", "", "count", "mean ms", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "answers")
+	fmt.Fprintf(out, "\n%-10s %9s %9s %9s %9s %9s %9s  %s\n", "", "count", "mean ms", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "answers")
 	for _, kind := range Kinds() {
 		k := r.Kinds[kind]
 		if k == nil {
 			continue
 		}
-		fmt.Fprintf(out, "%-9s %9d", kind, k.Count)
+		fmt.Fprintf(out, "%-10s %9d", kind, k.Count)
 		for _, seconds := range []float64{k.Mean, k.P50, k.P99, k.P999, k.Max} {
 			fmt.Fprintf(out, " %9.2f", seconds*1000)
 		}
@@ -176,22 +177,27 @@ func (r *Report) Print(w io.Writer) error {
 	return err
 }
 
-// Acknowledged is one answer that a terminal has read: what the switch may not forget any more.
+// Acknowledged is one answer that a terminal or shop has read: what the switch may not forget any more.
 type Acknowledged struct {
-	MTI      string `json:"mti"`              // of the request: 0100, 0200, 0400
+	Kind     Kind   `json:"kind"`
+	MTI      string `json:"mti,omitempty"`    // of the request, such as 0100; none over HTTP
 	Cancel   bool   `json:"cancel,omitempty"` // of a hold
-	Terminal string `json:"terminal"`
-	Merchant string `json:"merchant"`
-	Batch    uint32 `json:"batch"`
-	STAN     uint32 `json:"stan"`
-	Class    uint32 `json:"class"` // of the exchange's key: 1 reserve family, 2 sale family; of the original in a reversal
-	Response string `json:"response"`
+	Terminal string `json:"terminal,omitempty"`
+	Merchant string `json:"merchant,omitempty"`
+	Batch    uint32 `json:"batch,omitempty"`
+	STAN     uint32 `json:"stan,omitempty"`
+	Class    uint32 `json:"class,omitempty"` // of the exchange's key: second digit of the MTI; of the original in a reversal
+	Response string `json:"response"`        // DE39 or HTTP status
 	Hold     uint64 `json:"hold,omitempty"`
 	RRN      string `json:"rrn,omitempty"`
 	Amount   int64  `json:"amount_fen"` // DE4 of the request
 	Subsidy  int64  `json:"subsidy_fen,omitempty"`
 	Payable  int64  `json:"payable_fen,omitempty"`
-	At       string `json:"at"` // when the answer was read, RFC 3339
+	Returned int64  `json:"returned_fen,omitempty"` // refund: of the subsidy
+	Equal    bool   `json:"equal,omitempty"`        // settlement
+	Refunded int64  `json:"refunded_fen,omitempty"` // over HTTP: to the payer so far
+	State    string `json:"state,omitempty"`        // over HTTP: of the purchase
+	At       string `json:"at"`                     // when the answer was read, RFC 3339
 }
 
 // record writes acknowledged answers, one whole line at a time.
@@ -221,9 +227,19 @@ func (r *record) write(a *Acknowledged) error {
 	return r.err
 }
 
-// classOf is the class of a request's key.
+// http reports whether a kind of message does not come through the terminal port.
+func (k Kind) http() bool {
+	return slices.Contains([]Kind{Claim, Code, Order, Commit, Drop, GiveBack, LookUp}, k)
+}
+
+// classOf is the class of a request's key: the second digit of its MTI, and in a reversal that of its original, which its
+// kind tells.
 func classOf(mti iso8583.MTI, kind int) uint32 {
-	if mti == 0x0100 || kind == 96 || kind == 97 {
+	if mti != 0x0400 {
+		return uint32(mti >> 8)
+	}
+	switch kind {
+	case till.KindReserve, till.KindCancel, till.KindPreauth, till.KindPreauthVoid:
 		return 1
 	}
 	return 2

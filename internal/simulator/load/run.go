@@ -20,6 +20,7 @@ type run struct {
 	codes    chan ticketed
 	persons  atomic.Uint64
 	serials  atomic.Uint64
+	stories  []weighted
 
 	failMu sync.Mutex // guards failure
 	// failure ends the run: the record of acknowledged answers cannot be written.
@@ -65,6 +66,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r.serials.Store(cfg.FirstPerson)
 
 	var feeders, terminals sync.WaitGroup
+	r.stories = cfg.Mix.stories()
 	if cfg.Mix.Reserve > 0 {
 		for range cfg.Feeders {
 			feeders.Go(func() { r.feed(soft) })
@@ -140,7 +142,7 @@ func (r *run) feed(ctx context.Context) {
 		n := r.persons.Add(1) - 1
 		goods := r.cfg.Goods[n%uint64(len(r.cfg.Goods))]
 		one := ticketed{goods: goods, person: till.NewPerson(n)}
-		if !r.claim(ctx, n, &one) || !r.show(ctx, &one) {
+		if !r.claim(ctx, n, &one, r.cfg.Channel) || !r.show(ctx, &one) {
 			pause(ctx, again)
 			continue
 		}
@@ -164,11 +166,11 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // claim claims for a person, the same request again when its answer is lost.
-func (r *run) claim(ctx context.Context, n uint64, one *ticketed) bool {
+func (r *run) claim(ctx context.Context, n uint64, one *ticketed, channel string) bool {
 	key := fmt.Sprintf("load-%d-%d", r.cfg.Seed, n)
 	for ctx.Err() == nil {
 		begin := r.cfg.Now()
-		a, err := r.cfg.API.Claim(ctx, key, one.person, one.goods.Category, r.cfg.City, r.cfg.Channel)
+		a, err := r.cfg.API.Claim(ctx, key, one.person, one.goods.Category, r.cfg.City, channel)
 		if err != nil {
 			if ctx.Err() == nil {
 				r.tally.failed(Claim, err)

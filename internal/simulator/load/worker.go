@@ -20,7 +20,21 @@ type worker struct {
 	batch uint32
 
 	stan, left uint32 // the last STAN used, and how many of the block are left
+
+	sold []*bought // the last few purchases that were approved
+	last *bought   // the last financial message, when it was an approved payment
 }
+
+// bought is a purchase that this terminal remembers.
+type bought struct {
+	request  till.Request
+	answer   till.Answer
+	refunded money.Amount
+	done     bool // voided, reversed, refunded, or in a refund whose end is not known
+}
+
+// memory is how many purchases a terminal remembers.
+const memory = 8
 
 // stanBlock is how many STANs a terminal takes from its state at once; a block is on disk before it is used, so that a
 // load generator that is killed does not use a STAN twice.
@@ -66,19 +80,9 @@ func (w *worker) signOn(ctx context.Context) error {
 // work plays stories until the run is over. hard ends it in the middle of one.
 func (w *worker) work(soft, hard context.Context) {
 	for soft.Err() == nil && hard.Err() == nil {
-		switch w.run.cfg.Mix.draw(w.dice) {
-		case buy:
-			if a := w.reserve(soft, hard); a != nil {
-				w.pay(soft, hard, a)
-			}
-		case giveUp:
-			if a := w.reserve(soft, hard); a != nil {
-				w.cancel(soft, hard, a)
-			}
-		case abandon:
-			w.reserve(soft, hard)
-		case plain:
-			w.ordinary(soft, hard)
+		draw(w.run.stories, w.dice)(w, soft, hard)
+		if w.dice.Float64() < w.run.cfg.Unfriendly {
+			w.misbehave(hard)
 		}
 	}
 }
@@ -88,92 +92,40 @@ func (w *worker) request() (till.Request, error) {
 	return till.Request{Terminal: w.till.Terminal, Merchant: w.till.Merchant, Batch: w.batch, STAN: stan}, err
 }
 
-// reserve returns the hold, nil when there is none.
-func (w *worker) reserve(soft, hard context.Context) *till.Answer {
-	due, ok := w.run.schedule.ticket(soft)
-	if !ok {
-		return nil
-	}
-	one, ok := w.run.code(soft)
-	if !ok {
-		return nil
-	}
-	r, err := w.request()
-	if err != nil {
-		w.run.fail(err)
-		return nil
-	}
-	n := w.run.serials.Add(1)
-	serial := till.NewSerial(n)
-	if one.goods.IMEI {
-		serial = till.NewIMEI(n)
-	}
-	r.MTI, r.Kind, r.Amount = 0x0100, till.KindReserve, one.goods.Price
-	r.Tags = []till.Tag{{Name: "S1", Value: one.code}, {Name: "S2", Value: one.goods.Barcode}, {Name: "S3", Value: serial}}
-	if one.goods.OldItem != "" {
-		r.Tags = append(r.Tags, till.Tag{Name: "SE", Value: one.goods.OldItem})
-	}
-	a := w.exchange(hard, Reserve, &r, due)
-	if a == nil || a.Refused() {
-		return nil
-	}
-	return a
-}
-
-func (w *worker) pay(soft, hard context.Context, hold *till.Answer) {
-	due, ok := w.run.schedule.ticket(soft)
-	if !ok {
-		due = w.run.cfg.Now() // the buyer is at the till: what was begun is finished
-	}
-	r, err := w.request()
-	if err != nil {
-		w.run.fail(err)
-		return
-	}
-	r.MTI, r.Kind, r.Amount, r.Card = 0x0200, till.KindSale, hold.Payable, w.card()
-	r.Tags = []till.Tag{{Name: "S7", Value: fmt.Sprintf("%012d", hold.Hold)}}
-	w.exchange(hard, Sale, &r, due)
-}
-
-func (w *worker) cancel(soft, hard context.Context, hold *till.Answer) {
-	due, ok := w.run.schedule.ticket(soft)
-	if !ok {
-		due = w.run.cfg.Now()
-	}
-	r, err := w.request()
-	if err != nil {
-		w.run.fail(err)
-		return
-	}
-	r.MTI, r.Kind, r.Amount = 0x0100, till.KindCancel, hold.Price
-	r.Tags = []till.Tag{{Name: "S7", Value: fmt.Sprintf("%012d", hold.Hold)}}
-	w.exchange(hard, Cancel, &r, due)
-}
-
-func (w *worker) ordinary(soft, hard context.Context) {
-	due, ok := w.run.schedule.ticket(soft)
-	if !ok {
-		return
-	}
-	r, err := w.request()
-	if err != nil {
-		w.run.fail(err)
-		return
-	}
-	r.MTI, r.Kind, r.Card = 0x0200, till.KindSale, w.card()
-	r.Amount = w.run.cfg.Ordinary + money.Amount(100*w.dice.IntN(100))
-	w.exchange(hard, Ordinary, &r, due)
-}
-
+// card is what a payer pays with: a card, or a payment code.
 func (w *worker) card() *till.Card {
-	pan := till.NewPAN(w.dice.Uint64N(1_000_000))
+	n := w.dice.Uint64N(1_000_000)
+	if w.dice.Float64() < w.run.cfg.Wallet {
+		return &till.Card{Code: payCode(n)}
+	}
+	pan := till.NewPAN(n)
 	return &till.Card{PAN: pan, Expiry: "3012", Track2: pan + "D301222010000000000"}
 }
 
-// exchange sends a request and reads its answer; nil when none came, after the reversal of the request is through.
+// payCode is a payment code of 18 digits.
+func payCode(n uint64) string { return fmt.Sprintf("622048%012d", n) }
+
+// ask takes the time of a message and sends it. finish sends it also when the run is over, because it belongs to what was
+// begun; otherwise ok is false then.
+func (w *worker) ask(soft, hard context.Context, kind Kind, r *till.Request, finish bool) (a *till.Answer, ok bool) {
+	due, ok := w.run.schedule.ticket(soft)
+	if !ok && !finish {
+		return nil, false
+	}
+	if !ok {
+		due = w.run.cfg.Now()
+	}
+	return w.exchange(hard, kind, r, due), true
+}
+
+// exchange sends a request and reads its answer; nil when none came, after the reversal of the request is through. What
+// cannot be reversed is sent again until it is answered, and a question is left alone.
 func (w *worker) exchange(ctx context.Context, kind Kind, r *till.Request, due time.Time) *till.Answer {
 	if w.run.schedule.rate == 0 {
 		due = w.run.cfg.Now()
+	}
+	if r.Kind != till.KindManagement && r.Kind != till.KindStatus {
+		w.last = nil
 	}
 	line, err := w.trunk.get(ctx)
 	if err != nil {
@@ -190,54 +142,97 @@ func (w *worker) exchange(ctx context.Context, kind Kind, r *till.Request, due t
 		if !errors.Is(err, till.ErrLost) {
 			w.run.tally.failed(kind, err)
 		}
-		w.reverse(ctx, r)
-		return nil
+		switch {
+		case r.Kind == till.KindBalance || r.Kind == till.KindStatus:
+			return nil
+		case r.MTI == 0x0100 || r.MTI == 0x0200:
+			w.reverse(ctx, r)
+			return nil
+		}
+		if a = w.insist(ctx, r); a == nil {
+			w.run.tally.count(&w.run.tally.open)
+			return nil
+		}
 	}
 	w.acknowledge(kind, r, a, due)
+	if a.Response == "77" { // the open batch is another: the switch says which
+		if err := w.signOn(ctx); err != nil && ctx.Err() == nil {
+			w.run.tally.failed(kind, err)
+		}
+	}
 	return a
+}
+
+// insist sends a request again until it is answered; nil when the run is over.
+func (w *worker) insist(ctx context.Context, r *till.Request) *till.Answer {
+	for ctx.Err() == nil {
+		line, err := w.trunk.get(ctx)
+		if err == nil {
+			var a *till.Answer
+			if a, err = line.Ask(ctx, r); err == nil {
+				return a
+			}
+		}
+		pause(ctx, again)
+	}
+	return nil
 }
 
 // acknowledge records an answer before the terminal goes on, then counts it.
 func (w *worker) acknowledge(kind Kind, r *till.Request, a *till.Answer, due time.Time) {
 	now := w.run.cfg.Now()
-	err := w.run.record.write(&Acknowledged{
-		MTI: r.MTI.String(), Cancel: r.Kind == till.KindCancel, Terminal: r.Terminal, Merchant: r.Merchant, Batch: r.Batch,
-		STAN: r.STAN, Class: classOf(r.MTI, r.Kind), Response: a.Response, Hold: a.Hold, RRN: a.RRN, Amount: int64(r.Amount),
-		Subsidy: int64(a.Subsidy), Payable: int64(a.Payable), At: now.Format(time.RFC3339Nano),
-	})
-	if err != nil {
-		w.run.fail(err)
-	}
+	w.keep(kind, r, a)
 	detail := ""
 	if len(a.Reasons) > 0 {
 		detail = a.Reasons[0]
 	}
-	w.run.tally.answered(kind, a.Response, detail, now.Sub(due), func() string {
+	code := a.Response
+	switch {
+	case kind == Settle && a.Recon == '1':
+		code += " equal"
+	case kind == Settle && a.Recon != 0:
+		code += " differs"
+	}
+	w.run.tally.answered(kind, code, detail, now.Sub(due), func() string {
 		return fmt.Sprintf("terminal %s STAN %06d amount %s hold %d rrn %s %s", r.Terminal, r.STAN, r.Amount, a.Hold, a.RRN, a.Text)
 	})
 }
 
+// keep writes an answer down.
+func (w *worker) keep(kind Kind, r *till.Request, a *till.Answer) {
+	err := w.run.record.write(&Acknowledged{
+		Kind: kind, MTI: r.MTI.String(), Cancel: r.Kind == till.KindCancel, Terminal: r.Terminal, Merchant: r.Merchant,
+		Batch: r.Batch, STAN: r.STAN, Class: classOf(r.MTI, r.Kind), Response: a.Response, Hold: a.Hold, RRN: a.RRN,
+		Amount: int64(r.Amount), Subsidy: int64(a.Subsidy), Payable: int64(a.Payable), Returned: int64(a.Returned),
+		Equal: a.Recon == '1', At: w.run.cfg.Now().Format(time.RFC3339Nano),
+	})
+	if err != nil {
+		w.run.fail(err)
+	}
+}
+
 // reverse sends 0400 for an unanswered request until it is answered (pos-dialect §3): nothing financial may come before.
-func (w *worker) reverse(ctx context.Context, original *till.Request) {
+func (w *worker) reverse(ctx context.Context, original *till.Request) *till.Answer {
+	return w.undo(ctx, original, "98")
+}
+
+// undo sends 0400 for a request, answered or not, until it is answered.
+func (w *worker) undo(ctx context.Context, original *till.Request, cause string) *till.Answer {
 	r := *original
-	r.MTI, r.Cause, r.Tags = 0x0400, "98", nil
+	r.MTI, r.Cause, r.Tags = 0x0400, cause, nil
+	w.last = nil
 	for ctx.Err() == nil {
-		line, err := w.trunk.get(ctx)
-		if err != nil {
-			pause(ctx, again)
-			continue
-		}
 		begin := w.run.cfg.Now()
-		a, err := line.Ask(ctx, &r)
-		if err != nil {
-			pause(ctx, again)
-			continue
+		a := w.insist(ctx, &r)
+		if a == nil {
+			break
 		}
 		w.acknowledge(Reversal, &r, a, begin)
 		if a.Response != "96" { // 96: nothing was done, the switch is busy
-			return
+			return a
 		}
 		pause(ctx, again)
 	}
 	w.run.tally.count(&w.run.tally.open)
+	return nil
 }

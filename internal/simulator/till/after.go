@@ -91,7 +91,7 @@ func (p *Player) refund(ctx context.Context, s *story, step *Step) error {
 		p.print(p.denied(s, a, of))
 		return step.Expect.terminalAnswer(a)
 	}
-	p.State.Enter(r.Terminal, r.record(0))
+	p.State.Enter(r.Terminal, RecordOf(&r, 0))
 	p.print(p.refundSlip(s, a, of))
 	return errors.Join(p.State.Save(), step.Expect.terminalAnswer(a))
 }
@@ -157,7 +157,7 @@ func (p *Player) preauth(ctx context.Context, s *story, step *Step) error {
 	}
 	switch how.kind {
 	case KindCompletion:
-		p.State.Enter(r.Terminal, r.record(0))
+		p.State.Enter(r.Terminal, RecordOf(&r, 0))
 	case KindCompletionVoid:
 		p.State.Void(r.Terminal, of.request.STAN, false)
 	}
@@ -223,6 +223,15 @@ func balanceText(value string) string {
 	return amount.String()
 }
 
+// CertificateRequest is the 0320 with the certificate of a chip's payment.
+func CertificateRequest(t Till, batch, stan uint32, of *Request, answer *Answer) Request {
+	return Request{
+		MTI: 0x0320, Kind: KindManagement, Net: NetCertificate, Terminal: t.Terminal, Merchant: t.Merchant, Batch: batch, STAN: stan,
+		Card: of.Card, Amount: of.Amount, RRN: answer.RRN, Chip: scriptResult(false),
+		Original: &Original{Batch: of.Batch, STAN: of.STAN, Date: answer.At.Format("0102")},
+	}
+}
+
 // report tells the switch what it has not asked for.
 func (p *Player) report(ctx context.Context, s *story, step *Step) error {
 	r, err := p.request(s, false, 0)
@@ -236,13 +245,12 @@ func (p *Player) report(ctx context.Context, s *story, step *Step) error {
 		if s.sale == nil {
 			return errors.New("nothing was sold in this case")
 		}
-		card := s.sale.card
-		r.Card, r.Amount, r.RRN = &card, s.sale.request.Amount, s.sale.answer.RRN
-		r.Original = &Original{Batch: s.sale.request.Batch, STAN: s.sale.request.STAN, Date: s.sale.answer.At.Format("0102")}
-		if r.MTI, r.Net, name = 0x0320, NetCertificate, "TC上送"; step.Report.Kind == "script" {
-			r.MTI, r.Net, name = 0x0620, NetScript, "脚本结果上送"
+		name = "TC上送"
+		r = CertificateRequest(s.till, r.Batch, r.STAN, &s.sale.request, &s.sale.answer)
+		if step.Report.Kind == "script" {
+			name = "脚本结果上送"
+			r.MTI, r.Net, r.Chip = 0x0620, NetScript, scriptResult(true)
 		}
-		r.Chip = scriptResult(step.Report.Kind == "script")
 	default:
 		r.MTI, r.Net, r.State = 0x0820, NetState, step.Report.Codes
 	}

@@ -30,6 +30,15 @@ type Record struct {
 	Void    bool         `json:"void,omitempty"`   // taken back, but the void may itself be reversed
 }
 
+// RecordOf is the line of the till's batch for a payment or refund.
+func RecordOf(r *Request, subsidy money.Amount) Record {
+	line := Record{STAN: r.STAN, Card: r.Card.PAN, Amount: r.Amount, Subsidy: subsidy, Credit: r.Kind == KindRefund}
+	if r.Card.Code != "" {
+		line.Card, line.QR = r.Card.Code, true
+	}
+	return line
+}
+
 // Sum adds records up.
 func Sum(records []Record) (t Totals) {
 	for _, r := range records {

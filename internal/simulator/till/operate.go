@@ -148,7 +148,7 @@ func (p *Player) sell(ctx context.Context, want *Traffic, begun chan<- struct{})
 		if a.Refused() {
 			return n, fmt.Errorf("sale %d of the traffic was answered %s %s", n+1, a.Response, refusalText(a))
 		}
-		p.State.Enter(r.Terminal, r.record(0))
+		p.State.Enter(r.Terminal, RecordOf(&r, 0))
 		if n == 0 {
 			close(begun)
 		}

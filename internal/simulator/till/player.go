@@ -371,18 +371,9 @@ func (p *Player) sale(ctx context.Context, s *story, step *Step) error {
 	if want.As != "" {
 		p.sold[want.As] = made
 	}
-	p.State.Enter(r.Terminal, r.record(made.hold.Subsidy))
+	p.State.Enter(r.Terminal, RecordOf(&r, made.hold.Subsidy))
 	p.print(p.saleSlip(s, made))
 	return errors.Join(p.State.Save(), step.Expect.terminalAnswer(a))
-}
-
-// record is the line of the till's batch for a payment or refund.
-func (r *Request) record(subsidy money.Amount) Record {
-	line := Record{STAN: r.STAN, Amount: r.Amount, Subsidy: subsidy, Credit: r.Kind == KindRefund}
-	if line.Card = r.Card.PAN; r.Card.Code != "" {
-		line.Card, line.QR = r.Card.Code, true
-	}
-	return line
 }
 
 func holdTag(hold uint64) string { return fmt.Sprintf("%012d", hold) }
