@@ -81,3 +81,44 @@ func TestACardNumberInAReferenceIsMasked(t *testing.T) {
 		require.Equal(t, kept, Reference([]byte(order)))
 	}
 }
+
+// FuzzReference: only digits in the middle of a possible card number change, and none is left in clear.
+func FuzzReference(f *testing.F) {
+	f.Add([]byte("R1-21010001-000003"))
+	f.Add([]byte("NO6224240000000017/2 4111111111111111"))
+	f.Add([]byte("62242400000000176224240000000017"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		before := string(text)
+		kept := Reference(text)
+		require.Equal(t, before, string(text), "the request is left as it was")
+		require.Len(t, kept, len(before))
+		for i := range kept {
+			if kept[i] != before[i] {
+				require.True(t, kept[i] == '*' && isDigit(before[i]))
+			}
+		}
+		require.Equal(t, kept, Reference([]byte(kept)))
+		for _, run := range strings.FieldsFunc(kept, func(r rune) bool { return r < '0' || r > '9' }) {
+			require.False(t, len(run) >= 13 && len(run) <= 19 && luhn([]byte(run)))
+		}
+	})
+}
+
+// FuzzSerial: one label is one serial however it is typed, and what is hashed is long enough to tell items apart.
+func FuzzSerial(f *testing.F) {
+	f.Add("SN-12/3.4 x")
+	f.Add("490154203237518")
+	f.Fuzz(func(t *testing.T, serial string) {
+		folded := string(FoldSerial([]byte(serial)))
+		require.Equal(t, folded, string(FoldSerial([]byte(folded))))
+		require.Equal(t, folded, string(FoldSerial([]byte(strings.Join(strings.Split(serial, ""), "-")))))
+		ok, imei := SerialForm([]byte(serial))
+		require.False(t, imei && !ok)
+		if ok {
+			require.GreaterOrEqual(t, len(folded), serialMinSize)
+			require.Equal(t, folded, string(FoldSerial([]byte(strings.ToLower(serial)))))
+			require.Regexp(t, `^[A-Z0-9]+$`, folded)
+		}
+		require.Len(t, MaskSerial([]byte(serial)), len(serial))
+	})
+}
