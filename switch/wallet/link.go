@@ -169,8 +169,7 @@ func (l *link) exchange(ctx context.Context, method string, path []string, body 
 	defer cancel()
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	target := l.base.JoinPath(path...)
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, l.base.JoinPath(path...).String(), nil)
 	if err != nil {
 		return 0, nil, false, fmt.Errorf("request: %w", err)
 	}
@@ -184,7 +183,7 @@ func (l *link) exchange(ctx context.Context, method string, path []string, body 
 		// wallet has just closed an idle one. An empty key does not go on the wire.
 		req.Header["Idempotency-Key"] = nil
 	}
-	l.cfg.Key.Sign(req.Header, method, target.EscapedPath(), content, l.deps.Now())
+	l.cfg.Key.Sign(req.Header, method, req.URL.EscapedPath(), content, l.deps.Now())
 	res, err := l.client.Do(req)
 	if err != nil {
 		return 0, nil, connected.Load(), err

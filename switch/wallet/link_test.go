@@ -39,6 +39,22 @@ func TestPaymentIsBuiltFromTheSealedCodeAlone(t *testing.T) {
 	})
 }
 
+func TestPathThatIsSignedIsThatOfTheRequestLine(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://wallet": "/v1/payments", "http://wallet/": "/v1/payments", "http://wallet/base/": "/base/v1/payments", "http://wallet/a%20b": "/a b/v1/payments",
+	} {
+		t.Run(url, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, func(c *Config) { c.URL = url })
+				later(time.Millisecond)
+				r.links.Send(r.payment(7, 1))
+				synctest.Wait()
+				require.Equal(t, want, r.wallet.seen()[0].path)
+			})
+		})
+	}
+}
+
 func TestPaymentOverHTTPHasNoTerminal(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := up(t, nil)
