@@ -1,4 +1,4 @@
-// Command simulator plays everybody around the switch: the card network with its own ledger, terminals with their
+// Command simulator plays everybody around the switch: card network and wallet with ledgers of their own, terminals with their
 // receipts, the claiming app, and a load of many terminals at once.
 package main
 
@@ -39,10 +39,10 @@ func run(args []string) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:          "simulator",
-		Short:        "模拟终端、领券应用与卡组织 · simulated terminals, claiming app and card network",
+		Short:        "模拟终端、领券应用、卡组织与钱包 · simulated terminals, claiming app, card network and wallet",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(newHost(), newLedger(), newTerminal(), newLoad())
+	root.AddCommand(newHost(), newWallet(), newLedger(), newTerminal(), newLoad())
 	return root
 }
 
