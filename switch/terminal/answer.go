@@ -208,7 +208,7 @@ func (a *answerer) tags(x *exchange, r *engine.Reply) {
 		}
 		a.tag(tagReason, name)
 	}
-	if a.text = cashierText(a.text[:0], x.kind, r); len(a.text) > 0 {
+	if a.text = cashierText(a.text[:0], x, r); len(a.text) > 0 {
 		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
 	}
 	if !a.fits(59, a.field) { // a dialect with a short DE59: what the slip needs goes before what the cashier reads
@@ -294,19 +294,26 @@ func (a *answerer) number(name string, v int64) {
 }
 
 // cashierText appends what the cashier reads, in GBK: the reasons, else the engine's text, else the text of the code
-// when it is the switch that answers. An issuer's code has no text of ours, but for 91, which is certain: not charged.
-func cashierText(dst []byte, k kind, r *engine.Reply) []byte {
+// when it is the switch that answers. An issuer's code has no text of ours, but for two: 91, which is certain, not charged;
+// and 51 where the issuer had approved a part.
+func cashierText(dst []byte, x *exchange, r *engine.Reply) []byte {
 	if len(r.Reasons) > 0 {
 		return appendReasons(dst, r.Reasons)
 	}
 	text := r.Text
-	if text == "" && (r.Answer == nil || r.Response == neverSent) {
-		text = codeText(k, r)
+	if text == "" && (r.Answer == nil || r.Response == neverSent || partial(x, r)) {
+		text = codeText(x.kind, r)
 	}
 	if out, ok := iso8583.AppendGBK(dst, text); ok && len(out)-len(dst) <= maxTextBytes {
 		return out
 	}
 	return dst
+}
+
+// partial tells whether 51 is the switch's: the issuer has named an amount that is not the one asked for.
+func partial(x *exchange, r *engine.Reply) bool {
+	asked, ok := x.msg.Uint(4)
+	return ok && r.Response == tooLittle && r.Answer.Amount > 0 && r.Answer.Amount < int64(asked)
 }
 
 // appendReasons joins as many texts as fit; the first always does.

@@ -19,6 +19,7 @@ var (
 	malformed   = [2]byte{'3', '0'}
 	unsupported = [2]byte{'4', '0'}
 	badAmount   = [2]byte{'1', '3'}
+	tooLittle   = [2]byte{'5', '1'}
 	overloaded  = [2]byte{'9', '6'}
 	neverSent   = [2]byte{'9', '1'}
 )
