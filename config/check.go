@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -120,6 +122,9 @@ func (c *Config) checkHosts(k *checker) {
 	for name, h := range c.Hosts {
 		checkHost(k, "hosts."+name+".", h, c.Terminal.AnswerTimeout)
 	}
+	if c.Hosts[c.Routes.Default].Kind == WalletHost {
+		k.refuse("routes.default", "%q is a wallet, which takes no cards", c.Routes.Default)
+	}
 	for key, name := range map[string]string{"routes.default": c.Routes.Default, "routes.qr": c.Routes.QR} {
 		if _, ok := c.Hosts[name]; !ok {
 			k.refuse(key, "%q is none of the hosts (%s)", name, strings.Join(slices.Sorted(maps.Keys(c.Hosts)), ", "))
@@ -128,6 +133,27 @@ func (c *Config) checkHosts(k *checker) {
 }
 
 func checkHost(k *checker, key string, h Host, terminal time.Duration) {
+	k.oneOf(key+"kind", h.Kind, CardHost, WalletHost)
+	if h.Kind == WalletHost {
+		checkWallet(k, key, h)
+	} else {
+		checkCard(k, key, h)
+	}
+	atLeast(k, key+"connections", h.Connections, 1)
+	atLeast(k, key+"timeout", h.Timeout, 100*time.Millisecond)
+	if h.Timeout+hostMargin > terminal {
+		k.refuse(key+"timeout", "%v + %v exceeds terminal.answer-timeout (%v): the terminal would reverse before it is answered",
+			h.Timeout, hostMargin, terminal)
+	}
+	atLeast(k, key+"echo", h.Echo, time.Second)
+	atLeast(k, key+"dial-timeout", h.DialTimeout, 100*time.Millisecond)
+	checkBackOff(k, key+"reconnect-", h.ReconnectMin, h.ReconnectMax)
+	atLeast(k, key+"queue", h.Queue, 1)
+	checkBackOff(k, key+"reversal-retry-", h.RetryMin, h.RetryMax)
+	atLeast(k, key+"reversal-least-life", h.LeastLife, time.Second)
+}
+
+func checkCard(k *checker, key string, h Host) {
 	k.oneOf(key+"framing", h.Framing, "cup", "nac", "ncc", "ascii4", "raw2", "raw4")
 	k.given(key+"dialect", h.Dialect)
 	checkHex(k, key+"tpdu", h.TPDU, 5)
@@ -140,27 +166,55 @@ func checkHost(k *checker, key string, h Host, terminal time.Duration) {
 			k.refuse(key+name, "%q: want at most 11 digits", number)
 		}
 	}
-	atLeast(k, key+"connections", h.Connections, 1)
-	atLeast(k, key+"timeout", h.Timeout, 100*time.Millisecond)
-	if h.Timeout+hostMargin > terminal {
-		k.refuse(key+"timeout", "%v + %v exceeds terminal.answer-timeout (%v): the terminal would reverse before it is answered",
-			h.Timeout, hostMargin, terminal)
-	}
-	atLeast(k, key+"echo", h.Echo, time.Second)
-	for name, d := range map[string]time.Duration{"echo": h.EchoTimeout, "dial": h.DialTimeout, "write": h.WriteTimeout} {
+	for name, d := range map[string]time.Duration{"echo": h.EchoTimeout, "write": h.WriteTimeout} {
 		atLeast(k, key+name+"-timeout", d, 100*time.Millisecond)
 	}
-	checkBackOff(k, key+"reconnect-", h.ReconnectMin, h.ReconnectMax)
-	atLeast(k, key+"queue", h.Queue, 1)
 	atLeast(k, key+"in-flight", h.InFlight, 1)
 	atLeast(k, key+"remember", h.Remember, 1)
 	atLeast(k, key+"frame-limit", h.FrameLimit, 256)
 	checkReversal(k, key, h)
+	checkForeign(k, key, h, ofWallets)
+}
+
+// checkWallet: between two questions the payer needs time to type, and the buyer at the till wants to know.
+func checkWallet(k *checker, key string, h Host) {
+	if walletAddress(h.URL) == "" {
+		// The text may hold a password: it is not repeated.
+		k.refuse(key+"url", "want http:// or https://, a host, perhaps a port and a path, and no password")
+	}
+	k.given(key+"key-file", h.KeyFile)
+	atLeast(k, key+"attempt-timeout", h.AttemptTimeout, 100*time.Millisecond)
+	if h.QueryEvery < 3*time.Second || h.QueryEvery > 5*time.Second {
+		k.refuse(key+"query-every", "%v: want 3s to 5s", h.QueryEvery)
+	}
+	if h.CancelAfter < h.Timeout {
+		k.refuse(key+"cancel-after", "%v: want no less than timeout (%v), until which the till waits", h.CancelAfter, h.Timeout)
+	}
+	checkForeign(k, key, h, ofCards)
+}
+
+// Settings that hosts of one kind alone have.
+var (
+	ofCards = []string{
+		"addresses", "framing", "dialect", "tpdu", "header", "sign-on", "management", "original", "match-key", "acquirer", "forwarder",
+		"echo-timeout", "write-timeout", "in-flight", "remember", "frame-limit", "reversal-done", "reversal-retry", "reversal-work-item",
+	}
+	ofWallets = []string{"url", "key-file", "attempt-timeout", "query-every", "cancel-after"}
+)
+
+// checkForeign refuses settings of the other kind: whoever writes one expects something of it.
+func checkForeign(k *checker, key string, h Host, foreign []string) {
+	given := settings("", reflect.ValueOf(h))
+	for _, name := range foreign {
+		value := reflect.ValueOf(given[name])
+		if !value.IsZero() && !(value.Kind() == reflect.Slice && value.Len() == 0) {
+			k.refuse(key+name, "a host of kind %s has no such setting", h.Kind)
+		}
+	}
 }
 
 // checkReversal holds the three lists of answers apart: an answer that means two things means none.
 func checkReversal(k *checker, key string, h Host) {
-	checkBackOff(k, key+"reversal-retry-", h.RetryMin, h.RetryMax)
 	if len(h.Done) == 0 {
 		k.refuse(key+"reversal-done", "want at least one response code: no reversal would ever end")
 	}
@@ -182,7 +236,6 @@ func checkReversal(k *checker, key string, h Host) {
 			owner[code] = list.name
 		}
 	}
-	atLeast(k, key+"reversal-least-life", h.LeastLife, time.Second)
 }
 
 func checkBackOff(k *checker, key string, least, most time.Duration) {
@@ -238,6 +291,12 @@ func (c *Config) checkAddresses(k *checker) {
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		// Two profiles may share a host's port; none may lead back into this process.
 		owner = maps.Clone(listening)
+		if c.Hosts[name].Kind == WalletHost {
+			if address := walletAddress(c.Hosts[name].URL); address != "" {
+				see("hosts."+name+".url", address)
+			}
+			continue
+		}
 		if len(c.Hosts[name].Addresses) == 0 {
 			k.refuse("hosts."+name+".addresses", "want at least one")
 		}
@@ -245,6 +304,19 @@ func (c *Config) checkAddresses(k *checker) {
 			see("hosts."+name+".addresses", address)
 		}
 	}
+}
+
+// walletAddress is host:port of a wallet's URL, "" when it is none.
+func walletAddress(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return ""
+	}
+	ports := map[string]string{"http": "80", "https": "443"}
+	if ports[u.Scheme] == "" || u.Hostname() == "" {
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), ports[u.Scheme]))
 }
 
 // isLoopback takes addresses only: what a name means may change after the check.

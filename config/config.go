@@ -92,8 +92,24 @@ type HTTP struct {
 	Pending       int           `mapstructure:"pending"`
 }
 
-// Host is one profile of a card network or wallet.
+// Host is one profile of a card network or wallet. Kind says which settings it has; those of the other kind are empty.
 type Host struct {
+	Kind string `mapstructure:"kind"` // card, wallet
+
+	// Card networks and wallets.
+	Connections  int           `mapstructure:"connections"`
+	Timeout      time.Duration `mapstructure:"timeout"` // of a sale, counted from the decision
+	Echo         time.Duration `mapstructure:"echo"`    // idle time before an echo; between two probes of a wallet
+	DialTimeout  time.Duration `mapstructure:"dial-timeout"`
+	ReconnectMin time.Duration `mapstructure:"reconnect-min"`
+	ReconnectMax time.Duration `mapstructure:"reconnect-max"`
+	Queue        int           `mapstructure:"queue"`              // requests that wait for a connection; one more is unsent at once
+	RetryMin     time.Duration `mapstructure:"reversal-retry-min"` // first wait before a reversal is repeated
+	RetryMax     time.Duration `mapstructure:"reversal-retry-max"` // the doubling stops here
+	CutOff       TimeOfDay     `mapstructure:"clearing-cut-off"`   // end of the network's clearing day
+	LeastLife    time.Duration `mapstructure:"reversal-least-life"`
+
+	// Card networks.
 	Addresses    []string      `mapstructure:"addresses"` // tried in turn
 	Framing      string        `mapstructure:"framing"`
 	Dialect      string        `mapstructure:"dialect"`
@@ -105,26 +121,28 @@ type Host struct {
 	MatchKey     []int         `mapstructure:"match-key"`  // fields by which an answer finds its request
 	Acquirer     string        `mapstructure:"acquirer"`   // DE32 towards this host
 	Forwarder    string        `mapstructure:"forwarder"`  // DE33
-	Connections  int           `mapstructure:"connections"`
-	Timeout      time.Duration `mapstructure:"timeout"` // of a sale, counted from the decision
-	Echo         time.Duration `mapstructure:"echo"`    // idle time before an echo
 	EchoTimeout  time.Duration `mapstructure:"echo-timeout"`
-	DialTimeout  time.Duration `mapstructure:"dial-timeout"`
 	WriteTimeout time.Duration `mapstructure:"write-timeout"`
-	ReconnectMin time.Duration `mapstructure:"reconnect-min"`
-	ReconnectMax time.Duration `mapstructure:"reconnect-max"`
-	Queue        int           `mapstructure:"queue"`     // requests that wait for a connection; one more is unsent at once
 	InFlight     int           `mapstructure:"in-flight"` // requests on the wire, all connections together
 	Remember     int           `mapstructure:"remember"`  // requests whose late answers are still recognised
 	FrameLimit   Size          `mapstructure:"frame-limit"`
 	Done         []string      `mapstructure:"reversal-done"`
 	Retry        []string      `mapstructure:"reversal-retry"`
-	RetryMin     time.Duration `mapstructure:"reversal-retry-min"` // first wait before a reversal is repeated
-	RetryMax     time.Duration `mapstructure:"reversal-retry-max"` // the doubling stops here
 	WorkItem     []string      `mapstructure:"reversal-work-item"` // codes for a person; every code in no list is one too
-	CutOff       TimeOfDay     `mapstructure:"clearing-cut-off"`   // end of the network's clearing day
-	LeastLife    time.Duration `mapstructure:"reversal-least-life"`
+
+	// Wallets.
+	URL            string        `mapstructure:"url"`
+	KeyFile        string        `mapstructure:"key-file"`        // of the secret that signs both ways
+	AttemptTimeout time.Duration `mapstructure:"attempt-timeout"` // of one HTTP request
+	QueryEvery     time.Duration `mapstructure:"query-every"`     // while a payment has no end
+	CancelAfter    time.Duration `mapstructure:"cancel-after"`    // from the payment to its cancellation
 }
+
+// Kinds of a host.
+const (
+	CardHost   = "card"
+	WalletHost = "wallet"
+)
 
 // Routes says which host profile gets a sale.
 type Routes struct {

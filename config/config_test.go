@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -179,6 +181,70 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 			require.ErrorIs(t, err, ErrInvalid)
 			require.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+// aWallet is a file with a card network and a wallet that has the given settings.
+func aWallet(settings string) string {
+	return "hosts:\n  unionpay:\n    addresses: [127.0.0.1:7101]\n  purse:\n    kind: wallet\n" + settings
+}
+
+func TestWalletHasSettingsOfItsOwn(t *testing.T) {
+	cfg, err := load(t, aWallet("    url: http://127.0.0.1:9102/pay\n    key-file: purse.key\n    query-every: 3s\nroutes:\n  qr: purse\n"),
+		"HUANXIN_HOSTS_PURSE_CANCEL_AFTER=40s")
+	require.NoError(t, err)
+	want := DefaultWallet()
+	want.URL, want.KeyFile, want.QueryEvery, want.CancelAfter = "http://127.0.0.1:9102/pay", "purse.key", 3*time.Second, 40*time.Second
+	want.MatchKey, want.Addresses = cfg.Hosts["purse"].MatchKey, cfg.Hosts["purse"].Addresses
+	want.Done, want.Retry, want.WorkItem = cfg.Hosts["purse"].Done, cfg.Hosts["purse"].Retry, cfg.Hosts["purse"].WorkItem
+	require.Equal(t, want, cfg.Hosts["purse"])
+	require.Empty(t, want.MatchKey)
+	require.Empty(t, want.Done)
+	require.Equal(t, CardHost, cfg.Hosts["unionpay"].Kind)
+}
+
+func TestWalletIsRefusedWithItsKey(t *testing.T) {
+	const good = "    url: http://127.0.0.1:9102\n    key-file: purse.key\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"no URL":             {"    key-file: a\n", "hosts.purse.url: "},
+		"URL of no web":      {"    url: ftp://127.0.0.1\n    key-file: a\n", "hosts.purse.url: "},
+		"URL with password":  {"    url: http://u:hunter2@127.0.0.1\n    key-file: a\n", "hosts.purse.url: "},
+		"beyond loopback":    {"    url: https://192.0.2.1\n    key-file: a\n", "hosts.purse.url: "},
+		"this process":       {"    url: http://127.0.0.1:8080\n    key-file: a\n", "hosts.purse.url: port 8080 is taken by http.address"},
+		"no key":             {"    url: http://127.0.0.1:9102\n", "hosts.purse.key-file: "},
+		"asked too often":    {good + "    query-every: 2900ms\n", "hosts.purse.query-every: "},
+		"asked too seldom":   {good + "    query-every: 5100ms\n", "hosts.purse.query-every: "},
+		"cancelled too soon": {good + "    cancel-after: 14s\n", "hosts.purse.cancel-after: "},
+		"a card's setting":   {good + "    framing: nac\n", "hosts.purse.framing: a host of kind wallet"},
+		"a card's list":      {good + "    reversal-done: [\"00\"]\n", "hosts.purse.reversal-done: a host of kind wallet"},
+		"takes no cards":     {good + "routes:\n  default: purse\n", "routes.default: "},
+		"time-out":           {good + "    timeout: 26s\n    cancel-after: 60s\n", "hosts.purse.timeout: "},
+	} {
+		_, err := load(t, aWallet(c.text)+"\n")
+		require.ErrorIs(t, err, ErrInvalid, name)
+		require.ErrorContains(t, err, c.want, name)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	_, err := load(t, "", "HUANXIN_HOSTS_UNIONPAY_URL=http://127.0.0.1:9102")
+	require.ErrorContains(t, err, "hosts.unionpay.url: a host of kind card has no such setting")
+	_, err = load(t, "hosts:\n  x:\n    kind: shop\n    addresses: [127.0.0.1:1]\n")
+	require.ErrorContains(t, err, "hosts.x.kind: ")
+}
+
+func TestEverySettingOfAHostIsOfOneKindOrBoth(t *testing.T) {
+	card, wallet := settings("", reflect.ValueOf(DefaultHost())), settings("", reflect.ValueOf(DefaultWallet()))
+	for _, name := range append(append([]string{}, ofCards...), ofWallets...) {
+		require.Contains(t, card, name)
+	}
+	for name := range card {
+		of := []bool{slices.Contains(ofCards, name), slices.Contains(ofWallets, name)}
+		require.NotEqual(t, []bool{true, true}, of, name)
+		if of[0] {
+			require.True(t, reflect.ValueOf(wallet[name]).IsZero(), name)
+		}
+		if of[1] {
+			require.True(t, reflect.ValueOf(card[name]).IsZero(), name)
+		}
 	}
 }
 

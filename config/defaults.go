@@ -51,7 +51,7 @@ func DefaultListener() Listener {
 // DefaultHost is what an entry of `hosts` starts from. Addresses has no default.
 func DefaultHost() Host {
 	return Host{
-		Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
+		Kind: CardHost, Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
 		MatchKey: []int{37}, Acquirer: "48022100",
 		Connections: 1, Timeout: 15 * time.Second,
 		Echo: 30 * time.Second, EchoTimeout: 10 * time.Second,
@@ -61,5 +61,15 @@ func DefaultHost() Host {
 		Done: []string{"00", "12", "25"}, Retry: []string{"91", "92", "96", "98"},
 		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute, WorkItem: []string{},
 		CutOff: TimeOfDay(23 * time.Hour), LeastLife: time.Minute,
+	}
+}
+
+// DefaultWallet is what an entry of `hosts` with `kind: wallet` starts from. URL and KeyFile have no default.
+func DefaultWallet() Host {
+	return Host{
+		Kind: WalletHost, Connections: 32, Timeout: 15 * time.Second, Echo: 30 * time.Second, DialTimeout: 5 * time.Second,
+		ReconnectMin: 200 * time.Millisecond, ReconnectMax: 30 * time.Second, Queue: 4096,
+		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute, CutOff: wholeDay, LeastLife: time.Minute,
+		AttemptTimeout: 10 * time.Second, QueryEvery: 4 * time.Second, CancelAfter: time.Minute,
 	}
 }

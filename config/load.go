@@ -140,6 +140,9 @@ func entries(v *viper.Viper, cfg *Config) (problems []string) {
 		cfg.Hosts = map[string]Host{}
 		for _, name := range names("hosts") {
 			cfg.Hosts[name] = DefaultHost()
+			if v.GetString("hosts."+name+".kind") == WalletHost {
+				cfg.Hosts[name] = DefaultWallet()
+			}
 		}
 	}
 	return problems
