@@ -3,21 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"huanxin/subsidy/policy"
-	"huanxin/switch/event"
 	"huanxin/switch/journal"
+	"huanxin/switch/trail"
 )
 
 // journalPlace is where the commands read: the folder of an embedded journal – also while its switch runs: it is read
@@ -60,11 +54,14 @@ envelopes and the files of a rule bundle are shown by their lengths. --from and 
 					if to != 0 && ev.Seq > to {
 						return errEnough
 					}
-					line, err := appendEventLine(nil, b.Position, ev)
+					line, err := trail.AppendLine(nil, b.Position, ev)
+					if errors.Is(err, trail.ErrBody) {
+						err = journal.ErrVersion
+					}
 					if err != nil {
 						return fmt.Errorf("event %d: %w", ev.Seq, err)
 					}
-					if _, err := out.Write(line); err != nil {
+					if _, err := out.Write(append(line, '\n')); err != nil {
 						return err
 					}
 				}
@@ -180,73 +177,4 @@ func (src *journalPlace) open(ctx context.Context) (*journal.Journal, error) {
 		return nil, &exitError{code: 2, err: errors.New("--url needs --programme")}
 	}
 	return journal.Open(ctx, journal.Config{Programme: src.programme, URL: src.url, ReadOnly: true})
-}
-
-// appendEventLine appends one event as a JSON line: seq, position, at, type, then the body as protojson writes it.
-func appendEventLine(dst []byte, position uint64, ev *event.Event) ([]byte, error) {
-	m := ev.ProtoReflect()
-	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
-	if field == nil {
-		return dst, journal.ErrVersion
-	}
-	body, err := protojson.Marshal(m.Get(field).Message().Interface())
-	if err != nil {
-		return dst, err
-	}
-	var masked any
-	if err := json.Unmarshal(body, &masked); err != nil {
-		return dst, err
-	}
-	maskSealed(m.Get(field).Message().Descriptor(), masked)
-	line := struct {
-		Seq      uint64 `json:"seq"`
-		Position uint64 `json:"position"`
-		At       string `json:"at"`
-		Type     string `json:"type"`
-		Body     any    `json:"body"`
-	}{ev.Seq, position, time.Unix(0, ev.At).In(policy.China()).Format(time.RFC3339Nano), string(field.Message().Name()), masked}
-	raw, err := json.Marshal(line)
-	return append(append(dst, raw...), '\n'), err
-}
-
-// maskSealed replaces, wherever they occur, the envelope of a card and the contents of a bundle's files by their lengths.
-// The ciphertext is safe, but of no use to a reader; rule bundles fill screens.
-func maskSealed(d protoreflect.MessageDescriptor, body any) {
-	object, ok := body.(map[string]any)
-	if !ok {
-		return
-	}
-	for i := range d.Fields().Len() {
-		f := d.Fields().Get(i)
-		value, present := object[f.JSONName()]
-		switch {
-		case !present:
-		case f.FullName() == "huanxin.event.v1.Card.envelope":
-			object[f.JSONName()] = lengthOf(value)
-		case f.IsMap() && f.MapValue().Kind() == protoreflect.BytesKind:
-			if files, ok := value.(map[string]any); ok {
-				for name := range files {
-					files[name] = lengthOf(files[name])
-				}
-			}
-		case f.IsList() && f.Kind() == protoreflect.MessageKind:
-			if list, ok := value.([]any); ok {
-				for _, item := range list {
-					maskSealed(f.Message(), item)
-				}
-			}
-		case f.Kind() == protoreflect.MessageKind:
-			maskSealed(f.Message(), value)
-		}
-	}
-}
-
-// lengthOf describes a value that protojson wrote in base64.
-func lengthOf(value any) string {
-	text, _ := value.(string)
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return "masked"
-	}
-	return fmt.Sprintf("%d bytes", len(raw))
 }

@@ -45,7 +45,7 @@ type Found struct {
 	STAN     uint32  `json:"stan,omitempty"` // of the sale, else of the reserve
 	RRN      string  `json:"rrn,omitempty"`
 	CardMask string  `json:"card_mask,omitempty"`
-	Amount   int64   `json:"amount_fen"` // charged, else payable
+	Amount   int64   `json:"amount_fen"`  // charged, else payable
 	Subsidy  int64   `json:"subsidy_fen"` // held, else spent
 }
 

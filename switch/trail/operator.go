@@ -54,22 +54,6 @@ func (b *Builder) ofTerminal(e *Entry, ev *event.Event) bool {
 	switch m := ev.Body.(type) {
 	case *event.Event_BatchSettled:
 		return b.settled(e, m.BatchSettled)
-	case *event.Event_BatchUploaded:
-		if !b.inBatch(m.BatchUploaded.Key) {
-			return false
-		}
-		e.say("终端上送批明细", "the terminal has uploaded records of the batch").fact("matched", fmt.Sprint(len(m.BatchUploaded.Matched))).
-			fact("differing", fmt.Sprint(m.BatchUploaded.Differing))
-		e.message(in, terminalPeer(m.BatchUploaded.Key), "0320", answer(m.BatchUploaded.Key, ""))
-		e.message(out, terminalPeer(m.BatchUploaded.Key), "0330", answer(m.BatchUploaded.Key, "00"))
-	case *event.Event_BatchUploadEnded:
-		if !b.inBatch(m.BatchUploadEnded.Key) {
-			return false
-		}
-		e.say("终端批上送结束", "the terminal has uploaded all").fact("sent", fmt.Sprint(m.BatchUploadEnded.Claimed)).
-			fact("missing", fmt.Sprint(m.BatchUploadEnded.Missing))
-		e.message(in, terminalPeer(m.BatchUploadEnded.Key), "0320", answer(m.BatchUploadEnded.Key, ""))
-		e.message(out, terminalPeer(m.BatchUploadEnded.Key), "0330", answer(m.BatchUploadEnded.Key, "00"))
 	case *event.Event_TerminalReported:
 		r := m.TerminalReported
 		if !b.mine(r.Purchase) {
@@ -97,18 +81,13 @@ func orElse(text, otherwise string) string {
 	return text
 }
 
-func (b *Builder) inBatch(k *event.ExchangeKey) bool {
-	return k != nil && b.batches[batchKey{k.Terminal, k.Merchant, k.Batch}]
-}
-
 func (b *Builder) settled(e *Entry, m *event.BatchSettled) bool {
-	if !b.inBatch(m.Key) {
+	k := m.Key
+	if k == nil || b.batches[Batch{k.Terminal, k.Merchant, k.Batch}] != open {
 		return false
 	}
-	delete(b.batches, batchKey{m.Key.Terminal, m.Key.Merchant, m.Key.Batch})
-	if !m.Equal { // what the terminal uploads afterwards is about it; the same number comes again after a million batches
-		b.batches[batchKey{m.Key.Terminal, m.Key.Merchant, m.Key.Batch}] = true
-	}
+	// The same number comes again after a million batches.
+	b.batches[Batch{k.Terminal, k.Merchant, k.Batch}] = closed
 	e.say("终端批结算，账平", "the terminal has closed the batch: equal")
 	code := "1"
 	if !m.Equal {

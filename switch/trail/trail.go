@@ -14,8 +14,10 @@
 package trail
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"huanxin/subsidy/policy"
@@ -125,14 +127,22 @@ type Builder struct {
 	reversals  map[uint64]*event.ReversalQueued
 	operations map[uint64]*operation
 	items      map[uint64]bool
-	batches    map[batchKey]bool
+	batches    map[Batch]batchState
 }
 
-// batchKey is one batch of a terminal, in which the purchase or an operation of it has its place.
-type batchKey struct {
-	terminal, merchant string
-	batch              uint32
+// Batch is one batch of a terminal, in which the purchase or an operation of it has its place. Its settlement belongs to
+// the story.
+type Batch struct {
+	Terminal, Merchant string
+	Number             uint32
 }
+
+type batchState uint8
+
+const (
+	open batchState = iota + 1
+	closed
+)
 
 // operation is a void or refund of the purchase.
 type operation struct {
@@ -147,20 +157,24 @@ func New(purchase uint64) *Builder {
 		reversals:  map[uint64]*event.ReversalQueued{},
 		operations: map[uint64]*operation{},
 		items:      map[uint64]bool{},
-		batches:    map[batchKey]bool{},
+		batches:    map[Batch]batchState{},
 	}
 }
 
 // Trail is what has been told so far.
 func (b *Builder) Trail() *Trail { return &b.trail }
 
-// Terminal is where the purchase was made: its terminal and merchant, "" while that is not known.
-func (b *Builder) Terminal() (terminal, merchant string) {
-	key := b.sale.GetKey()
-	if key == nil {
-		key = b.reserved.GetKey()
+// Batches are those in which the purchase has a place and of which no settlement has been told yet, in order.
+func (b *Builder) Batches() (list []Batch) {
+	for k, state := range b.batches {
+		if state == open {
+			list = append(list, k)
+		}
 	}
-	return key.GetTerminal(), key.GetMerchant()
+	slices.SortFunc(list, func(x, y Batch) int {
+		return cmp.Or(cmp.Compare(x.Terminal, y.Terminal), cmp.Compare(x.Merchant, y.Merchant), cmp.Compare(x.Number, y.Number))
+	})
+	return list
 }
 
 // Add takes the next event of the journal.
@@ -184,7 +198,7 @@ func (b *Builder) mine(purchase uint64) bool { return purchase != 0 && purchase 
 // batch notes that the purchase has a place in the batch of this request.
 func (b *Builder) batch(k *event.ExchangeKey) {
 	if k != nil {
-		b.batches[batchKey{k.Terminal, k.Merchant, k.Batch}] = true
+		b.batches[Batch{k.Terminal, k.Merchant, k.Batch}] = open
 	}
 }
 

@@ -129,6 +129,19 @@ func TestAnotherPurchaseIsNoPartOfTheStory(t *testing.T) {
 	}
 }
 
+func TestOpenBatchesAreThoseWhoseSettlementIsStillToBeTold(t *testing.T) {
+	purchase, events, _, _ := story(t, "testdata/refunds.txt")
+	b := New(purchase)
+	for _, p := range events {
+		b.Add(p.position, p.ev)
+	}
+	require.Equal(t, []Batch{{"21010001", "898210157220001", 1}, {"21010001", "898210157220001", 2}}, b.Batches())
+	b.Add(99, &event.Event{Seq: 99, Body: &event.Event_BatchSettled{BatchSettled: &event.BatchSettled{
+		Key: &event.ExchangeKey{Class: 5, Terminal: "21010001", Merchant: "898210157220001", Batch: 1},
+	}}})
+	require.Equal(t, []Batch{{"21010001", "898210157220001", 2}}, b.Batches())
+}
+
 func TestFinderMeetsWhatTheWholeQuerySays(t *testing.T) {
 	_, events, _, _ := story(t, "testdata/voids.txt")
 	hash := func(n byte) []byte { return []byte(strings.Repeat(string([]byte{n}), 16)) }
