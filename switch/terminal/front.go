@@ -3,14 +3,14 @@
 //
 // It decides nothing about money or subsidies and keeps no state but the requests that wait for an answer. It answers by
 // itself only what never becomes an engine input: 30 for a message that cannot be read or lacks a field, 40 for what is
-// not offered, 13 for a sale of zero, 96 when the server's queue or the table of pending requests is full.
+// not offered, 13 for a payment or refund of zero, 96 when the server's queue or the table of pending requests is full.
 //
 // Duties of the caller, in order: New, Listen, Serve (which blocks) beside a server that takes Submit; every reply of the
 // engine to Deliver, once, from one goroutine or several; at the end Drain, then Close. Original may be called between a
 // request's Submit and its Deliver.
 //
-// What is in clear only while a request waits: card number, track, payment code, one-time code. The buffers that held
-// them are zeroed when the request is answered; logs and metrics never see them.
+// What is in clear only while a request waits: card numbers, those of a batch upload too, track, payment code, one-time code.
+// The buffers that held them are zeroed when the request is answered; logs and metrics never see them.
 package terminal
 
 import (
