@@ -111,13 +111,7 @@ func (p *Programme) Decide(r *Request, d *Decision) {
 	}
 	person := p.stand(rule, r.Usage)
 	d.Refused = rule.judgePerson(&person, d.Refused)
-	for i := range rule.Rates {
-		if rule.Rates[i].fits(r.Grade, r.Label, r.Attributes, r.OldItem) {
-			d.Rate = &rule.Rates[i]
-			break
-		}
-	}
-	if d.Rate == nil {
+	if d.Rate = rule.rateFor(r); d.Rate == nil {
 		d.Refused = append(d.Refused, reason.GradeNotEligible)
 	}
 	sums, ok := rule.addUp(r, d)

@@ -260,7 +260,9 @@ func (p *Programme) validityText(v *Version) string {
 
 func decidesText(i Instant) string { return word(i, "reserve", "claim") }
 
-func levelsText(levels []Level) string { return list(levels, func(l Level) string { return string(l) }) }
+func levelsText(levels []Level) string {
+	return list(levels, func(l Level) string { return string(l) })
+}
 
 func claimReserveText(c ClaimReserve) string { return word(c, "none", "cap") }
 

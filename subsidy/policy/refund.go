@@ -57,13 +57,7 @@ func (r *RefundRule) RestoredAt(soldAt, refundedAt int64, activated bool) (int64
 func (r *Rule) Recompute(q *Request) money.Amount {
 	bare := *r
 	bare.OrderCap, bare.PersonCaps = 0, nil
-	var d Decision
-	for i := range bare.Rates {
-		if bare.Rates[i].fits(q.Grade, q.Label, q.Attributes, q.OldItem) {
-			d.Rate = &bare.Rates[i]
-			break
-		}
-	}
+	d := Decision{Rate: r.rateFor(q)}
 	if d.Rate == nil {
 		return 0
 	}
@@ -78,9 +72,14 @@ func (r *Rule) Recompute(q *Request) money.Amount {
 }
 
 // Kept finds what a partial refund leaves: the price whose subsidy under the rule, at most given, makes the buyer's share
-// just paid. Where more than one price does (a fen of price can be a fen of subsidy) it is the lowest, so that no fen too
-// much is kept. Components are those of the sale; q.Price is the price of the sale. ok is false when no price fits.
+// just paid. Where more than one price does (a fen of price can be a fen of subsidy) it is the highest: of 3999.99 and
+// 4000.00 at 20 %, cut to the fen, both leave 3200.00 to the buyer, and it is 4000.00 that has been kept. Components are
+// those of the sale; q.Price is the price of the sale. ok is false when no price fits.
 func (r *Rule) Kept(q *Request, given, paid money.Amount) (price, subsidy money.Amount, ok bool) {
+	rate := r.rateFor(q)
+	if rate == nil {
+		return 0, 0, false
+	}
 	full := q.Price
 	share := func(price money.Amount) (own, subsidy money.Amount) {
 		at := *q
@@ -88,23 +87,40 @@ func (r *Rule) Kept(q *Request, given, paid money.Amount) (price, subsidy money.
 		subsidy = money.Min(given, r.Recompute(&at))
 		return price - subsidy, subsidy
 	}
-	// The buyer's share grows with the price, but for the step at the least subsidy: below it the state gives nothing. So
-	// the share is searched for on each side of that step.
-	step := sortSearch(full, func(price money.Amount) bool { _, s := share(price); return s > 0 })
-	for _, side := range [][2]money.Amount{{0, step}, {step, full + 1}} {
-		found := side[0] + sortSearch(side[1]-side[0], func(d money.Amount) bool { own, _ := share(side[0] + d); return own >= paid })
-		if found < side[1] && found > 0 {
-			if own, s := share(found); own == paid {
-				return found, s, true
+	// The buyer's share grows with the price, but for two kinds of steps: where a band begins the rate may jump, and below
+	// the least subsidy the state gives nothing. So it is searched for between them, from the top.
+	high := full + 1
+	for i := len(rate.Bands) - 1; i >= 0; i-- {
+		low := max(1, rate.Bands[i].From)
+		if low >= high {
+			continue
+		}
+		step := search(low, high, func(price money.Amount) bool { _, s := share(price); return s > 0 })
+		for _, side := range [][2]money.Amount{{step, high}, {low, step}} {
+			price := search(side[0], side[1], func(price money.Amount) bool { own, _ := share(price); return own > paid }) - 1
+			if price < side[0] {
+				continue
+			}
+			if own, s := share(price); own == paid {
+				return price, s, true
 			}
 		}
+		high = low
 	}
 	return 0, 0, false
 }
 
-// sortSearch is the smallest i in [0, n) for which f is true, n when there is none; f must turn true once.
-func sortSearch(n money.Amount, f func(money.Amount) bool) money.Amount {
-	low, high := money.Amount(0), n
+func (r *Rule) rateFor(q *Request) *Rate {
+	for i := range r.Rates {
+		if r.Rates[i].fits(q.Grade, q.Label, q.Attributes, q.OldItem) {
+			return &r.Rates[i]
+		}
+	}
+	return nil
+}
+
+// search is the smallest i in [low, high) for which f is true, high when there is none; f must turn true once.
+func search(low, high money.Amount, f func(money.Amount) bool) money.Amount {
 	for low < high {
 		if mid := low + (high-low)/2; f(mid) {
 			high = mid

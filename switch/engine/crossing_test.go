@@ -17,44 +17,100 @@ import (
 // answers overtake each other, and so do requests, but never those of one purchase. It charges a sale once and returns
 // a charge once, by RRN, as a real one does.
 type network struct {
-	charged  map[string]int64 // by RRN: net charge
+	charged  map[string]int64 // by RRN of the sale: net charge
 	seen     map[string]*event.HostAnswer
-	reversed map[string]bool
+	undone   map[string]bool   // by RRN: reversed, or closed by a wallet
+	voids    map[string]string // RRN of a void → of its sale
 	requests []*engine.HostRequest
 	answers  []*engine.HostAnswered
 }
 
 func newNetwork() *network {
-	return &network{charged: map[string]int64{}, seen: map[string]*event.HostAnswer{}, reversed: map[string]bool{}}
+	return &network{charged: map[string]int64{}, seen: map[string]*event.HostAnswer{}, undone: map[string]bool{}, voids: map[string]string{}}
 }
 
-// process lets the host work on one request. fate decides what it says to a sale.
+// process lets the host work on one request. fate decides what it says to a sale, void or refund.
 func (n *network) process(r *engine.HostRequest, fate int) {
-	answer := &engine.HostAnswered{Host: r.Host, Kind: r.Kind, RRN: r.RRN, STAN: r.STAN}
-	if r.Kind == engine.HostReversal {
-		answer.Answer.Response = "25"
-		if _, ok := n.seen[r.RRN]; ok {
-			answer.Answer.Response = "00"
-			n.charged[r.RRN] = 0
-			n.reversed[r.RRN] = true
+	answer := &engine.HostAnswered{Host: r.Host, Kind: engine.HostSale, RRN: r.RRN, STAN: r.STAN}
+	var a *event.HostAnswer
+	switch r.Kind {
+	case engine.HostReversal:
+		answer.Kind, a = engine.HostReversal, n.reverse(r)
+	case engine.HostQuery:
+		answer.Kind = engine.HostQuery
+		switch a = n.seen[r.RRN]; {
+		case a == nil:
+			answer.Pending, a = true, &event.HostAnswer{Response: "25"}
+		case n.undone[r.RRN]:
+			a = &event.HostAnswer{Response: "12"}
+		case a.Response == "09" && fate < 3:
+			answer.Pending = true
+		case a.Response == "09": // the payer has typed the password
+			a = n.charge(r.RRN, int64(r.Original.Amount))
+		case !engineApproves(a):
+			a = &event.HostAnswer{Response: "12"}
 		}
-		n.answers = append(n.answers, answer)
-		return
-	}
-	a, again := n.seen[r.RRN]
-	if !again {
-		a = &event.HostAnswer{Response: "00", Approval: "A00001", ClearingDate: "0302", Amount: int64(r.Amount)}
-		switch fate {
-		case 0:
-			a = &event.HostAnswer{Response: "51"}
-		case 1:
-			a.Response, a.Amount = "10", int64(r.Amount)/2
+	default:
+		if a = n.seen[r.RRN]; a == nil {
+			a = n.work(r, fate)
 		}
-		n.seen[r.RRN] = a
-		n.charged[r.RRN] = a.Amount
+		answer.Pending = a.Response == "09"
 	}
 	answer.Answer.Response, answer.Answer.Approval, answer.Answer.ClearingDate, answer.Answer.Amount = a.Response, a.Approval, a.ClearingDate, a.Amount
 	n.answers = append(n.answers, answer)
+}
+
+func engineApproves(a *event.HostAnswer) bool { return a.Response == "00" }
+
+func (n *network) charge(rrn string, amount int64) *event.HostAnswer {
+	n.seen[rrn] = &event.HostAnswer{Response: "00", Approval: "A00001", ClearingDate: "0302", Amount: amount}
+	n.charged[rrn] = amount
+	return n.seen[rrn]
+}
+
+// work does what is asked for the first time.
+func (n *network) work(r *engine.HostRequest, fate int) *event.HostAnswer {
+	amount, of := int64(r.Amount), r.Original.RRN
+	switch {
+	case n.undone[r.RRN]: // a wallet's tombstone: cancelled before it came
+		n.seen[r.RRN] = &event.HostAnswer{Response: "12"}
+	case fate == 0:
+		n.seen[r.RRN] = &event.HostAnswer{Response: "51"}
+	case r.Kind == engine.HostVoid && n.charged[of] != amount || r.Kind == engine.HostRefund && n.charged[of] < amount:
+		n.seen[r.RRN] = &event.HostAnswer{Response: "22"}
+	case r.Kind != engine.HostSale:
+		n.charged[of] -= amount
+		n.voids[r.RRN] = of
+		n.seen[r.RRN] = &event.HostAnswer{Response: "00", Approval: "V00001", ClearingDate: "0302", Amount: amount}
+	case fate == 1 && r.Host == "cup":
+		n.seen[r.RRN] = &event.HostAnswer{Response: "10", Approval: "A00001", ClearingDate: "0302", Amount: amount / 2}
+		n.charged[r.RRN] = amount / 2
+	case fate == 1: // pending at the wallet
+		n.seen[r.RRN] = &event.HostAnswer{Response: "09"}
+	default:
+		return n.charge(r.RRN, amount)
+	}
+	return n.seen[r.RRN]
+}
+
+// reverse undoes a sale, gives a payment back, or charges anew what a void had given back.
+func (n *network) reverse(r *engine.HostRequest) *event.HostAnswer {
+	a, done := n.seen[r.RRN], n.undone[r.RRN]
+	switch {
+	case r.Host == "wallet":
+		n.undone[r.RRN], n.charged[r.RRN] = true, 0
+	case a == nil:
+		return &event.HostAnswer{Response: "25"}
+	case a.Response != "00" && a.Response != "10":
+		return &event.HostAnswer{Response: "12"}
+	case done:
+	case r.Processing == "200000":
+		n.undone[r.RRN] = true
+		n.charged[n.voids[r.RRN]] += int64(r.Amount)
+	default:
+		n.undone[r.RRN], n.charged[r.RRN] = true, 0
+	}
+	return &event.HostAnswer{Response: "00"}
 }
 
 // book is what the events say of each purchase, kept by hand: the facts, read as an auditor would.
@@ -70,12 +126,16 @@ type book struct {
 	items      map[string]int // live items by person and category
 	personOf   map[uint64]string
 	pending    map[uint64]bool // being reversed
+	refunded   map[uint64]int64
+	keeps      map[uint64]bool // a wallet's: let go when the reversal is done
+	refunds    map[uint64]*event.RefundSent
 }
 
 func newBook() *book {
 	return &book{rrn: map[uint64]string{}, captured: map[uint64]bool{}, subsidised: map[uint64]bool{}, subsidy: map[uint64]int64{},
 		amount: map[uint64]int64{}, payable: map[uint64]int64{}, serial: map[string]uint64{}, serialOf: map[uint64]string{},
-		items: map[string]int{}, personOf: map[uint64]string{}, pending: map[uint64]bool{}}
+		items: map[string]int{}, personOf: map[uint64]string{}, pending: map[uint64]bool{}, refunded: map[uint64]int64{},
+		keeps: map[uint64]bool{}, refunds: map[uint64]*event.RefundSent{}}
 }
 
 func (b *book) release(t require.TestingT, id uint64) {
@@ -116,10 +176,53 @@ func (b *book) read(t require.TestingT, ev *event.Event) {
 		b.release(t, m.HoldExpired.Purchase)
 	case *event.Event_HoldCancelled:
 		b.release(t, m.HoldCancelled.Purchase)
+	default:
+		b.readAfterSale(t, ev)
+	}
+}
+
+func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
+	switch m := ev.Body.(type) {
 	case *event.Event_ReversalQueued:
-		b.release(t, m.ReversalQueued.Purchase)
-		b.captured[m.ReversalQueued.Purchase] = false
-		b.pending[m.ReversalQueued.Purchase] = true
+		id := m.ReversalQueued.Purchase
+		if m.ReversalQueued.Operation != 0 { // a void is taken back
+			b.captured[id] = true
+			return
+		}
+		require.Zero(t, b.refunded[id], "what is refunded is never reversed")
+		b.captured[id], b.pending[id] = false, true
+		if b.keeps[id] = m.ReversalQueued.KeepsHold; !b.keeps[id] {
+			b.release(t, id)
+		}
+	case *event.Event_ReversalDone:
+		if id := m.ReversalDone.Purchase; b.keeps[id] {
+			b.keeps[id] = false
+			b.release(t, id)
+		}
+	case *event.Event_VoidApproved:
+		require.True(t, b.captured[m.VoidApproved.Purchase])
+		b.captured[m.VoidApproved.Purchase] = false
+	case *event.Event_VoidReleased:
+		require.False(t, b.captured[m.VoidReleased.Purchase], "what a void frees is not charged any more")
+		b.release(t, m.VoidReleased.Purchase)
+	case *event.Event_RefundSent:
+		b.refunds[m.RefundSent.Operation] = m.RefundSent
+	case *event.Event_RefundApproved:
+		r := m.RefundApproved
+		b.refunded[r.Purchase] += b.refunds[r.Operation].Amount
+		require.LessOrEqual(t, b.refunded[r.Purchase], b.amount[r.Purchase], "never more is refunded than was paid")
+		b.subsidy[r.Purchase] -= r.Returned
+		var parts int64
+		for _, part := range r.Parts {
+			require.GreaterOrEqual(t, part.Amount, int64(0))
+			parts += part.Amount
+		}
+		require.Equal(t, r.Returned, parts)
+		if r.Whole {
+			require.Zero(t, b.subsidy[r.Purchase], "of what is given back as a whole no subsidy stays")
+		}
+	case *event.Event_EntitlementRestored:
+		b.release(t, m.EntitlementRestored.Purchase)
 	}
 }
 
@@ -128,7 +231,7 @@ func (b *book) read(t require.TestingT, ev *event.Event) {
 // exactly their subsidies, and nothing is left on hold.
 func TestWhateverCrossesTheBooksAgreeInTheEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, lab: newLab(t), network: newNetwork(), book: newBook()}
+		w := &world{t: t, lab: newLab(t), network: newNetwork(), book: newBook(), batch: map[string]uint32{}}
 		for range rapid.IntRange(5, 60).Draw(t, "moves") {
 			w.move()
 		}
@@ -146,6 +249,9 @@ type world struct {
 	holds   []hold
 	sales   []*engine.SaleRequest
 	reserve []*engine.ReserveRequest
+	voids   []*engine.VoidRequest
+	refunds []*engine.RefundRequest
+	batch   map[string]uint32
 }
 
 type hold struct {
@@ -173,7 +279,7 @@ func (w *world) take(out engine.Output) {
 
 func (w *world) key(class byte, terminal string) engine.Key {
 	w.stan++
-	k := engine.Key{Class: class, Batch: 1, STAN: w.stan}
+	k := engine.Key{Class: class, Batch: 1 + w.batch[terminal], STAN: w.stan}
 	copy(k.Terminal[:], terminal)
 	copy(k.Merchant[:], "898210157220001")
 	return k
@@ -183,14 +289,18 @@ func (w *world) terminal() string {
 	return rapid.SampledFrom([]string{"21010001", "21010002"}).Draw(w.t, "terminal")
 }
 
+func (w *world) host() string {
+	return rapid.SampledFrom([]string{"cup", "cup", "wallet"}).Draw(w.t, "host")
+}
+
 func (w *world) move() {
-	switch rapid.IntRange(0, 13).Draw(w.t, "move") {
+	switch rapid.IntRange(0, 19).Draw(w.t, "move") {
 	case 0, 1, 2:
 		w.shop()
 	case 3, 4:
 		w.sell()
 	case 5: // an ordinary sale
-		w.sale(&engine.SaleRequest{Key: w.key('2', w.terminal()), Host: "cup", Amount: 700, ICCAmount: -1, EntryMode: [3]byte([]byte("051"))})
+		w.sale(&engine.SaleRequest{Key: w.key('2', w.terminal()), Host: w.host(), Amount: 700, ICCAmount: -1, EntryMode: [3]byte([]byte("051"))})
 	case 6:
 		w.resend()
 	case 7:
@@ -205,6 +315,79 @@ func (w *world) move() {
 	case 13:
 		if rapid.IntRange(0, 2).Draw(w.t, "crash") == 0 {
 			w.take(w.lab.restart())
+		}
+	case 14, 15:
+		w.void()
+	case 16, 17:
+		w.refund()
+	case 18:
+		w.closeBatch()
+	case 19:
+		w.takeVoidBack()
+	}
+}
+
+// void asks for a void of any sale so far, or the same void again.
+func (w *world) void() {
+	if len(w.voids) > 0 && rapid.IntRange(0, 4).Draw(w.t, "again") == 0 {
+		again := *rapid.SampledFrom(w.voids).Draw(w.t, "which")
+		again.Token = w.lab.nextToken()
+		w.step(&again)
+		return
+	}
+	if len(w.sales) == 0 {
+		return
+	}
+	s := rapid.SampledFrom(w.sales).Draw(w.t, "sale to void")
+	in := &engine.VoidRequest{Token: w.lab.nextToken(), Key: w.key('2', string(s.Key.Terminal[:])), Amount: s.Amount, Card: s.Card,
+		Original: engine.Original{Batch: s.Key.Batch, STAN: s.Key.STAN}, Content: hashOf("void")}
+	w.voids = append(w.voids, in)
+	w.step(in)
+}
+
+func (w *world) takeVoidBack() {
+	if len(w.voids) == 0 {
+		return
+	}
+	v := rapid.SampledFrom(w.voids).Draw(w.t, "void to take back")
+	w.step(&engine.ReversalRequest{Token: w.lab.nextToken(), Original: v.Key, Amount: v.Amount, Cause: [2]byte{'9', '8'}})
+}
+
+// refund asks for all or a part of any sale so far, at any terminal of the merchant.
+func (w *world) refund() {
+	if len(w.sales) == 0 {
+		return
+	}
+	s := rapid.SampledFrom(w.sales).Draw(w.t, "sale to refund")
+	amount := s.Amount
+	if rapid.Bool().Draw(w.t, "part") {
+		amount = s.Amount / 5
+	}
+	in := &engine.RefundRequest{Token: w.lab.nextToken(), Key: w.key('2', w.terminal()), Amount: amount, Card: s.Card, Content: hashOf("refund"),
+		RRN: w.rrnOf(s), Original: engine.Original{Batch: s.Key.Batch, STAN: s.Key.STAN}}
+	w.refunds = append(w.refunds, in)
+	w.step(in)
+	if rapid.IntRange(0, 4).Draw(w.t, "take back") == 0 { // which a refund never is
+		w.step(&engine.ReversalRequest{Token: w.lab.nextToken(), Original: in.Key, Amount: amount, Cause: [2]byte{'9', '8'}})
+	}
+}
+
+// rrnOf is what the slip of a sale says, "" when there is none.
+func (w *world) rrnOf(s *engine.SaleRequest) string {
+	for _, send := range w.step(&engine.StatusRequest{Token: w.lab.nextToken(), Key: s.Key, Original: engine.Original{Batch: s.Key.Batch, STAN: s.Key.STAN}}).Sends {
+		if send.Reply != nil && send.Reply.Purchase != nil {
+			return send.Reply.Purchase.RRN
+		}
+	}
+	return ""
+}
+
+func (w *world) closeBatch() {
+	terminal := w.terminal()
+	key := w.key('5', terminal)
+	for _, send := range w.step(&engine.SettlementRequest{Token: w.lab.nextToken(), Key: key}).Sends {
+		if r := send.Reply; r != nil && r.Totals != nil {
+			w.batch[terminal]++
 		}
 	}
 }
@@ -251,13 +434,13 @@ func (w *world) sell() {
 		return
 	}
 	h := rapid.SampledFrom(w.holds).Draw(w.t, "hold")
-	w.sale(&engine.SaleRequest{Key: w.key('2', h.terminal), Host: "cup", Hold: h.id, Amount: 400_000, ICCAmount: -1, EntryMode: [3]byte([]byte("051"))})
+	w.sale(&engine.SaleRequest{Key: w.key('2', h.terminal), Host: w.host(), Hold: h.id, Amount: 400_000, ICCAmount: -1, EntryMode: [3]byte([]byte("051"))})
 }
 
 func (w *world) sale(in *engine.SaleRequest) {
 	in.Token = w.lab.nextToken()
 	in.Content = hashOf(fmt.Sprint(in.Amount, in.Hold))
-	in.Card = &event.Card{Mask: "622424******0017"}
+	in.Card = &event.Card{Mask: "622424******0017", Token: make([]byte, 16)}
 	w.sales = append(w.sales, in)
 	w.step(in)
 }
@@ -309,7 +492,7 @@ func (w *world) hostWorks() {
 	switch rapid.IntRange(0, 7).Draw(w.t, "fate") {
 	case 0: // lost on the way
 	case 1: // certainly never left
-		w.step(&engine.HostUnsent{Kind: r.Kind, Purchase: r.Purchase, Reversal: r.Reversal, Attempt: r.Attempt})
+		w.step(&engine.HostUnsent{Kind: r.Kind, Purchase: r.Purchase, Operation: r.Operation, Reversal: r.Reversal, Attempt: r.Attempt, RRN: r.RRN})
 	default:
 		n.process(r, rapid.IntRange(0, 6).Draw(w.t, "says"))
 	}
@@ -346,13 +529,16 @@ func (w *world) settle() {
 		}
 		w.lab.now += int64(time.Minute)
 		w.tick()
+		w.settleUnknown()
 	}
 	require.Zero(w.t, w.lab.live.Book().OpenHolds(), "no orphan hold")
+	v := w.lab.live.Vitals()
+	require.Zero(w.t, v.Queued+v.Unknown+v.Dead, "everything has an end")
 	var spent int64
 	for id, rrn := range w.book.rrn {
 		want := int64(0)
 		if w.book.captured[id] {
-			want = w.book.amount[id]
+			want = w.book.amount[id] - w.book.refunded[id]
 		}
 		require.Equal(w.t, want, n.charged[rrn], "purchase %d: the network charges exactly what is captured", id)
 	}
@@ -362,6 +548,38 @@ func (w *world) settle() {
 		}
 	}
 	root, _ := w.lab.live.Book().Budget.Find("")
+	require.NoError(w.t, w.lab.live.CheckInvariants())
 	require.Equal(w.t, spent, int64(w.lab.live.Book().Budget.View(root).Spent), "the budget has spent exactly the captured subsidies")
 	require.Zero(w.t, w.lab.live.Book().Budget.View(root).Held)
+}
+
+// settleUnknown is the operator with the clearing file: what a host has done decides how a refund without an answer, or a
+// reversal that it refuses, has ended.
+func (w *world) settleUnknown() {
+	var list []engine.SAFView
+	for _, s := range w.step(&engine.Look{Token: 1, What: engine.LookSAF{}}).Sends {
+		list = s.Admin.Result.([]engine.SAFView)
+	}
+	for _, v := range list {
+		act := engine.ResolveItem{ID: v.ID}
+		switch {
+		case v.ID[0] == 'F' && v.State != "sent" && v.Host == "cup":
+			act.Outcome = "failed"
+			if a := w.network.seen[v.RRN]; a != nil && engineApproves(a) {
+				act.Outcome = "confirmed"
+			}
+		case v.State == "dead" || v.State == "refused":
+			act.Outcome = "returned"
+			if v.Kind == "void-reversal" && (w.network.seen[v.RRN] == nil || !engineApproves(w.network.seen[v.RRN]) || w.network.undone[v.RRN]) {
+				act.Outcome = "charged"
+			}
+		default:
+			continue
+		}
+		for _, s := range w.step(&engine.Operate{Token: 1, By: event.Authority{Actor: "operator", Reason: "clearing file"}, Act: act}).Sends {
+			if s.Admin != nil {
+				require.Empty(w.t, s.Admin.Problems)
+			}
+		}
+	}
 }

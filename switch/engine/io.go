@@ -234,7 +234,7 @@ type ReportRequest struct {
 	Kind     string // script, certificate, status
 	Original Original
 	RRN      string
-	ICC      []byte // tags 95 9F1E 9F10 9F36 DF31
+	ICC      []byte // script result: tags 95 9F1E 9F10 9F36 DF31; certificate: also its cryptogram and what it is over
 	Detail   string // status codes, printable
 }
 

@@ -40,8 +40,11 @@ func labConfig(t require.TestingT) engine.Config {
 		labMap = m
 	}
 	return engine.Config{
-		Map:   labMap,
-		Hosts: map[string]engine.HostProfile{"cup": {Timeout: 25 * time.Second, FirstRetry: 5 * time.Second, MaxRetry: time.Minute}},
+		Map: labMap,
+		Hosts: map[string]engine.HostProfile{
+			"cup":    {Timeout: 25 * time.Second, FirstRetry: 5 * time.Second, MaxRetry: time.Minute},
+			"wallet": {Timeout: 25 * time.Second, FirstRetry: 5 * time.Second, MaxRetry: time.Minute, Wallet: true},
+		},
 	}
 }
 
@@ -164,7 +167,23 @@ func describe(b *strings.Builder, out engine.Output) {
 			describeHost(b, s.Host)
 		case s.API != nil:
 			describeAPI(b, s.API)
+		case s.Admin != nil:
+			for _, problem := range s.Admin.Problems {
+				fmt.Fprintf(b, "-> operator: %s\n", problem)
+			}
+			if len(out.Events) == 0 && len(s.Admin.Events) > 0 {
+				b.WriteString("-> operator: dry run\n")
+				for _, ev := range s.Admin.Events {
+					describeEvent(b, ev)
+				}
+			}
 		}
+	}
+}
+
+func describeView(b *strings.Builder, v *engine.PurchaseView) {
+	if v != nil {
+		fmt.Fprintf(b, " purchase=%d %s charged=%s subsidy=%s refunded=%s returned=%s", v.ID, v.State, v.Amount, v.Subsidy, v.Refunded, v.Returned)
 	}
 }
 
@@ -205,7 +224,13 @@ func describeFields(b *strings.Builder, m protoreflect.Message) {
 			fmt.Fprintf(b, " %s=%s", f.Name(), hex.EncodeToString(bytes.TrimRight(v.Bytes(), "\x00")))
 		case f.Kind() == protoreflect.EnumKind:
 			name := string(f.Enum().Values().ByNumber(v.Enum()).Name())
-			fmt.Fprintf(b, " %s=%s", f.Name(), name[strings.LastIndex(name, "CAUSE_")+6:])
+			if i := strings.LastIndex(name, "CAUSE_"); i >= 0 {
+				name = name[i+len("CAUSE_"):]
+			}
+			for _, prefix := range []string{"QUARANTINE_END_", "SALE_KIND_", "REQUEST_KIND_"} {
+				name = strings.TrimPrefix(name, prefix)
+			}
+			fmt.Fprintf(b, " %s=%s", f.Name(), name)
 		case isInstant(f.Name()):
 			fmt.Fprintf(b, " %s=%s", f.Name(), clock(v.Int()))
 		default:
@@ -239,6 +264,17 @@ func describeReply(b *strings.Builder, r *engine.Reply) {
 	if r.Batch != 0 {
 		fmt.Fprintf(b, " batch=%06d", r.Batch)
 	}
+	if len(r.Balance) > 0 {
+		fmt.Fprintf(b, " balance=%s", r.Balance)
+	}
+	if v := r.Refund; v != nil {
+		fmt.Fprintf(b, " refund=%s returned=%s kept=%s", v.Amount, v.Returned, v.Kept)
+	}
+	if t := r.Totals; t != nil {
+		fmt.Fprintf(b, " equal=%t debit=%s/%d credit=%s/%d subsidy=%s/%d", r.Equal, t.Debit, t.DebitCount, t.Credit, t.CreditCount,
+			t.Subsidy, t.SubsidyCount)
+	}
+	describeView(b, r.Purchase)
 	for _, why := range r.Reasons {
 		fmt.Fprintf(b, " %s", why)
 	}
@@ -249,16 +285,31 @@ func describeReply(b *strings.Builder, r *engine.Reply) {
 }
 
 func describeHost(b *strings.Builder, h *engine.HostRequest) {
-	kind := "sale"
-	if h.Kind == engine.HostReversal {
+	kind := [...]string{"", "sale", "reversal", "void", "refund", "inquiry", "query"}[h.Kind]
+	switch h.Kind {
+	case engine.HostReversal:
 		kind = fmt.Sprintf("reversal %d attempt %d reason %s", h.Reversal, h.Attempt, h.Reason)
+		if h.Processing != "000000" {
+			kind += " of " + h.Processing
+		}
+	case engine.HostVoid, engine.HostRefund:
+		kind += " of rrn=" + h.Original.RRN
+	case engine.HostQuery:
+		kind += fmt.Sprintf(" attempt %d", h.Attempt)
 	}
 	fmt.Fprintf(b, "-> host %s %s amount=%s stan=%06d rrn=%s\n", h.Host, kind, h.Amount, h.STAN, h.RRN)
 }
 
 func describeAPI(b *strings.Builder, r *engine.APIReply) {
-	names := [...]string{"", "done", "refused", "not-found", "conflict", "repeated"}
+	names := [...]string{"", "done", "refused", "not-found", "conflict", "repeated", "declined", "pending"}
 	fmt.Fprintf(b, "-> api #%d %s", r.Token, names[r.Status])
+	if r.Response != "" {
+		fmt.Fprintf(b, " %s", r.Response)
+	}
+	describeView(b, r.Purchase)
+	if v := r.Refund; v != nil {
+		fmt.Fprintf(b, " refund=%s returned=%s kept=%s", v.Amount, v.Returned, v.Kept)
+	}
 	if r.View.ID != 0 {
 		fmt.Fprintf(b, " entitlement=%d %s %s until %s", r.View.ID, r.View.State, r.View.Category, clock(r.View.ExpiresAt))
 	}

@@ -14,7 +14,6 @@ import (
 
 	"huanxin/risk/geo"
 	"huanxin/switch/engine"
-	"huanxin/switch/event"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts; read the difference before you commit it")
@@ -132,6 +131,9 @@ func (s *story) run(b *strings.Builder, line string) {
 	case "balances":
 		s.balances(b)
 		return
+	case "saf":
+		s.saf(b)
+		return
 	default:
 		out = s.step(s.input(words[0]))
 	}
@@ -179,15 +181,16 @@ func (s *story) input(verb string) any {
 		return s.hostAnswer(engine.HostSale)
 	case "host-reversal":
 		return s.hostAnswer(engine.HostReversal)
+	case "host-query":
+		return s.hostAnswer(engine.HostQuery)
 	case "unsent":
-		return &engine.HostUnsent{Kind: engine.HostSale, Purchase: s.number("purchase", 1)}
+		return &engine.HostUnsent{Kind: engine.HostSale, Purchase: s.number("purchase", 1), Operation: s.number("op", 0)}
 	case "up":
 		return &engine.HostUp{Host: "cup"}
 	case "tick":
 		return &engine.Tick{}
 	}
-	s.t.Fatalf("no command %q", verb)
-	return nil
+	return s.afterSale(verb)
 }
 
 func (s *story) position(text string) engine.Position {
@@ -215,8 +218,7 @@ func (s *story) reserve() *engine.ReserveRequest {
 
 func (s *story) sale() *engine.SaleRequest {
 	in := &engine.SaleRequest{Token: s.nextToken(), Key: s.key('2'), Hold: s.number("hold", 0), Host: s.arg("host", "cup"),
-		Amount: fen(s.t, s.arg("amount", "4000")), ICCAmount: -1, EntryMode: [3]byte([]byte("051")),
-		Card: &event.Card{Token: []byte("card"), Mask: "622424******0017", KeyId: "k1", Envelope: []byte{1, 2, 3}}}
+		Amount: fen(s.t, s.arg("amount", "4000")), ICCAmount: -1, EntryMode: [3]byte([]byte("051")), Card: s.card(), Kind: s.saleKind()}
 	if icc := s.arg("icc", ""); icc != "" {
 		in.ICCAmount = fen(s.t, icc)
 	}
@@ -225,7 +227,8 @@ func (s *story) sale() *engine.SaleRequest {
 }
 
 func (s *story) hostAnswer(kind engine.HostKind) *engine.HostAnswered {
-	in := &engine.HostAnswered{Host: "cup", Kind: kind, RRN: s.arg("rrn", s.rrn)}
+	in := &engine.HostAnswered{Host: s.arg("host", "cup"), Kind: kind, RRN: s.arg("rrn", s.rrn), Pending: s.arg("pending", "") != ""}
+	in.Balance = []byte(s.arg("balance", ""))
 	in.Answer.Response = s.arg("rc", "00")
 	if in.Answer.Response == "00" || in.Answer.Response == "10" {
 		in.Answer.Approval = s.arg("approval", "A00001")
