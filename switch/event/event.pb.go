@@ -6317,7 +6317,7 @@ type TerminalReported struct {
 	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
 	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`          // script, certificate, status
 	Purchase      uint64                 `protobuf:"varint,4,opt,name=purchase,proto3" json:"purchase,omitempty"` // the one it is about, 0 when unknown
-	Icc           []byte                 `protobuf:"bytes,5,opt,name=icc,proto3" json:"icc,omitempty"`            // tags 95 9F1E 9F10 9F36 DF31
+	Icc           []byte                 `protobuf:"bytes,5,opt,name=icc,proto3" json:"icc,omitempty"`            // a script result: tags 95 9F1E 9F10 9F36 DF31; a certificate: also its cryptogram and what it is over
 	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`      // status codes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
