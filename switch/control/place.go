@@ -31,7 +31,11 @@ func Place(path string) (string, error) {
 		return full, nil
 	}
 	sum := sha256.Sum256([]byte(full))
-	return filepath.Join(os.TempDir(), fmt.Sprintf("huanxin-%x", sum[:8]), "control.sock"), nil
+	folder := filepath.Join(os.TempDir(), fmt.Sprintf("huanxin-%x", sum[:8]))
+	if len(folder) > longestFolder {
+		return "", fmt.Errorf("%s and %s are both too long for a socket: set TMPDIR to a shorter folder", full, folder)
+	}
+	return filepath.Join(folder, "control.sock"), nil
 }
 
 // probeTimeout bounds the look whether somebody answers on a socket.

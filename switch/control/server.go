@@ -376,6 +376,9 @@ func (f *FindRequest) query(h Hasher) (trail.Query, error) {
 		name, text string
 		into       *[]byte
 	}{{"card", f.Card, &q.Card}, {"person", f.Person, &q.Person}} {
+		if token.text == "" {
+			continue
+		}
 		raw, err := hex.DecodeString(token.text)
 		if err != nil {
 			return q, badRequest("%s: want a token of 32 hexadecimal digits", token.name)
