@@ -99,8 +99,8 @@ func (a *Arena) BadInput(ctx context.Context) (err error) {
 // drainLimit bounds the wait until nothing is in flight: a time-out, then reversals with their repeats.
 const drainLimit = 2 * time.Minute
 
-// drained waits until every sale has an end and every reversal is confirmed or with a person; with holds also until every
-// hold has been used or has expired.
+// drained waits until everything that ends by itself has ended; with holds also until every hold has been used or has
+// expired.
 func (s *Site) drained(ctx context.Context, holds bool) (book *Book, err error) {
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
@@ -108,7 +108,7 @@ func (s *Site) drained(ctx context.Context, holds bool) (book *Book, err error) 
 		if book, err = ReadBook(s.journalDir()); err != nil {
 			return err
 		}
-		if n := book.InFlight(); n > 0 {
+		if n := book.moving(); n > 0 {
 			return fmt.Errorf("%d purchases are in flight", n)
 		}
 		if n := book.OpenHolds(); holds && n > 0 {
@@ -130,7 +130,7 @@ func (a *Arena) audit(ctx context.Context, name string, s *Site, answers []Answe
 
 // compare holds the books of a site against each other. db may be nil: then the switch's private database is asked.
 func (s *Site) compare(ctx context.Context, name string, answers []Answer, db *postgres.Database, holds bool) (*Verdict, error) {
-	book, err := s.drained(ctx, holds)
+	book, err := s.settledByHand(ctx, holds)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (s *Site) compare(ctx context.Context, name string, answers []Answer, db *p
 	if e.Book, e.Rows, err = s.sameInstant(ctx, db, book); err != nil {
 		return nil, err
 	}
-	if e.Ledger, err = s.Ledger(); err != nil {
+	if e.Ledger, err = s.Movements(); err != nil {
 		return nil, err
 	}
 	return Compare(name, e), nil

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
@@ -19,18 +21,28 @@ const (
 	Expired   State = "expired"
 	Cancelled State = "cancelled"
 	Sent      State = "sent"
+	Unknown   State = "unknown" // at a wallet that has not said how it ended
 	Captured  State = "captured"
 	Declined  State = "declined"
 	Reversing State = "reversing"
 	Reversed  State = "reversed"
+	Voiding   State = "voiding"
+	Voided    State = "voided"
+	Refunding State = "refunding"
+	Refunded  State = "refunded"
 )
 
 // Purchase is what the journal says of one purchase, kept as plainly as possible.
 type Purchase struct {
 	ID          uint64
 	State       State
-	Subsidy     int64 // fen; 0 for an ordinary sale
-	Amount      int64 // fen, what the payer is charged: payable of the hold, then DE4 of the sale
+	Kind        event.SaleKind
+	Host        string
+	Caller      string // who made it over HTTP
+	Subsidy     int64  // fen, what it has now; 0 for an ordinary sale
+	Promised    int64  // fen, the subsidy as it was reserved
+	Amount      int64  // fen, what the payer is charged: payable of the hold, then DE4 of the sale
+	Refunded    int64  // fen, given back to the payer by refunds
 	Leaf        string
 	Entitlement uint64
 	Serial      string
@@ -38,23 +50,84 @@ type Purchase struct {
 	ExpiresAt   int64 // Unix nanoseconds, of the hold
 	Captures    int   // SaleApproved events
 	Sendings    int   // SaleSent events
-	Pending     int   // reversals towards the host that are neither confirmed nor refused
-	WithPerson  bool  // the host refused the last reversal, or knew nothing to reverse: a person settles what is charged
+	Pending     int   // reversals of the sale that have no end
+	WithPerson  bool  // the host knew nothing to reverse although it had approved: a person settles what is charged
+	Standing    bool  // a person has found that a charge stands although the purchase is reversed
+
+	operations []*Operation
+	wallet     bool // its host is a wallet
+	subsidised bool // it has, or had, a subsidy
+	budget     bool // its subsidy counts against the budget
+	goods      bool // its entitlement and serial number are taken
 }
 
-// live reports whether the purchase takes budget, entitlement and serial number.
-func (p *Purchase) live() bool { return p.State == Reserved || p.State == Sent || p.State == Captured }
+// Operation is a void or refund.
+type Operation struct {
+	ID       uint64
+	Purchase uint64
+	Void     bool
+	State    string // sent, unknown, approved, declined, reversing, reversed
+	Amount   int64
+	RRN      string
+	Host     string
+	Approved int   // how often a host, or a person for it, has said yes
+	Returned int64 // fen, of the subsidy, to the budget
+	key      Key
+}
 
-// InFlight counts the purchases whose end is still open: sent to a host, or with a reversal that is neither confirmed nor
-// refused.
-func (b *Book) InFlight() int {
+// open reports whether the operation has no end.
+func (o *Operation) open() bool {
+	return o.State == "sent" || o.State == "unknown" || o.State == "reversing"
+}
+
+// Reversal is one that is on its way to a host, or waits for a person.
+type Reversal struct {
+	ID        uint64
+	Purchase  uint64
+	Operation uint64 // the void that is taken back; 0 = the sale
+	State     string // queued, dead, refused
+	keepsHold bool
+}
+
+// moving counts what will end by itself: payments and operations with a host that has not given up or will be asked again,
+// and reversals on their way.
+func (b *Book) moving() int {
 	n := 0
 	for _, p := range b.Purchases {
-		if p.State == Sent || p.Pending > 0 {
+		if p.State == Sent || p.State == Unknown {
+			n++
+		}
+	}
+	for _, o := range b.Operations {
+		if o.State == "sent" || o.State == "unknown" && b.Purchases[o.Purchase].wallet {
+			n++
+		}
+	}
+	for _, r := range b.Open {
+		if r.State == "queued" {
 			n++
 		}
 	}
 	return n
+}
+
+// Unresolved names everything that has no end: what is on its way, what nobody knows the end of, and dead letters.
+func (b *Book) Unresolved() (list []string) {
+	for _, id := range slices.Sorted(maps.Keys(b.Purchases)) {
+		if p := b.Purchases[id]; p.State == Unknown {
+			list = append(list, fmt.Sprintf("wallet payment of purchase %d is unknown", id))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.Operations)) {
+		if o := b.Operations[id]; o.open() {
+			list = append(list, fmt.Sprintf("operation %d of purchase %d is %s", id, o.Purchase, o.State))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.Open)) {
+		r := b.Open[id]
+		list = append(list, fmt.Sprintf("reversal %d of purchase %d is %s", id, r.Purchase, r.State))
+	}
+	return list
 }
 
 // OpenHolds counts the holds that are neither used nor ended.
@@ -83,40 +156,49 @@ func keyOf(k *event.ExchangeKey) Key {
 
 // Exchange is what the journal says was answered to one request of a terminal.
 type Exchange struct {
-	Purchase uint64
-	Refused  bool   // a reserve that was refused
-	Response string // of a sale or reversal that the switch itself answered
+	Purchase  uint64
+	Operation uint64
+	Refused   bool   // a reserve that was refused
+	Response  string // of what the switch itself answered
+	Equal     bool   // settlement: the totals agreed
 }
 
 // Book is a second, deliberately dumb reading of the journal: no engine code is in it, so it can be wrong only in other
 // ways than the engine. It knows no policy; budgets are the allocations that the journal states.
 type Book struct {
-	Purchases  map[uint64]*Purchase
-	ByRRN      map[string]*Purchase
-	Reserves   map[Key]Exchange
-	Sales      map[Key]Exchange
-	Reversals  map[Key]Exchange
-	Duplicated []string // findings while reading: a hold captured twice, a key that started two purchases
-	Overspent  []string // findings while reading: more live subsidy than allocation, a serial or entitlement used twice
-	Events     uint64
+	Purchases       map[uint64]*Purchase
+	Operations      map[uint64]*Operation
+	Open            map[uint64]*Reversal // reversals without an end
+	ByRRN           map[string]*Purchase
+	OperationsByRRN map[string]*Operation
+	Reserves        map[Key]Exchange
+	Sales           map[Key]Exchange // and voids, refunds, inquiries
+	Reversals       map[Key]Exchange
+	Batches         map[Key]Exchange  // settlements, uploads and reports
+	Requests        map[string]string // idempotency key over HTTP → what it has led to
+	Duplicated      []string          // findings while reading: a hold captured twice, a key that started two purchases
+	Overspent       []string          // findings while reading: more live subsidy than allocation, a serial or entitlement used twice
+	Miscounted      []string          // findings while reading: a batch that was settled with other totals than its records give
+	Events          uint64
 
-	reversals    map[uint64]*Purchase // by the id of a pending reversal
-	allocations  map[string]int64     // by budget path
-	liveSubsidy  map[string]int64     // by budget path, of the node and all below it
-	liveSerial   map[string]uint64    // serial → purchase
-	liveClaim    map[uint64]uint64    // entitlement → purchase
+	allocations  map[string]int64  // by budget path
+	liveSubsidy  map[string]int64  // by budget path, of the node and all below it
+	liveSerial   map[string]uint64 // serial → purchase
+	liveClaim    map[uint64]uint64 // entitlement → purchase
 	saleOfKey    map[Key]uint64
 	reserveOfKey map[Key]uint64
+	batch        map[string][]item // by terminal: payments and refunds since its last settlement
 }
 
 // NewBook is an empty book.
 func NewBook() *Book {
 	return &Book{
-		Purchases: map[uint64]*Purchase{}, ByRRN: map[string]*Purchase{},
-		Reserves: map[Key]Exchange{}, Sales: map[Key]Exchange{}, Reversals: map[Key]Exchange{},
-		reversals: map[uint64]*Purchase{}, allocations: map[string]int64{}, liveSubsidy: map[string]int64{},
+		Purchases: map[uint64]*Purchase{}, Operations: map[uint64]*Operation{}, Open: map[uint64]*Reversal{},
+		ByRRN: map[string]*Purchase{}, OperationsByRRN: map[string]*Operation{},
+		Reserves: map[Key]Exchange{}, Sales: map[Key]Exchange{}, Reversals: map[Key]Exchange{}, Batches: map[Key]Exchange{},
+		Requests: map[string]string{}, allocations: map[string]int64{}, liveSubsidy: map[string]int64{},
 		liveSerial: map[string]uint64{}, liveClaim: map[uint64]uint64{},
-		saleOfKey: map[Key]uint64{}, reserveOfKey: map[Key]uint64{},
+		saleOfKey: map[Key]uint64{}, reserveOfKey: map[Key]uint64{}, batch: map[string][]item{},
 	}
 }
 
@@ -153,11 +235,13 @@ func (b *Book) Apply(ev *event.Event) error {
 	case *event.Event_Reserved:
 		return b.reserved(body.Reserved)
 	case *event.Event_ReserveRefused:
-		b.Reserves[keyOf(body.ReserveRefused.Key)] = Exchange{Refused: true, Response: "57"}
+		if body.ReserveRefused.Caller == "" {
+			b.Reserves[keyOf(body.ReserveRefused.Key)] = Exchange{Refused: true, Response: "57"}
+		}
 	case *event.Event_HoldCancelled:
-		return b.move(body.HoldCancelled.Purchase, Cancelled, Reserved)
+		return b.end(body.HoldCancelled.Purchase, Cancelled, Reserved)
 	case *event.Event_HoldExpired:
-		return b.move(body.HoldExpired.Purchase, Expired, Reserved)
+		return b.end(body.HoldExpired.Purchase, Expired, Reserved)
 	case *event.Event_SaleSent:
 		return b.saleSent(body.SaleSent)
 	case *event.Event_SaleRefused:
@@ -166,35 +250,72 @@ func (b *Book) Apply(ev *event.Event) error {
 	case *event.Event_SaleApproved:
 		return b.approved(body.SaleApproved.Purchase)
 	case *event.Event_SaleDeclined:
-		return b.move(body.SaleDeclined.Purchase, Declined, Sent)
-	case *event.Event_ReversalAnswered:
-		r := body.ReversalAnswered
-		b.Reversals[keyOf(r.Key)] = Exchange{Purchase: r.Purchase, Response: r.Response}
-	case *event.Event_ReversalQueued:
-		return b.queued(body.ReversalQueued)
-	case *event.Event_ReversalDone:
-		return b.done(body.ReversalDone)
-	case *event.Event_WorkItemOpened:
-		return b.workItem(body.WorkItemOpened)
+		return b.end(body.SaleDeclined.Purchase, Declined, Sent, Unknown)
+	case *event.Event_PaymentUnknown:
+		return b.unknown(body.PaymentUnknown)
+	case *event.Event_Supplemented:
+		return b.supplemented(body.Supplemented.Facts)
+	case *event.Event_InquirySent:
+		b.Sales[keyOf(body.InquirySent.Key)] = Exchange{}
+	case *event.Event_RequestKept:
+		b.kept(body.RequestKept)
+	case *event.Event_ReversalAnswered, *event.Event_ReversalQueued, *event.Event_ReversalDone, *event.Event_ReversalDead,
+		*event.Event_ReversalRequeued, *event.Event_ReversalResolved, *event.Event_WorkItemOpened:
+		return b.applyReversal(ev)
+	case *event.Event_BatchSettled, *event.Event_BatchUploaded, *event.Event_BatchUploadEnded, *event.Event_TerminalReported:
+		b.applyBatch(ev)
+	default:
+		return b.applyOperation(ev)
 	}
 	return nil
+}
+
+func (b *Book) purchase(id uint64) (*Purchase, error) {
+	p := b.Purchases[id]
+	if p == nil {
+		return nil, fmt.Errorf("purchase %d is unknown", id)
+	}
+	return p, nil
 }
 
 func (b *Book) reserved(r *event.Reserved) error {
 	if b.Purchases[r.Purchase] != nil {
 		return fmt.Errorf("purchase %d is reserved twice", r.Purchase)
 	}
-	key := keyOf(r.Key)
-	if first, taken := b.reserveOfKey[key]; taken && b.Purchases[first].live() {
-		b.Duplicated = append(b.Duplicated, fmt.Sprintf("reserve %v holds purchases %d and %d", key, first, r.Purchase))
-	}
-	p := &Purchase{
-		ID: r.Purchase, State: Reserved, Subsidy: r.Subsidy, Amount: r.Payable, Leaf: r.Leaf,
-		Entitlement: r.Entitlement, Serial: string(r.Serial), ExpiresAt: r.ExpiresAt,
-	}
+	p := &Purchase{ID: r.Purchase, State: Reserved, Caller: r.Caller, ExpiresAt: r.ExpiresAt}
+	p.subsidise(r)
 	b.Purchases[p.ID] = p
-	b.reserveOfKey[key] = p.ID
-	b.Reserves[key] = Exchange{Purchase: p.ID, Response: "00"}
+	if r.Caller == "" {
+		key := keyOf(r.Key)
+		if first, taken := b.reserveOfKey[key]; taken && b.Purchases[first].budget {
+			b.Duplicated = append(b.Duplicated, fmt.Sprintf("reserve %v holds purchases %d and %d", key, first, r.Purchase))
+		}
+		b.reserveOfKey[key] = p.ID
+		b.Reserves[key] = Exchange{Purchase: p.ID, Response: "00"}
+	}
+	b.take(p)
+	return nil
+}
+
+func (p *Purchase) subsidise(r *event.Reserved) {
+	p.Subsidy, p.Promised, p.Leaf, p.Entitlement, p.Serial = r.Subsidy, r.Subsidy, r.Leaf, r.Entitlement, string(r.Serial)
+	p.subsidised = true
+	if p.State == Reserved {
+		p.Amount = r.Payable
+	}
+}
+
+// supplemented: an operator has given a captured purchase its subsidy by hand.
+func (b *Book) supplemented(r *event.Reserved) error {
+	p, err := b.purchase(r.Purchase)
+	if err != nil {
+		return err
+	}
+	if p.State != Captured || p.subsidised {
+		return fmt.Errorf("purchase %d gets a subsidy by hand but is %s", p.ID, p.State)
+	}
+	p.subsidise(r)
+	p.Promised = 0 // what its slip says: nothing
 	b.take(p)
 	return nil
 }
@@ -214,85 +335,77 @@ func (b *Book) saleSent(s *event.SaleSent) error {
 	case p.Amount != s.Amount:
 		return fmt.Errorf("hold %d is payable with %d fen but %d were sent", p.ID, p.Amount, s.Amount)
 	}
-	key := keyOf(s.Key)
-	if first, taken := b.saleOfKey[key]; taken {
-		b.Duplicated = append(b.Duplicated, fmt.Sprintf("sale %v was sent for purchases %d and %d", key, first, p.ID))
+	if s.Caller == "" {
+		key := keyOf(s.Key)
+		if first, taken := b.saleOfKey[key]; taken {
+			b.Duplicated = append(b.Duplicated, fmt.Sprintf("sale %v was sent for purchases %d and %d", key, first, p.ID))
+		}
+		b.saleOfKey[key] = p.ID
+		b.Sales[key] = Exchange{Purchase: p.ID}
+		b.batch[key.Terminal] = append(b.batch[key.Terminal], item{purchase: p.ID})
 	}
-	b.saleOfKey[key] = p.ID
-	b.Sales[key] = Exchange{Purchase: p.ID}
-	p.State, p.RRN, p.Amount = Sent, s.Rrn, s.Amount
+	p.State, p.RRN, p.Amount, p.Kind, p.Host, p.wallet = Sent, s.Rrn, s.Amount, s.Kind, s.Host, s.Wallet
+	if s.Caller != "" {
+		p.Caller = s.Caller
+	}
 	p.Sendings++
-	if other := b.ByRRN[s.Rrn]; other != nil {
-		b.Duplicated = append(b.Duplicated, fmt.Sprintf("RRN %s is used by purchases %d and %d", s.Rrn, other.ID, p.ID))
-	}
+	b.number(s.Rrn, fmt.Sprintf("purchase %d", p.ID))
 	b.ByRRN[s.Rrn] = p
 	return nil
 }
 
+// number finds an RRN that is given out twice.
+func (b *Book) number(rrn, to string) {
+	if other := b.ByRRN[rrn]; other != nil {
+		b.Duplicated = append(b.Duplicated, fmt.Sprintf("RRN %s is used by purchase %d and %s", rrn, other.ID, to))
+	}
+	if other := b.OperationsByRRN[rrn]; other != nil {
+		b.Duplicated = append(b.Duplicated, fmt.Sprintf("RRN %s is used by operation %d and %s", rrn, other.ID, to))
+	}
+}
+
 func (b *Book) approved(id uint64) error {
-	p := b.Purchases[id]
-	if p == nil {
-		return fmt.Errorf("approval of unknown purchase %d", id)
+	p, err := b.purchase(id)
+	if err != nil {
+		return err
 	}
 	p.Captures++
-	if p.Captures > 1 || p.State != Sent {
+	if p.Captures > 1 || p.State != Sent && p.State != Unknown {
 		b.Duplicated = append(b.Duplicated, fmt.Sprintf("purchase %d is captured while %s, capture %d", id, p.State, p.Captures))
 	}
 	p.State = Captured
 	return nil
 }
 
-func (b *Book) queued(r *event.ReversalQueued) error {
-	p := b.Purchases[r.Purchase]
-	if p == nil {
-		return fmt.Errorf("reversal of unknown purchase %d", r.Purchase)
+func (b *Book) unknown(u *event.PaymentUnknown) error {
+	if u.Operation != 0 {
+		_, err := b.turn(u.Operation, "unknown", "sent")
+		return err
 	}
-	if p.live() {
-		b.free(p)
+	p, err := b.purchase(u.Purchase)
+	if err != nil {
+		return err
 	}
-	p.State, p.WithPerson = Reversing, false // what a person was asked about before, this reversal settles
-	p.Pending++
-	b.reversals[r.Reversal] = p
+	if p.State != Sent || !p.wallet {
+		return fmt.Errorf("purchase %d becomes unknown but is %s", p.ID, p.State)
+	}
+	p.State = Unknown
 	return nil
 }
 
-func (b *Book) done(r *event.ReversalDone) error {
-	p := b.reversals[r.Reversal]
-	if p == nil {
-		return fmt.Errorf("end of unknown reversal %d", r.Reversal)
+// kept notes an idempotency key: it leads to one thing only.
+func (b *Book) kept(r *event.RequestKept) {
+	what := fmt.Sprintf("%s of purchase %d, operation %d, reasons %v", r.Kind, r.Purchase, r.Operation, r.Reasons)
+	if before, known := b.Requests[string(r.Request)]; known && before != what {
+		b.Duplicated = append(b.Duplicated, fmt.Sprintf("one idempotency key led to %s and to %s", before, what))
 	}
-	p.State = Reversed
-	p.Pending--
-	delete(b.reversals, r.Reversal)
-	return nil
+	b.Requests[string(r.Request)] = what
 }
 
-// workItem notes the two kinds after which nobody but a person knows what the host has charged. Every other kind reports
-// something that the books must agree on nevertheless.
-func (b *Book) workItem(w *event.WorkItemOpened) error {
-	switch w.Kind {
-	case "reversal-refused":
-		p := b.reversals[w.Reversal]
-		if p == nil {
-			return fmt.Errorf("refusal of unknown reversal %d", w.Reversal)
-		}
-		p.Pending--
-		p.WithPerson = true
-		delete(b.reversals, w.Reversal)
-	case "reversal-without-original":
-		p := b.Purchases[w.Purchase]
-		if p == nil {
-			return fmt.Errorf("work item %d is about unknown purchase %d", w.Item, w.Purchase)
-		}
-		p.WithPerson = true
-	}
-	return nil
-}
-
-// move ends a purchase that is in state from.
-func (b *Book) move(id uint64, to, from State) error {
+// end ends a purchase that is in one of the states from: what it has is free.
+func (b *Book) end(id uint64, to State, from ...State) error {
 	p := b.Purchases[id]
-	if p == nil || p.State != from {
+	if p == nil || !slices.Contains(from, p.State) {
 		return fmt.Errorf("purchase %d becomes %s but is not %s", id, to, from)
 	}
 	b.free(p)
@@ -302,9 +415,6 @@ func (b *Book) move(id uint64, to, from State) error {
 
 // take enters the purchase into the counts of what is in use, and finds what is used twice or beyond its allocation.
 func (b *Book) take(p *Purchase) {
-	if p.Subsidy == 0 {
-		return
-	}
 	if other, taken := b.liveSerial[p.Serial]; taken && p.Serial != "" {
 		b.Overspent = append(b.Overspent, fmt.Sprintf("one serial number in purchases %d and %d", other, p.ID))
 	}
@@ -312,6 +422,7 @@ func (b *Book) take(p *Purchase) {
 		b.Overspent = append(b.Overspent, fmt.Sprintf("entitlement %d in purchases %d and %d", p.Entitlement, other, p.ID))
 	}
 	b.liveSerial[p.Serial], b.liveClaim[p.Entitlement] = p.ID, p.ID
+	p.goods, p.budget = true, true
 	for _, path := range ancestry(p.Leaf) {
 		b.liveSubsidy[path] += p.Subsidy
 		if limit, set := b.allocations[path]; set && b.liveSubsidy[path] > limit {
@@ -321,18 +432,33 @@ func (b *Book) take(p *Purchase) {
 	}
 }
 
+// free lets go of everything that a purchase still has.
 func (b *Book) free(p *Purchase) {
-	if p.Subsidy == 0 {
+	if p.budget {
+		b.giveBack(p, p.Subsidy)
+		p.budget = false
+	}
+	b.freeGoods(p)
+}
+
+// giveBack takes an amount out of the budget's use.
+func (b *Book) giveBack(p *Purchase, amount int64) {
+	for _, path := range ancestry(p.Leaf) {
+		b.liveSubsidy[path] -= amount
+	}
+}
+
+// freeGoods lets go of entitlement and serial number.
+func (b *Book) freeGoods(p *Purchase) {
+	if !p.goods {
 		return
 	}
+	p.goods = false
 	if b.liveSerial[p.Serial] == p.ID {
 		delete(b.liveSerial, p.Serial)
 	}
 	if b.liveClaim[p.Entitlement] == p.ID {
 		delete(b.liveClaim, p.Entitlement)
-	}
-	for _, path := range ancestry(p.Leaf) {
-		b.liveSubsidy[path] -= p.Subsidy
 	}
 }
 

@@ -17,16 +17,17 @@ import (
 	"huanxin/internal/postgres"
 	"huanxin/internal/simulator/issuer"
 	"huanxin/internal/simulator/till"
+	"huanxin/internal/simulator/wallet"
 )
 
 // Ports are the addresses of one set of programs.
 type Ports struct {
-	CUP, NAC, HTTP, Host string
+	CUP, NAC, HTTP, Host, Wallet string
 }
 
 // FreePorts finds ports that nobody uses now.
 func FreePorts() (Ports, error) {
-	var addresses [4]string
+	var addresses [5]string
 	for i := range addresses {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -36,10 +37,10 @@ func FreePorts() (Ports, error) {
 		defer l.Close()
 		addresses[i] = l.Addr().String()
 	}
-	return Ports{addresses[0], addresses[1], addresses[2], addresses[3]}, nil
+	return Ports{addresses[0], addresses[1], addresses[2], addresses[3], addresses[4]}, nil
 }
 
-// Site is one folder with its own switch, card network and database.
+// Site is one folder with its own switch, card network, wallet and database.
 type Site struct {
 	Dir       string // state of everything
 	Programs  string // folder of huanxin and simulator
@@ -48,7 +49,7 @@ type Site struct {
 	Settings  []string // HUANXIN_… of the switch, beside state and addresses
 	Log       io.Writer
 
-	Host, Serve *Process
+	Host, Wallet, Serve *Process
 }
 
 func (s *Site) program(name string) string { return filepath.Join(s.Programs, name) }
@@ -93,8 +94,38 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 	})
 }
 
-// StartServe starts the switch and waits until every part of it is ready.
+// StartWallet starts the simulated wallet; its ledger is in the site's folder and survives it. Whoever comes first, wallet
+// or switch, creates the key that both share.
+func (s *Site) StartWallet(ctx context.Context, args ...string) (err error) {
+	if err := free(s.Ports.Wallet); err != nil {
+		return err
+	}
+	args = append([]string{
+		"wallet", "--listen", s.Ports.Wallet, "--ledger", s.walletLedgerFile(), "--key-file", s.file("wallet.key"),
+		"--notify", s.base() + "/v1/wallets/wallet/notifications",
+	}, args...)
+	if s.Wallet, err = StartProcess(s.Dir, "wallet", s.program("simulator"), args, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return s.Wallet.Await(ctx, "the wallet", func(ctx context.Context) error {
+		nc, err := new(net.Dialer).DialContext(ctx, "tcp", s.Ports.Wallet)
+		if err != nil {
+			return err
+		}
+		return nc.Close()
+	})
+}
+
+// StartServe starts the switch and waits until every part of it is ready. Without its wallet it never would be, so that is
+// started first where nobody has done so.
 func (s *Site) StartServe(ctx context.Context) (err error) {
+	if s.Wallet == nil {
+		if err := s.StartWallet(ctx); err != nil {
+			return err
+		}
+	}
 	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP); err != nil {
 		return err
 	}
@@ -124,30 +155,32 @@ func (s *Site) environment() []string {
 		"HUANXIN_LISTENERS_NAC_ADDRESS=" + s.Ports.NAC,
 		"HUANXIN_HTTP_ADDRESS=" + s.Ports.HTTP,
 		"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Ports.Host,
+		"HUANXIN_HOSTS_WALLET_URL=http://" + s.Ports.Wallet,
 	}, s.Settings...)
 }
 
 // stopLimit is longer than the switch's own limits for draining and stopping its database.
 const stopLimit = time.Minute
 
-// Stop ends the switch, then the card network.
+// Stop ends the switch, then wallet and card network.
 func (s *Site) Stop() error {
 	var errs []error
-	for _, p := range []*Process{s.Serve, s.Host} {
+	for _, p := range []*Process{s.Serve, s.Wallet, s.Host} {
 		if p != nil {
 			errs = append(errs, p.Stop(stopLimit))
 		}
 	}
-	s.Serve, s.Host = nil, nil
+	s.Serve, s.Wallet, s.Host = nil, nil, nil
 	return errors.Join(errs...)
 }
 
-func (s *Site) ledgerFile() string   { return filepath.Join(s.Dir, "ledger.jsonl") }
-func (s *Site) tokenFile() string    { return filepath.Join(s.Dir, "token") }
-func (s *Site) databaseDir() string  { return filepath.Join(s.Dir, "postgres") }
-func (s *Site) journalDir() string   { return filepath.Join(s.Dir, "journal") }
-func (s *Site) base() string         { return "http://" + s.Ports.HTTP }
-func (s *Site) file(n string) string { return filepath.Join(s.Dir, n) }
+func (s *Site) ledgerFile() string       { return filepath.Join(s.Dir, "ledger.jsonl") }
+func (s *Site) walletLedgerFile() string { return filepath.Join(s.Dir, "wallet-ledger.jsonl") }
+func (s *Site) tokenFile() string        { return filepath.Join(s.Dir, "token") }
+func (s *Site) databaseDir() string      { return filepath.Join(s.Dir, "postgres") }
+func (s *Site) journalDir() string       { return filepath.Join(s.Dir, "journal") }
+func (s *Site) base() string             { return "http://" + s.Ports.HTTP }
+func (s *Site) file(n string) string     { return filepath.Join(s.Dir, n) }
 
 // Token is the bearer token that the switch has created.
 func (s *Site) Token() (string, error) {
@@ -227,6 +260,32 @@ func (s *Site) Ledger() ([]issuer.Line, error) {
 	return decodeLines[issuer.Line](file)
 }
 
+// WalletLedger reads the wallet's own book; there is none where no wallet was started.
+func (s *Site) WalletLedger() ([]wallet.Line, error) {
+	file, err := os.Open(s.walletLedgerFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read wallet's ledger: %w", err)
+	}
+	defer file.Close()
+	return decodeLines[wallet.Line](file)
+}
+
+// Movements are those of all hosts' ledgers.
+func (s *Site) Movements() ([]Movement, error) {
+	cards, err := s.Ledger()
+	if err != nil {
+		return nil, err
+	}
+	payments, err := s.WalletLedger()
+	if err != nil {
+		return nil, err
+	}
+	return append(cardMovements(cards), walletMovements(payments)...), nil
+}
+
 // Answers reads what the load generator wrote down, of all its runs.
 func (s *Site) Answers(name string) ([]Answer, error) {
 	file, err := os.Open(s.file(name))
@@ -254,7 +313,9 @@ func Rows(ctx context.Context, db *postgres.Database) ([]Row, error) {
 		}
 		for i := range page {
 			p := &page[i]
-			rows = append(rows, Row{p.ID, State(p.State), int64(p.Subsidy), int64(p.Amount), p.RRN})
+			rows = append(rows, Row{
+				ID: p.ID, State: State(p.State), Subsidy: int64(p.Subsidy), Amount: int64(p.Amount), RRN: p.RRN, Refunded: int64(p.Refunded),
+			})
 		}
 		after = page[len(page)-1].ID
 	}

@@ -22,6 +22,7 @@ type sale struct {
 	amount, price      uint64
 	subsidy, refunded  uint64
 	voided, reversed   bool
+	credit             bool // the void of a completion
 	hold               uint64
 	payer              string
 }
@@ -40,6 +41,11 @@ type batch struct {
 func (b *batch) sums() (sum, count [3]uint64) {
 	for _, one := range b.sales {
 		if one.voided || one.reversed {
+			continue
+		}
+		if one.credit {
+			sum[1] += one.amount
+			count[1]++
 			continue
 		}
 		sum[0] += one.amount
@@ -135,9 +141,9 @@ func (s *Switch) reverse(m *iso8583.Message, key, terminal string) string {
 	use, _ := m.SubUint(60, 0, 2)
 	for _, one := range s.batch(m).sales {
 		switch {
-		case (use == 22 || use == 20) && one.stan == stan:
+		case (use == 20 || use == 21 || use == 22) && one.stan == stan:
 			one.reversed = true
-		case (use == 23 || use == 21) && one.rrn == text(m, 37):
+		case use == 23 && one.rrn == text(m, 37):
 			one.voided = false
 		}
 	}
@@ -186,10 +192,9 @@ func (s *Switch) sale(m *iso8583.Message, field59 []byte, rrn string, use uint64
 	}
 	switch use {
 	case 10, 11: // set aside, let go: nothing that the batch counts
-	case 21:
-		if of := s.sales[text(m, 37)]; of != nil {
-			of.voided = true
-		}
+	case 21: // gives back
+		made.credit = true
+		s.batch(m).sales = append(s.batch(m).sales, made)
 	default:
 		s.batch(m).sales = append(s.batch(m).sales, made)
 	}

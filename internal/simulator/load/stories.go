@@ -277,8 +277,10 @@ func (w *worker) authorise(soft, hard context.Context) {
 		return
 	}
 	w.run.cfg.State.Enter(w.till.Terminal, till.RecordOf(&done.request, 0))
-	if choice == 1 && send(till.KindCompletionVoid, 2, done) != nil {
-		w.run.cfg.State.Void(w.till.Terminal, done.request.STAN, false)
+	if choice == 1 {
+		if void := send(till.KindCompletionVoid, 2, done); void != nil {
+			w.run.cfg.State.Enter(w.till.Terminal, till.RecordOf(&void.request, 0))
+		}
 	}
 }
 

@@ -136,7 +136,6 @@ func (p *Player) preauth(ctx context.Context, s *story, step *Step) error {
 			r.Amount = of.request.Amount
 		}
 	}
-	s.undone = of
 	a, err := p.ask(ctx, s, &r, false)
 	if a == nil || err != nil {
 		return err
@@ -155,11 +154,8 @@ func (p *Player) preauth(ctx context.Context, s *story, step *Step) error {
 	default:
 		p.print(p.voidSlip(s, how.slip, a, of))
 	}
-	switch how.kind {
-	case KindCompletion:
+	if how.kind == KindCompletion || how.kind == KindCompletionVoid {
 		p.State.Enter(r.Terminal, RecordOf(&r, 0))
-	case KindCompletionVoid:
-		p.State.Void(r.Terminal, of.request.STAN, false)
 	}
 	return errors.Join(p.State.Save(), step.Expect.terminalAnswer(a))
 }

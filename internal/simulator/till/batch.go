@@ -26,13 +26,15 @@ type Record struct {
 	QR      bool         `json:"qr,omitempty"`
 	Amount  money.Amount `json:"amount_fen"`
 	Subsidy money.Amount `json:"subsidy_fen,omitempty"`
-	Credit  bool         `json:"credit,omitempty"` // a refund
+	Credit  bool         `json:"credit,omitempty"` // it gave back
 	Void    bool         `json:"void,omitempty"`   // taken back, but the void may itself be reversed
 }
 
-// RecordOf is the line of the till's batch for a payment or refund.
+// RecordOf is the line of the till's batch for a payment or what gives back: a refund, or the void of a completion.
 func RecordOf(r *Request, subsidy money.Amount) Record {
-	line := Record{STAN: r.STAN, Card: r.Card.PAN, Amount: r.Amount, Subsidy: subsidy, Credit: r.Kind == KindRefund}
+	line := Record{
+		STAN: r.STAN, Card: r.Card.PAN, Amount: r.Amount, Subsidy: subsidy, Credit: r.Kind == KindRefund || r.Kind == KindCompletionVoid,
+	}
 	if r.Card.Code != "" {
 		line.Card, line.QR = r.Card.Code, true
 	}

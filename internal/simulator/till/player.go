@@ -409,10 +409,10 @@ func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 		return step.Expect.terminalAnswer(a)
 	}
 	switch r.Kind {
-	case KindSale, KindCompletion:
+	case KindSale, KindPreauth, KindCompletion, KindCompletionVoid:
 		p.State.Remove(r.Terminal, r.STAN)
 		p.print(p.reversalSlip(s, &r))
-	case KindVoid, KindCompletionVoid:
+	case KindVoid:
 		if s.undone != nil {
 			p.State.Void(r.Terminal, s.undone.request.STAN, true)
 			p.print(p.voidReversalSlip(s))
