@@ -85,13 +85,7 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return s.Host.Await(ctx, "the card network", func(ctx context.Context) error {
-		nc, err := new(net.Dialer).DialContext(ctx, "tcp", s.Ports.Host)
-		if err != nil {
-			return err
-		}
-		return nc.Close()
-	})
+	return s.Host.Await(ctx, "the card network", func(ctx context.Context) error { return answers(ctx, s.Ports.Host) })
 }
 
 // StartWallet starts the simulated wallet; its ledger is in the site's folder and survives it. Whoever comes first, wallet
@@ -109,13 +103,16 @@ func (s *Site) StartWallet(ctx context.Context, args ...string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return s.Wallet.Await(ctx, "the wallet", func(ctx context.Context) error {
-		nc, err := new(net.Dialer).DialContext(ctx, "tcp", s.Ports.Wallet)
-		if err != nil {
-			return err
-		}
-		return nc.Close()
-	})
+	return s.Wallet.Await(ctx, "the wallet", func(ctx context.Context) error { return answers(ctx, s.Ports.Wallet) })
+}
+
+// answers reports whether somebody listens.
+func answers(ctx context.Context, address string) error {
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return nc.Close()
 }
 
 // StartServe starts the switch and waits until every part of it is ready. Without its wallet it never would be, so that is
