@@ -157,7 +157,7 @@ func TestCrossChecksNameTheKey(t *testing.T) {
 		"zero queue":                            {"HUANXIN_ENGINE_QUEUE=0", "engine.queue: "},
 		"negative limit":                        {"HUANXIN_LISTENERS_CUP_CONNECTIONS=-1", "listeners.cup.connections: "},
 		"frame beyond its length":               {"HUANXIN_LISTENERS_CUP_FRAME_LIMIT=65KiB", "listeners.cup.frame-limit: "},
-		"route to nowhere":                      {"HUANXIN_ROUTES_QR=wallet", "routes.qr: "},
+		"route to nowhere":                      {"HUANXIN_ROUTES_QR=purse", "routes.qr: "},
 		"code both done and retry":              {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY=00,91", "hosts.unionpay.reversal-retry: "},
 		"code both done and work item":          {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=58,12", "hosts.unionpay.reversal-work-item: \"12\" is in reversal-done too"},
 		"code both retry and work item":         {"HUANXIN_HOSTS_UNIONPAY_REVERSAL_WORK_ITEM=96", "hosts.unionpay.reversal-work-item: \"96\" is in reversal-retry too"},

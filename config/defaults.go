@@ -9,6 +9,8 @@ func Defaults() Config {
 	nac.Address, nac.Framing = "127.0.0.1:7002", "nac"
 	unionpay := DefaultHost()
 	unionpay.Addresses = []string{"127.0.0.1:7101"}
+	wallet := DefaultWallet()
+	wallet.URL, wallet.KeyFile = "http://127.0.0.1:7102", "wallet.key"
 
 	return Config{
 		Security:  InsecureDemo,
@@ -21,8 +23,8 @@ func Defaults() Config {
 			Address: "127.0.0.1:8080", TokenFile: "token",
 			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384,
 		},
-		Hosts:  map[string]Host{"unionpay": unionpay},
-		Routes: Routes{Default: "unionpay", QR: "unionpay"},
+		Hosts:  map[string]Host{"unionpay": unionpay, "wallet": wallet},
+		Routes: Routes{Default: "unionpay", QR: "wallet"},
 		Engine: Engine{Queue: 16384, Batch: 1024, Waiting: 8},
 		Journal: Journal{
 			Folder: "journal", Replicas: 1, HighWater: 64 << 30, MinFree: 256 << 20, AppendTimeout: 10 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -108,6 +109,11 @@ func runDemo(ctx context.Context, o *options) error {
 		return errors.New("the demonstration needs a host called unionpay")
 	}
 	ports.Host = network.Addresses[0]
+	purse, err := url.Parse(cfg.Hosts["wallet"].URL)
+	if err != nil || purse.Host == "" {
+		return errors.New("the demonstration needs a wallet called wallet")
+	}
+	ports.Wallet = purse.Host
 	demo := drill.Demo{
 		Site: &drill.Site{Dir: state, Programs: o.programs, Ports: ports, Log: os.Stdout}, Script: demoScript, Out: os.Stdout,
 	}

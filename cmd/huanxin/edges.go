@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -58,6 +60,9 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err != nil {
 		return err
 	}
+	if err := s.openWallets(vault); err != nil {
+		return err
+	}
 	return s.openGateway(set, vault)
 }
 
@@ -67,7 +72,8 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 		return err
 	}
 	s.gate, err = gateway.New(gateway.Config{
-		Submit: s.submit, Hasher: set.Hasher(), Vault: vault, Tokens: tokens, Rand: rand.Reader,
+		Submit: s.submit, Hasher: set.Hasher(), Vault: vault, WalletHost: payingWallet(s.cfg), Notify: s.wallets.Notify,
+		Tokens: tokens, Rand: rand.Reader,
 		Logger: s.log.Named("gateway"), Registerer: s.metrics, Gatherer: s.metrics, Ready: s.readiness,
 		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
 	})
@@ -101,8 +107,9 @@ func (s *Switch) readiness() []gateway.Part {
 	for _, name := range s.hosts.Down() {
 		down[name] = true
 	}
-	for name := range s.cfg.Hosts {
-		part := gateway.Part{Name: "host " + name}
+	trouble := s.wallets.Down()
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Hosts)) {
+		part := gateway.Part{Name: "host " + name, Err: trouble[name]}
 		if down[name] {
 			part.Err = fmt.Errorf("no connection is signed on")
 		}

@@ -75,7 +75,7 @@ func (s *Switch) Run(ctx context.Context) error {
 		return nil
 	})
 	t.engine = start("engine", fail, s.server.Run)
-	t.hosts = start("host links", fail, func(ctx context.Context) error { s.hosts.Run(ctx); return nil })
+	t.hosts = start("host links", fail, s.runLinks)
 	t.project = start("projection", fail, s.project)
 
 	err := s.open(whole, t)

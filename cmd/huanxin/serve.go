@@ -28,6 +28,7 @@ import (
 	"huanxin/switch/projection"
 	"huanxin/switch/server"
 	"huanxin/switch/terminal"
+	"huanxin/switch/wallet"
 )
 
 func newServeCommand() *cobra.Command {
@@ -84,6 +85,7 @@ type Switch struct {
 	projector *projection.Projector
 	server    *server.Server
 	hosts     *host.Hosts
+	wallets   *wallet.Links
 	front     *terminal.Front
 	gate      *gateway.Gateway
 	web       *gateway.Server
@@ -237,7 +239,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 			Owner: ownerName(s.cfg.Engine.Owner), Software: versionText(), Programme: s.programme.ID, PersonKeyCheck: set.PersonKeyCheck(),
 		},
 		Terminal: func(r *engine.Reply) { s.front.Deliver(r) },
-		Host:     func(r *engine.HostRequest) { s.hosts.Send(r) },
+		Host:     s.sendHost,
 		API:      func(r *engine.APIReply) { s.gate.Deliver(r) },
 		Admin:    s.deliverAdmin,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,

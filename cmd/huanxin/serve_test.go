@@ -45,7 +45,8 @@ type testSwitch struct {
 	ended chan error
 }
 
-// testConfig is the built-in configuration on free ports, with its state in dir and the card network at address.
+// testConfig is the built-in configuration on free ports, with its state in dir, the card network at address, and a wallet
+// of its own.
 func testConfig(t *testing.T, dir, network string, more ...string) *config.Config {
 	t.Helper()
 	t.Chdir(t.TempDir()) // no config/ of the working directory
@@ -53,6 +54,7 @@ func testConfig(t *testing.T, dir, network string, more ...string) *config.Confi
 		"HUANXIN_STATE=" + dir, "HUANXIN_LOG_LEVEL=error",
 		"HUANXIN_LISTENERS_CUP_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_NAC_ADDRESS=127.0.0.1:0",
 		"HUANXIN_HTTP_ADDRESS=127.0.0.1:0", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + network,
+		"HUANXIN_HOSTS_WALLET_URL=" + startWallet(t, dir).url,
 		"HUANXIN_HOSTS_UNIONPAY_RECONNECT_MAX=200ms",
 	}, more...))
 	require.NoError(t, err)

@@ -114,11 +114,14 @@ func coordinateSystem(name string) geo.CRS {
 	return 0
 }
 
-// hostProfiles are the links to card networks and wallets, by name, ascending.
+// hostProfiles are the links to card networks, by name, ascending.
 func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
 	var profiles []host.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		h, key := c.Hosts[name], "hosts."+name
+		if h.Kind == config.WalletHost {
+			continue
+		}
 		framing, err := wire.ParseFraming(h.Framing)
 		if err != nil {
 			return nil, fmt.Errorf("%s.framing: %w", key, err)
@@ -151,14 +154,29 @@ func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
 	return profiles, nil
 }
 
+// payingWallet is the host that payment codes over HTTP are charged at; "" when they go to a card network, which takes them
+// from terminals only.
+func payingWallet(c *config.Config) string {
+	if c.Hosts[c.Routes.QR].Kind == config.WalletHost {
+		return c.Routes.QR
+	}
+	return ""
+}
+
 // engineConfig is the engine's half of the host profiles.
 func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 	hosts := make(map[string]engine.HostProfile, len(c.Hosts))
 	for name, h := range c.Hosts {
-		hosts[name] = engine.HostProfile{
+		profile := engine.HostProfile{
 			Timeout: h.Timeout, Done: h.Done, Retry: h.Retry, FirstRetry: h.RetryMin, MaxRetry: h.RetryMax,
 			CutOff: time.Duration(h.CutOff), LeastLife: h.LeastLife,
 		}
+		if h.Kind == config.WalletHost {
+			// What a wallet says to a cancellation is put into the engine's own codes by its link.
+			profile.Done, profile.Retry = nil, nil
+			profile.Wallet, profile.QueryEvery, profile.CancelAfter = true, h.QueryEvery, h.CancelAfter
+		}
+		hosts[name] = profile
 	}
 	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting}
 }
