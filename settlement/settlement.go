@@ -109,17 +109,11 @@ func (d Day) Start() time.Time {
 // AppendCapture appends the postings of a captured purchase, or of a subsidy that was recorded by hand for one: the payers
 // owe their parts, the merchant is owed the sum. A purchase without a subsidy makes none.
 func AppendCapture(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
-	for _, p := range s.Parts {
-		if p.Amount < 0 {
-			return dst, fmt.Errorf("purchase %d: %w: %s has a negative part", s.Purchase, ErrUnbalanced, p.Payer)
-		}
-	}
 	return appendPostings(dst, at, s, 1)
 }
 
 // AppendReturn appends what takes a capture, or a part of it, back: lines with the other sign, on the day of the reversal,
-// refund or end of quarantine. s is what is taken back. A part of it may be negative: where three or more payers share, the
-// exact split of what is kept can give one of them a fen more than it had (money.Amount.Split).
+// refund or end of quarantine. s is what is taken back.
 func AppendReturn(dst []Posting, at int64, s Subsidy) ([]Posting, error) {
 	return appendPostings(dst, at, s, -1)
 }
@@ -131,8 +125,11 @@ func appendPostings(dst []Posting, at int64, s Subsidy, sign money.Amount) ([]Po
 		if sum, err = sum.Add(p.Amount); err != nil {
 			return dst, fmt.Errorf("purchase %d: %w", s.Purchase, err)
 		}
+		if p.Amount < 0 {
+			return dst, fmt.Errorf("purchase %d: %w: %s has a negative part", s.Purchase, ErrUnbalanced, p.Payer)
+		}
 	}
-	if sum != s.Amount || s.Amount < 0 {
+	if sum != s.Amount {
 		return dst, fmt.Errorf("purchase %d: %w: %s and %s", s.Purchase, ErrUnbalanced, sum, s.Amount)
 	}
 	day := DayOf(at)

@@ -69,9 +69,9 @@ func (s *ProjectionStore) Operations(ctx context.Context, ids []uint64) ([]proje
 	return selectByID(ctx, s.d, operationTable, ids)
 }
 
-// WorkItems implements projection.Store.
-func (s *ProjectionStore) WorkItems(ctx context.Context, ids []uint64) ([]projection.WorkItem, error) {
-	return selectByID(ctx, s.d, workItemTable, ids)
+// OpenWorkItems implements projection.Store.
+func (s *ProjectionStore) OpenWorkItems(ctx context.Context) ([]projection.WorkItem, error) {
+	return s.d.WorkItems(ctx, true)
 }
 
 // TerminalBatches implements projection.Store.

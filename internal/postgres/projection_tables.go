@@ -168,7 +168,6 @@ var operationTable = &table[projection.Operation]{
 var workItemTable = &table[projection.WorkItem]{
 	name: "work_items",
 	key:  []string{"id"},
-	id:   "id",
 	columns: []string{
 		"id", "state", "kind", "purchase", "operation", "reversal", "terminal", "merchant", "response", "detail",
 		"opened_at", "closed_at", "closed_by", "seq",

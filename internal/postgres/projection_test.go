@@ -60,7 +60,9 @@ func wait(t *testing.T, p *projection.Projector, batch uint64) {
 var tables = map[string]string{
 	"projection_position": "one", "programme": "one", "purchases": "id", "holds": "purchase", "captures": "seq", "refunds": "seq",
 	"entitlements": "id", "budget_movements": "seq, path", "budget_nodes": "path", "reversals": "id", "work_items": "id",
-	"refusals": "seq", "terminals": "id",
+	"refusals": "seq", "terminals": "id", "purchase_positions": "purchase, position", "supplements": "seq", "operations": "id",
+	"batches": "id", "terminal_reports": "seq", "inquiries": "id", "requests": "seq", "pauses": "id",
+	"kill_switches": "merchant, terminal", "operator_acts": "seq",
 }
 
 // dump is every row of every table, table by table.
@@ -123,16 +125,19 @@ func TestRowsAgreeWithTheModelThatMadeTheEvents(t *testing.T) {
 		}
 		require.Len(t, rows, len(h.State))
 		count := map[string]int64{}
-		openHolds, held := int64(0), money.Amount(0)
+		passes := int64(0)
 		for _, p := range rows {
 			require.Equal(t, h.State[p.ID], p.State, "purchase %d", p.ID)
 			require.EqualValues(t, h.Subsidy[p.ID], p.Subsidy, "purchase %d", p.ID)
-			require.Equal(t, p.ID, uint64(p.STAN))
 			count[p.State]++
-			if (p.State == projection.Reserved || p.State == projection.Sent) && !p.Ordinary {
-				openHolds++
-				held += p.Subsidy
+			if p.Kind == projection.KindPreauth || p.Kind == projection.KindPreauthVoid || p.Kind == projection.KindCompletionVoid {
+				passes++
+				count[p.State]--
 			}
+			require.Equal(t, h.Kind[p.ID], p.Kind, "purchase %d", p.ID)
+			trail, err := d.PurchasePositions(ctx, p.ID)
+			require.NoError(t, err)
+			require.Equal(t, h.Trail[p.ID], trail, "purchase %d", p.ID)
 		}
 
 		states, err := d.PurchasesByState(ctx)
@@ -144,32 +149,107 @@ func TestRowsAgreeWithTheModelThatMadeTheEvents(t *testing.T) {
 			require.Zero(t, n, state)
 		}
 
-		totals, err := d.Totals(ctx)
+		families, err := d.PassesByKind(ctx)
 		require.NoError(t, err)
-		require.EqualValues(t, len(h.Batches), totals.Position.Batch)
-		require.Equal(t, h.Batches[len(h.Batches)-1].Hash, totals.Position.Hash)
-		require.EqualValues(t, len(rows), totals.Purchases)
-		require.EqualValues(t, h.Captures, totals.Captures)
-		require.EqualValues(t, h.Refunds, totals.Refunds)
-		require.EqualValues(t, h.Refusals, totals.Refusals)
-		require.Equal(t, openHolds, totals.OpenHolds)
-		require.Equal(t, held, totals.Held)
+		for _, f := range families {
+			if f.Kind != projection.KindCompletion {
+				passes -= f.Count
+			}
+		}
+		require.Zero(t, passes)
+		requireTotals(t, d, h)
 		requireBudgets(t, d, h)
-		requireOwed(t, d, rows)
+		requireOwed(t, d, h)
 	}
 }
 
-// What merchants have advanced is the subsidies of the purchases that stand captured, and the payers owe it to the fen.
-func requireOwed(t *testing.T, d *postgres.Database, rows []projection.Purchase) {
+func requireTotals(t *testing.T, d *postgres.Database, h *projectiontest.History) {
 	t.Helper()
-	var standing money.Amount
-	for _, p := range rows {
-		if p.State == projection.Captured {
-			standing += p.Subsidy
+	totals, err := d.Totals(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, len(h.Batches), totals.Position.Batch)
+	require.Equal(t, h.Batches[len(h.Batches)-1].Hash, totals.Position.Hash)
+	require.EqualValues(t, len(h.State), totals.Purchases)
+	require.EqualValues(t, h.Captures, totals.Captures)
+	require.EqualValues(t, h.Charged, totals.Charged)
+	require.EqualValues(t, h.Refunds, totals.Refunds)
+	require.EqualValues(t, h.GivenBack, totals.GivenBack)
+	require.EqualValues(t, h.Refusals, totals.Refusals)
+	require.EqualValues(t, h.Acts, totals.OperatorActs)
+	require.EqualValues(t, h.Supplements, totals.ManualSupplements)
+	require.EqualValues(t, h.ManualSubsidy, totals.ManualSubsidy)
+	require.EqualValues(t, len(h.OpenItems), totals.WorkItemsOpen)
+	require.EqualValues(t, h.Settled, totals.Batches)
+	require.EqualValues(t, h.Unequal, totals.BatchesUnequal)
+
+	var held, spent, unknown, dead int64
+	for leaf := range h.Allocated {
+		held += h.Held[leaf]
+		spent += h.Spent[leaf]
+	}
+	for _, state := range h.State {
+		if state == projection.Unknown {
+			unknown++
 		}
 	}
+	require.Equal(t, unknown, totals.Unknown)
+	require.LessOrEqual(t, int64(totals.Held), held, "the rest is held by claims")
+	require.EqualValues(t, spent, totals.Subsidised-totals.SubsidyRestored, "what is spent is what stands")
+	for _, state := range h.Reversal {
+		if state == projection.ReversalDead {
+			dead++
+		}
+	}
+	unknown = 0
+	var open int64
+	for _, state := range h.Operation {
+		switch state {
+		case projection.OperationUnknown:
+			unknown++
+			open++
+		case projection.OperationSent, projection.OperationReversing:
+			open++
+		}
+	}
+	require.Equal(t, unknown, totals.OperationsUnknown)
+	require.Equal(t, open, totals.OperationsOpen)
+	require.GreaterOrEqual(t, totals.DeadLetters, dead)
+	require.Positive(t, totals.Voids)
+	require.Positive(t, totals.PayerRefunds)
+	require.Positive(t, totals.SubsidyReturned)
+}
+
+// What is posted for each purchase is, payer by payer, what of its subsidy stands; its merchant is owed the sum, and what is
+// payable is receivable to the fen.
+func requireOwed(t *testing.T, d *postgres.Database, h *projectiontest.History) {
+	t.Helper()
+	ever := settlement.DayOf(projectiontest.Start) + 10_000
+	postings, err := d.Postings(context.Background(), ever)
+	require.NoError(t, err)
+	posted, owed := map[uint64]map[string]int64{}, map[uint64]int64{}
+	for _, p := range postings {
+		if p.Account.Kind == settlement.Payable {
+			require.Equal(t, "898210000000", p.Account.Party)
+			owed[p.Purchase] -= int64(p.Amount)
+			continue
+		}
+		if posted[p.Purchase] == nil {
+			posted[p.Purchase] = map[string]int64{}
+		}
+		posted[p.Purchase][p.Account.Party] += int64(p.Amount)
+	}
+	var standing money.Amount
+	for id, parts := range posted {
+		var sum int64
+		for payer, amount := range parts {
+			require.Equal(t, h.Posted[id][payer], amount, "purchase %d, %s", id, payer)
+			sum += amount
+		}
+		require.Equal(t, sum, owed[id], "purchase %d", id)
+		standing += money.Amount(sum)
+	}
 	require.NotZero(t, standing)
-	balances, err := d.Owed(context.Background(), settlement.DayOf(projectiontest.Start)+10_000)
+	balances, err := d.Owed(context.Background(), ever)
 	require.NoError(t, err)
 	var payable, receivable money.Amount
 	for _, b := range balances {
@@ -347,8 +427,8 @@ func TestWriteThatFollowsAnotherPositionWritesNothing(t *testing.T) {
 	require.NoError(t, s.Write(context.Background(), at, to, changes))
 	again := to
 	again.Batch++
-	item := &projection.WorkItem{ID: 1 << 40, OpenedAt: at.At}
-	changes = &projection.Changes{WorkItems: []*projection.WorkItem{item, item}}
+	act := &projection.OperatorAct{Seq: 1 << 40, ActedAt: at.At}
+	changes = &projection.Changes{Acts: []*projection.OperatorAct{act, act}}
 	require.Error(t, s.Write(context.Background(), to, again, changes))
 	now, err := s.Position(context.Background())
 	require.NoError(t, err)

@@ -38,12 +38,13 @@ type Totals struct {
 	Refunded        money.Amount // to payers, by them
 	SubsidyReturned money.Amount // to the budget, by them
 	OperationsOpen  int64        // voids and refunds on their way or being undone
-	RefundsUnknown  int64        // voids and refunds without an answer
+	// OperationsUnknown are voids and refunds without an answer.
+	OperationsUnknown int64
 	// DeadLetters are reversals, and refunds without an answer, whose clearing cut-off has passed: only the clearing file
 	// can tell.
 	DeadLetters int64
 
-	// ManualSupplements are subsidies that operators have recorded by hand.
+	// ManualSupplements are subsidies that operators have recorded by hand; they are among Subsidised, and stand out here.
 	ManualSupplements int64
 	ManualSubsidy     money.Amount
 	OperatorActs      int64
@@ -64,7 +65,7 @@ func (d *Database) Totals(ctx context.Context) (t Totals, err error) {
 			rv.waiting, w.n, w.open,
 			(SELECT count(*) FROM terminals WHERE signed_on),
 			o.voids, o.quarantined, o.quarantined_amount, r.payer, r.payer_amount, r.payer_subsidy, o.open, o.unknown,
-			rv.dead + o.dead, s.n, s.subsidy, (SELECT count(*) FROM operator_acts), b.n, b.unequal
+			rv.dead + w.dead, s.n, s.subsidy, (SELECT count(*) FROM operator_acts), b.n, b.unequal
 		FROM projection_position p,
 			(SELECT count(*) n, count(*) FILTER (WHERE state = 'unknown') unknown FROM purchases) pu,
 			(SELECT count(*) n, coalesce(sum(subsidy), 0)::bigint subsidy FROM holds WHERE state = 'open') h,
@@ -87,15 +88,14 @@ func (d *Database) Totals(ctx context.Context) (t Totals, err error) {
 			(SELECT count(*) n, coalesce(sum(subsidy), 0)::bigint subsidy FROM supplements) s,
 			(SELECT count(*) FILTER (WHERE state = 'waiting') waiting, count(*) FILTER (WHERE state = 'dead') dead
 				FROM reversals) rv,
-			(SELECT count(*) n, count(*) FILTER (WHERE state = 'open') open FROM work_items) w,
+			(SELECT count(*) n, count(*) FILTER (WHERE state = 'open') open,
+				count(*) FILTER (WHERE state = 'open' AND kind = 'refund-unknown') dead FROM work_items) w,
 			(SELECT count(*) FILTER (WHERE kind = 'void' AND state = 'approved') voids,
 				count(*) FILTER (WHERE kind = 'void' AND state = 'approved' AND released_at IS NULL) quarantined,
 				coalesce(sum(amount) FILTER (WHERE kind = 'void' AND state = 'approved' AND released_at IS NULL), 0)::bigint
 					quarantined_amount,
 				count(*) FILTER (WHERE state IN ('sent', 'unknown', 'reversing')) open,
-				count(*) FILTER (WHERE state = 'unknown') unknown,
-				count(*) FILTER (WHERE state = 'unknown'
-					AND expires_at <= (SELECT at FROM projection_position)) dead
+				count(*) FILTER (WHERE state = 'unknown') unknown
 				FROM operations) o,
 			(SELECT count(*) n, count(*) FILTER (WHERE NOT equal) unequal FROM batches) b`).
 		Scan(&t.Position.Batch, &hash, &t.Position.Seq, &t.Position.At, &t.Purchases, &t.Unknown,
@@ -103,7 +103,7 @@ func (d *Database) Totals(ctx context.Context) (t Totals, err error) {
 			&t.Refunds, &t.GivenBack, &t.SubsidyRestored, &t.Entitlements, &t.Refusals,
 			&t.ReversalsWaiting, &t.WorkItems, &t.WorkItemsOpen, &t.Terminals,
 			&t.Voids, &t.Quarantined, &t.QuarantinedBack, &t.PayerRefunds, &t.Refunded, &t.SubsidyReturned,
-			&t.OperationsOpen, &t.RefundsUnknown, &t.DeadLetters, &t.ManualSupplements, &t.ManualSubsidy, &t.OperatorActs,
+			&t.OperationsOpen, &t.OperationsUnknown, &t.DeadLetters, &t.ManualSupplements, &t.ManualSubsidy, &t.OperatorActs,
 			&t.Batches, &t.BatchesUnequal)
 	if err != nil {
 		return Totals{}, fmt.Errorf("read totals: %w", err)

@@ -25,9 +25,9 @@ type fold struct {
 	entitlements map[uint64]*Entitlement
 	reversals    map[uint64]*Reversal
 	operations   map[uint64]*Operation
-	items        map[uint64]*WorkItem
 	batches      map[BatchKey]*TerminalBatch
-	// Small tables, and what is open for seconds only: all there is.
+	// Small tables, and what is open: all there is.
+	items     map[uint64]*WorkItem
 	inquiries map[string]*Inquiry // by RRN
 	nodes     map[string]*Node
 	terminals map[string]*Terminal
@@ -64,8 +64,7 @@ type touched struct {
 func openFold(ctx context.Context, store Store, seq uint64) (*fold, error) {
 	f := &fold{
 		store: store, seq: seq, purchases: map[uint64]*Purchase{}, entitlements: map[uint64]*Entitlement{},
-		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, items: map[uint64]*WorkItem{},
-		batches: map[BatchKey]*TerminalBatch{},
+		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, batches: map[BatchKey]*TerminalBatch{},
 	}
 	var err error
 	if f.nodes, err = readAll(ctx, store.Nodes, func(n *Node) string { return n.Path }); err != nil {
@@ -75,6 +74,9 @@ func openFold(ctx context.Context, store Store, seq uint64) (*fold, error) {
 		return nil, err
 	}
 	if f.pauses, err = readAll(ctx, store.Pauses, func(p *Pause) uint64 { return p.ID }); err != nil {
+		return nil, err
+	}
+	if f.items, err = readAll(ctx, store.OpenWorkItems, func(w *WorkItem) uint64 { return w.ID }); err != nil {
 		return nil, err
 	}
 	if f.inquiries, err = readAll(ctx, store.OpenInquiries, func(i *Inquiry) string { return i.RRN }); err != nil {
@@ -118,12 +120,11 @@ func (f *fold) run(ctx context.Context, batches []Batch) (*Changes, error) {
 }
 
 func (f *fold) begin() {
-	if max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.items), len(f.batches)) > maxCached {
+	if max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.batches)) > maxCached {
 		clear(f.purchases)
 		clear(f.entitlements)
 		clear(f.reversals)
 		clear(f.operations)
-		clear(f.items)
 		clear(f.batches)
 	}
 	f.out = Changes{}

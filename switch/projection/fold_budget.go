@@ -75,7 +75,10 @@ func (f *fold) applyBudget(ev *event.Event) error {
 			return err
 		}
 		f.record(n.Path, move{kind: "release", released: money.Amount(m.Amount)})
-		n.Released, n.Paced, n.ReleasedOn, n.Manual = money.Amount(m.Released), true, text(m.Day), money.Amount(m.Manual)
+		n.Released, n.Paced, n.ReleasedOn = money.Amount(m.Released), true, text(m.Day)
+		if m.By != nil { // a release by the plan says nothing of it
+			n.Manual = money.Amount(m.Manual)
+		}
 		f.act("budget-release", m.By, 0, fmt.Sprintf("path=%s amount=%s released=%s", n.Path, money.Amount(m.Amount), n.Released))
 	}
 	return nil

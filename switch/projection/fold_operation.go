@@ -104,6 +104,22 @@ func (f *fold) voidUndone(p *Purchase, r *Reversal) error {
 	return nil
 }
 
+// voidStands: a void whose reversal never came through has taken effect, as the clearing says. There is no quarantine: it
+// can no longer be undone.
+func (f *fold) voidStands(r *Reversal) error {
+	p, err := f.purchase(r.Purchase, Captured)
+	if err != nil {
+		return err
+	}
+	o, err := f.operation(r.Operation, OperationReversed)
+	if err != nil {
+		return err
+	}
+	p.State = Voided
+	o.State, o.ReleasedAt, o.ReleaseCause, o.SettledBy = OperationApproved, f.at, "resolved", r.SettledBy
+	return f.takeBack(p, &Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Reversal: r.ID, Amount: o.Amount}, Voided)
+}
+
 func (f *fold) refundSent(m *event.RefundSent) error {
 	p, err := f.purchase(m.Purchase, Captured, Refunding)
 	if err != nil {
@@ -130,13 +146,17 @@ func (f *fold) refundApproved(m *event.RefundApproved) error {
 		p.RefundsOpen--
 		p.Refunding -= o.Amount
 	}
+	f.settled(o, text(m.By.GetActor()))
 	o.Whole, o.Returned, o.KeptPrice = m.Whole, money.Amount(m.Returned), money.Amount(m.KeptPrice)
 	o.Funders, o.FunderParts = fundersOf(m.Parts)
-	o.Restores, o.RestoreAt, o.SettledBy = m.Restores, Instant(m.RestoreAt), text(m.By.GetActor())
+	o.Restores, o.RestoreAt = m.Restores, Instant(m.RestoreAt)
 	f.answered(o, OperationApproved, m.Answer)
 	f.act("refund-confirmed", m.By, p.ID, fmt.Sprintf("operation=%d", o.ID))
 
 	p.Refunded += o.Amount
+	if p.Ordinary {
+		o.KeptPrice = p.Amount - p.Refunded
+	}
 	p.KeptPrice = o.KeptPrice
 	if m.Whole && !p.Ordinary {
 		f.hold(p, HoldReleased, Refunded)
@@ -195,10 +215,18 @@ func (f *fold) refundDeclined(m *event.RefundDeclined) error {
 	p.RefundsOpen--
 	p.Refunding -= o.Amount
 	p.settle()
-	o.DeclineCause, o.SettledBy = enum(m.Cause.String(), "DECLINE_CAUSE_"), text(m.By.GetActor())
+	f.settled(o, text(m.By.GetActor()))
+	o.DeclineCause = enum(m.Cause.String(), "DECLINE_CAUSE_")
 	f.answered(o, OperationDeclined, m.Answer)
 	f.act("refund-failed", m.By, p.ID, fmt.Sprintf("operation=%d", o.ID))
 	return nil
+}
+
+// settled notes who has told how a refund ended, "" for the host, and closes the dead letter that it may have become.
+func (f *fold) settled(o *Operation, by string) {
+	if o.SettledBy = by; o.State == OperationUnknown {
+		f.closeItems(by, func(w *WorkItem) bool { return w.Kind == ItemRefundUnknown && w.Operation == o.ID })
+	}
 }
 
 func (f *fold) refundUnknown(m *event.RefundUnknown) error {

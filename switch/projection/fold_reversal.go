@@ -138,8 +138,15 @@ func (f *fold) reversalResolved(m *event.ReversalResolved) error {
 	}
 	r.State, r.NextAt, r.Outcome, r.SettledBy = ReversalResolved, 0, text(m.Outcome), text(m.By.GetActor())
 	f.act("reversal-resolved", m.By, r.Purchase, fmt.Sprintf("reversal=%d outcome=%s", r.ID, r.Outcome))
-	return f.reversalEnded(r)
+	f.closeItems(r.SettledBy, func(w *WorkItem) bool { return w.Reversal == r.ID })
+	if err := f.reversalEnded(r); err != nil || r.Operation == 0 || r.Outcome != outcomeReturned {
+		return err
+	}
+	return f.voidStands(r)
 }
+
+// outcomeReturned of a reversal says that the payer has the money.
+const outcomeReturned = "returned"
 
 // reversalEnded: the charge is undone, or a void is. What a wallet had made the purchase keep is free now.
 func (f *fold) reversalEnded(r *Reversal) error {
@@ -201,17 +208,29 @@ func (f *fold) itemOpened(m *event.WorkItemOpened) error {
 
 func (f *fold) itemClosed(m *event.WorkItemClosed) error {
 	w := f.items[m.Item]
-	switch {
-	case w == nil:
-		return fmt.Errorf("work item %d does not exist", m.Item)
-	case w.State != ItemOpen:
-		return fmt.Errorf("work item %d is %s", w.ID, w.State)
+	if w == nil {
+		return fmt.Errorf("work item %d is not open", m.Item)
 	}
-	w.State, w.ClosedAt, w.ClosedBy, w.Seq = ItemClosed, f.at, text(m.By.GetActor()), f.seq
-	f.touched.items[w.ID] = w
-	f.trail(w.Purchase)
+	f.closeItem(w, text(m.By.GetActor()))
 	f.act("work-item-closed", m.By, w.Purchase, fmt.Sprintf("item=%d kind=%s", w.ID, w.Kind))
 	return nil
+}
+
+func (f *fold) closeItem(w *WorkItem, by string) {
+	w.State, w.ClosedAt, w.ClosedBy, w.Seq = ItemClosed, f.at, by, f.seq
+	f.touched.items[w.ID] = w
+	delete(f.items, w.ID)
+	f.trail(w.Purchase)
+}
+
+// closeItems closes what was open about something that is settled now: no fact of its own says so. by is the operator, ""
+// when the host has spoken after all.
+func (f *fold) closeItems(by string, about func(*WorkItem) bool) {
+	for _, w := range f.items {
+		if about(w) {
+			f.closeItem(w, by)
+		}
+	}
 }
 
 // operation returns a void or refund to change. from lists the states it may be in; none means any.

@@ -9,21 +9,20 @@ import (
 
 // refs are the rows that an event changes and that an earlier event made; zero values are none.
 type refs struct {
-	purchase, entitlement, reversal, operation, item uint64
-	batch                                            BatchKey
+	purchase, entitlement, reversal, operation uint64
+	batch                                      BatchKey
 }
 
 // load fetches the rows that the events name and the caches do not have, in one read for each table: reversals name
 // operations, purchases name entitlements.
 func (f *fold) load(ctx context.Context, batches []Batch) error {
-	var purchases, entitlements, reversals, operations, items []uint64
+	var purchases, entitlements, reversals, operations []uint64
 	var settled []BatchKey
 	for _, b := range batches {
 		for _, ev := range b.Events {
 			r := refsOf(ev)
 			purchases, entitlements = append(purchases, r.purchase), append(entitlements, r.entitlement)
 			reversals, operations = append(reversals, r.reversal), append(operations, r.operation)
-			items = append(items, r.item)
 			if r.batch.Terminal != "" && f.batches[r.batch] == nil {
 				settled = append(settled, r.batch)
 			}
@@ -38,9 +37,6 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 		}
 	}
 	if err := fetch(ctx, operations, f.operations, f.store.Operations, func(o *Operation) uint64 { return o.ID }); err != nil {
-		return err
-	}
-	if err := fetch(ctx, items, f.items, f.store.WorkItems, func(w *WorkItem) uint64 { return w.ID }); err != nil {
 		return err
 	}
 	if err := fetch(ctx, purchases, f.purchases, f.store.Purchases, func(p *Purchase) uint64 { return p.ID }); err != nil {
@@ -135,8 +131,6 @@ func refsAfterSale(ev *event.Event, r *refs) {
 		r.purchase, r.reversal = b.ReversalResolved.Purchase, b.ReversalResolved.Reversal
 	case *event.Event_WorkItemOpened:
 		r.reversal = b.WorkItemOpened.Reversal
-	case *event.Event_WorkItemClosed:
-		r.item = b.WorkItemClosed.Item
 	case *event.Event_VoidSent:
 		r.purchase = b.VoidSent.Purchase
 	case *event.Event_VoidApproved:

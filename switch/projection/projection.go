@@ -62,13 +62,11 @@ type Position struct {
 type Store interface {
 	// Position returns the stored position.
 	Position(ctx context.Context) (Position, error)
-	// Purchases, Entitlements, Reversals, Operations and WorkItems return the rows with these ids; ids without a row are
-	// left out.
+	// Purchases, Entitlements, Reversals and Operations return the rows with these ids; ids without a row are left out.
 	Purchases(ctx context.Context, ids []uint64) ([]Purchase, error)
 	Entitlements(ctx context.Context, ids []uint64) ([]Entitlement, error)
 	Reversals(ctx context.Context, ids []uint64) ([]Reversal, error)
 	Operations(ctx context.Context, ids []uint64) ([]Operation, error)
-	WorkItems(ctx context.Context, ids []uint64) ([]WorkItem, error)
 	// TerminalBatches returns the batch that was settled last under each key; keys without one are left out.
 	TerminalBatches(ctx context.Context, keys []BatchKey) ([]TerminalBatch, error)
 	// Nodes returns the whole budget tree.
@@ -77,6 +75,8 @@ type Store interface {
 	Terminals(ctx context.Context) ([]Terminal, error)
 	// Pauses returns every pause.
 	Pauses(ctx context.Context) ([]Pause, error)
+	// OpenWorkItems returns the work items that are not closed: what waits for a person, so they are not many.
+	OpenWorkItems(ctx context.Context) ([]WorkItem, error)
 	// OpenInquiries returns the inquiries that have not ended.
 	OpenInquiries(ctx context.Context) ([]Inquiry, error)
 	// Programme returns the programme's row, a zero one when there is none.

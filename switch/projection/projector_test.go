@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,31 +43,24 @@ func project(t require.TestingT, c projection.Config) {
 func TestNothingIsLostOrDoubledWhateverTheStoreDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := projectiontest.NewHistory(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(20, 400).Draw(t, "events"))
-		want := newStore()
+		want := projectiontest.NewStore()
 		project(t, config(projectiontest.NewJournal(h.Batches...), want))
 
-		got := newStore()
+		got := projectiontest.NewStore()
 		chance := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "chance"), 0))
-		got.mode = func() mode { return mode(chance.IntN(4) % 3) }
+		got.Let(func() projectiontest.End { return projectiontest.End(chance.IntN(4) % 3) })
 		for _, end := range []int{rapid.IntRange(1, len(h.Batches)).Draw(t, "restart after"), len(h.Batches)} {
 			c := config(projectiontest.NewJournal(h.Batches[:end]...), got)
 			c.BatchEvents = rapid.IntRange(1, 50).Draw(t, "transaction")
 			project(t, c)
 		}
-		require.Equal(t, want.rows(), got.rows())
+		require.Equal(t, want.Rows(), got.Rows())
 	})
 }
 
 func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 	h := projectiontest.NewHistory(2, 100)
-	j, s := projectiontest.NewJournal(), newStore()
-	down := false
-	s.mode = func() mode {
-		if down {
-			return fails
-		}
-		return works
-	}
+	j, s := projectiontest.NewJournal(), projectiontest.NewStore()
 	c := config(j, s)
 	registry := prometheus.NewRegistry()
 	c.Metrics = registry
@@ -80,9 +74,7 @@ func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 
 	j.Append(h.Batches[0])
 	require.NoError(t, p.Wait(ctx, 1))
-	s.mu.Lock()
-	down = true
-	s.mu.Unlock()
+	s.Let(func() projectiontest.End { return projectiontest.Fails })
 	j.Append(h.Batches[1:]...)
 	require.Eventually(t, func() bool { return p.Outage() != nil }, patience, time.Millisecond)
 	require.EqualValues(t, len(h.Batches)-1, p.Lag())
@@ -94,9 +86,7 @@ func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 	require.InDelta(t, 3600, metrics["huanxin_projection_lag_seconds"], 60)
 	require.Positive(t, metrics["huanxin_projection_failures_total"])
 
-	s.mu.Lock()
-	down = false
-	s.mu.Unlock()
+	s.Let(func() projectiontest.End { return projectiontest.Works })
 	require.NoError(t, p.Wait(ctx, j.Position()))
 	require.NoError(t, p.Outage())
 	require.Zero(t, p.Lag())
@@ -124,7 +114,7 @@ func gather(t *testing.T, r *prometheus.Registry) map[string]float64 {
 func TestBrokenJournalEndsTheProjector(t *testing.T) {
 	broken := errors.New("chain broken at 7")
 	j := projectiontest.NewJournal(projectiontest.NewHistory(2, 50).Batches...)
-	p, err := projection.New(config(j, newStore()))
+	p, err := projection.New(config(j, projectiontest.NewStore()))
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -136,7 +126,7 @@ func TestBrokenJournalEndsTheProjector(t *testing.T) {
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {
-	p, err := projection.New(config(projectiontest.NewJournal(), newStore()))
+	p, err := projection.New(config(projectiontest.NewJournal(), projectiontest.NewStore()))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -144,7 +134,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 }
 
 func TestWrongSettingsAreRefused(t *testing.T) {
-	j, s := projectiontest.NewJournal(), newStore()
+	j, s := projectiontest.NewJournal(), projectiontest.NewStore()
 	for _, c := range []projection.Config{
 		{}, {Journal: j}, {Store: s}, {Journal: j, Store: s, BatchEvents: -1},
 		{Journal: j, Store: s, RetryMin: -1}, {Journal: j, Store: s, RetryMin: time.Minute, RetryMax: time.Second},
@@ -181,16 +171,33 @@ func TestEventThatDoesNotFitIsRefused(t *testing.T) {
 			Reserved: &event.Reserved{Purchase: 1 << 40, Entitlement: 1 << 40}}},
 		"unknown budget node": {Seq: next, Body: &event.Event_BudgetRoundClosed{
 			BudgetRoundClosed: &event.BudgetRoundClosed{Path: "nowhere"}}},
+		"refund of an unknown purchase": {Seq: next, Body: &event.Event_RefundSent{
+			RefundSent: &event.RefundSent{Operation: 1 << 40, Purchase: 1 << 40}}},
+		"answer to an unknown void": {Seq: next, Body: &event.Event_VoidApproved{
+			VoidApproved: &event.VoidApproved{Operation: 1 << 40, Purchase: captured}}},
+		"release of a purchase that is not voided": {Seq: next, Body: &event.Event_VoidReleased{
+			VoidReleased: &event.VoidReleased{Operation: 1 << 40, Purchase: captured}}},
+		"restored entitlement of a purchase that is not refunded": {Seq: next, Body: &event.Event_EntitlementRestored{
+			EntitlementRestored: &event.EntitlementRestored{Purchase: captured}}},
+		"supplement of nothing": {Seq: next, Body: &event.Event_Supplemented{Supplemented: &event.Supplemented{}}},
+		"second subsidy": {Seq: next, Body: &event.Event_Supplemented{
+			Supplemented: &event.Supplemented{Facts: &event.Reserved{Purchase: captured}}}},
+		"closed item that is not open": {Seq: next, Body: &event.Event_WorkItemClosed{
+			WorkItemClosed: &event.WorkItemClosed{Item: 1 << 40}}},
+		"upload of a batch that was not settled": {Seq: next, Body: &event.Event_BatchUploaded{
+			BatchUploaded: &event.BatchUploaded{Key: &event.ExchangeKey{Terminal: "nowhere", Batch: 1}}}},
+		"end of no inquiry": {Seq: next, Body: &event.Event_InquiryEnded{InquiryEnded: &event.InquiryEnded{Rrn: "1"}}},
+		"end of no pause":   {Seq: next, Body: &event.Event_PauseLifted{PauseLifted: &event.PauseLifted{Pause: 1 << 40}}},
 		"unknown reversal": {Seq: next, Body: &event.Event_ReversalAttempted{
 			ReversalAttempted: &event.ReversalAttempted{Reversal: 1 << 40}}},
 		"another programme": {Seq: next, Body: &event.Event_ProgrammePinned{
 			ProgrammePinned: &event.ProgrammePinned{Programme: "jilin-2025"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore()
+			s := projectiontest.NewStore()
 			j := projectiontest.NewJournal(h.Batches...)
 			project(t, config(j, s))
-			before := s.rows()
+			before := s.Rows()
 			ev.At = projectiontest.Start
 			j.Append(projection.Batch{Position: last.Position + 1, Events: []*event.Event{ev}})
 			p, err := projection.New(config(j, s))
@@ -198,45 +205,45 @@ func TestEventThatDoesNotFitIsRefused(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			require.ErrorIs(t, p.Run(ctx), projection.ErrParted)
-			require.Equal(t, before, s.rows())
+			require.Equal(t, before, s.Rows())
 		})
 	}
 }
 
 // overtaken is a store in which somebody else writes everything between two of the projector's reads.
 type overtaken struct {
-	*fakeStore
+	*projectiontest.Store
 	once sync.Once
 	do   func()
 }
 
 func (s *overtaken) Nodes(ctx context.Context) ([]projection.Node, error) {
 	s.once.Do(s.do)
-	return s.fakeStore.Nodes(ctx)
+	return s.Store.Nodes(ctx)
 }
 
 // Rows that are further than the position that was read are no sign of a parted journal.
 func TestProjectorThatWasOvertakenStartsAgain(t *testing.T) {
 	h := projectiontest.NewHistory(12, 400)
 	j := projectiontest.NewJournal(h.Batches...)
-	want := newStore()
+	want := projectiontest.NewStore()
 	project(t, config(j, want))
-	s := newStore()
-	project(t, config(j, &overtaken{fakeStore: s, do: func() { project(t, config(j, s)) }}))
-	require.Equal(t, want.rows(), s.rows())
+	s := projectiontest.NewStore()
+	project(t, config(j, &overtaken{Store: s, do: func() { project(t, config(j, s)) }}))
+	require.Equal(t, want.Rows(), s.Rows())
 }
 
 // What a terminal sends must not be able to stop the projection.
 func TestTextIsMadeFitForADatabase(t *testing.T) {
-	s := newStore()
+	s := projectiontest.NewStore()
 	j := projectiontest.NewJournal(projection.Batch{Position: 1, Events: []*event.Event{{
 		Seq: 1, At: projectiontest.Start, Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
 			Terminal: "1000\x0001\xff ", Merchant: "商户\x00\x00  "}},
 	}}})
 	project(t, config(j, s))
-	require.Contains(t, s.terminals, "100001\uFFFD")
-	require.Equal(t, "商户", s.terminals["100001\uFFFD"].Merchant)
-	for id := range s.terminals {
+	require.Contains(t, s.Rows().Terminals, "100001\uFFFD")
+	require.Equal(t, "商户", s.Rows().Terminals["100001\uFFFD"].Merchant)
+	for id := range s.Rows().Terminals {
 		require.False(t, strings.ContainsRune(id, 0))
 	}
 }
@@ -267,4 +274,109 @@ func TestInstantIsNullOrATimestamp(t *testing.T) {
 	require.NoError(t, back.Scan(nil))
 	require.Zero(t, back)
 	require.Error(t, back.Scan("yesterday"))
+}
+
+// What a history leaves out proves nothing: all but the registry's products is in it.
+func TestTheHistoryHasEveryFactOfTheSchema(t *testing.T) {
+	seen := map[string]bool{"product_set": true}
+	for _, b := range projectiontest.NewHistory(1, 5000).Batches {
+		for _, ev := range b.Events {
+			m := ev.ProtoReflect()
+			seen[string(m.WhichOneof(m.Descriptor().Oneofs().ByName("body")).Name())] = true
+		}
+	}
+	fields := (&event.Event{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range fields.Len() {
+		require.True(t, seen[string(fields.Get(i).Name())], fields.Get(i).Name())
+	}
+}
+
+// Whatever happens to purchases, the rows say what the model that made the events says: states, subsidies, what stands of
+// each payer's part by postings, budgets, work items, trails.
+func TestRowsAgreeWithTheModelThatMadeTheEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := projectiontest.NewHistory(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(20, 1500).Draw(t, "events"))
+		s := projectiontest.NewStore()
+		project(t, config(projectiontest.NewJournal(h.Batches...), s))
+
+		require.Len(t, s.Rows().Purchases, len(h.State))
+		for id, p := range s.Rows().Purchases {
+			require.Equal(t, h.State[id], p.State, "purchase %d", id)
+			require.Equal(t, h.Kind[id], p.Kind, "purchase %d", id)
+			require.EqualValues(t, h.Subsidy[id], p.Subsidy, "purchase %d", id)
+			var parts int64
+			for _, part := range p.FunderParts {
+				parts += part
+			}
+			require.EqualValues(t, p.Subsidy, parts, "purchase %d", id)
+			require.Equal(t, p.State == projection.Refunding, p.RefundsOpen > 0, "purchase %d", id)
+			require.LessOrEqual(t, p.Refunded+p.Refunding, p.Amount, "purchase %d", id)
+			if hold, ok := s.Rows().Holds[id]; ok && hold.State != projection.HoldReleased {
+				require.Equal(t, p.Subsidy, hold.Subsidy, "purchase %d", id)
+			}
+		}
+		for id, e := range s.Rows().Entitlements {
+			require.Equal(t, h.Entitlement[id], e.State, "entitlement %d", id)
+		}
+		for id, o := range s.Rows().Operations {
+			require.Equal(t, h.Operation[id], o.State, "operation %d", id)
+		}
+		for id, r := range s.Rows().Reversals {
+			require.Equal(t, h.Reversal[id], r.State, "reversal %d", id)
+		}
+		for path := range h.Allocated {
+			n := s.Rows().Nodes[path]
+			require.EqualValues(t, h.Allocated[path], n.Allocated, path)
+			require.EqualValues(t, h.Held[path], n.Held, path)
+			require.EqualValues(t, h.Spent[path], n.Spent, path)
+		}
+		open := map[uint64]bool{}
+		for id, w := range s.Rows().Items {
+			if w.State == projection.ItemOpen {
+				open[id] = true
+			}
+		}
+		require.Equal(t, h.OpenItems, open)
+		requireFreshRows(t, h, s)
+	})
+}
+
+// requireFreshRows holds the rows that are never changed against the model.
+func requireFreshRows(t *rapid.T, h *projectiontest.History, s *projectiontest.Store) {
+	posted := map[uint64]map[string]int64{}
+	post := func(purchase uint64, payers []string, parts []int64, sign int64) {
+		if posted[purchase] == nil {
+			posted[purchase] = map[string]int64{}
+		}
+		for i, payer := range payers {
+			posted[purchase][payer] += sign * parts[i]
+		}
+	}
+	trail := map[uint64][]uint64{}
+	acts := 0
+	for _, row := range s.Rows().Fresh {
+		switch r := row.(type) {
+		case projection.Capture:
+			post(r.Purchase, r.Funders, r.FunderParts, 1)
+		case projection.Supplement:
+			post(r.Purchase, r.Funders, r.FunderParts, 1)
+		case projection.Refund:
+			post(r.Purchase, r.Funders, r.FunderParts, -1)
+		case projection.Trail:
+			trail[r.Purchase] = append(trail[r.Purchase], r.Position)
+		case projection.OperatorAct:
+			acts++
+		}
+	}
+	for id, parts := range posted {
+		for payer, amount := range parts {
+			require.Equal(t, h.Posted[id][payer], amount, "purchase %d, %s", id, payer)
+		}
+	}
+	for id, positions := range trail {
+		slices.Sort(positions)
+		require.Equal(t, h.Trail[id], positions, "purchase %d", id)
+	}
+	require.Len(t, trail, len(h.Trail))
+	require.Equal(t, h.Acts, acts)
 }

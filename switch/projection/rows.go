@@ -178,7 +178,7 @@ type Refund struct {
 	Amount      money.Amount
 	Subsidy     money.Amount
 	Funders     []string
-	FunderParts []int64 // one may be negative where three or more share: a smaller sum can give one of them a fen more
+	FunderParts []int64
 	RefundedAt  Instant
 }
 
@@ -284,6 +284,9 @@ const (
 	ItemOpen   = "open"
 	ItemClosed = "closed"
 )
+
+// ItemRefundUnknown is the kind of the work item by which a refund without an answer becomes a dead letter.
+const ItemRefundUnknown = "refund-unknown"
 
 // WorkItem is something that a person must look at, or has.
 type WorkItem struct {

@@ -2,14 +2,17 @@
 // written, and a journal in memory that gives them out.
 //
 // A History is random but seeded, and valid: it is made by a small model of a programme that takes and gives back what
-// it says. Holds, captures, refusals, reversals and rounds appear in every order that the engine's states allow.
+// it says. Every fact of the schema appears in it, in the orders that the engine's states allow.
 package projectiontest
 
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"huanxin/switch/event"
 	"huanxin/switch/projection"
@@ -24,11 +27,22 @@ type History struct {
 
 	// By purchase id.
 	State   map[uint64]string
-	Subsidy map[uint64]int64
+	Kind    map[uint64]string
+	Subsidy map[uint64]int64            // what it has, or had when it let go
+	Posted  map[uint64]map[string]int64 // payer → what of the subsidy stands, by captures, supplements and returns
+	Trail   map[uint64][]uint64         // batches that have events of it
 	// By leaf, without what ended rounds have given back.
 	Allocated, Held, Spent map[string]int64
-	Captures, Refunds      int
-	Refusals               int
+	Entitlement            map[uint64]string // state by id
+	Operation              map[uint64]string // state by id
+	Reversal               map[uint64]string // state by id
+	// Of sales and completions; what voided completions give back is among GivenBack.
+	Captures, Refunds           int
+	Charged, GivenBack          int64
+	Refusals, Acts, Supplements int
+	ManualSubsidy               int64
+	OpenItems                   map[uint64]bool
+	Settled, Unequal            int // terminal batches
 
 	random       *rand.Rand
 	at           int64
@@ -36,9 +50,13 @@ type History struct {
 	events       []*event.Event
 	entitlements []*entitlement
 	purchases    []*purchase
-	reversals    uint64
+	operations   []*operation
+	reversals    []*reversal
 	items        uint64
+	itemOf       map[uint64]uint64 // item → purchase
+	idle         []uint64          // open items that only an operator closes
 	closed       map[string]bool
+	day          day
 }
 
 type entitlement struct {
@@ -51,11 +69,21 @@ type entitlement struct {
 type purchase struct {
 	id        uint64
 	of        *entitlement // nil: ordinary
+	kind      event.SaleKind
+	wallet    bool
 	subsidy   int64
+	parts     map[string]int64 // of it, by payer
 	fromClaim int64
 	leaf      string
 	amount    int64
-	reversal  uint64
+	refunded  int64
+	reversal  *reversal // the last one of the sale
+	void      *operation
+	refunds   []*operation
+	held      bool // reversing at a wallet: what it has is kept
+	captured  bool // … and was spent
+	queries   uint32
+	restores  bool // refunded: the entitlement comes back
 }
 
 // Leaves of the budget tree.
@@ -67,8 +95,10 @@ const allocation = 100_000_000_00
 // NewHistory makes a history of about n events, at most a million, from a seed: a function of both.
 func NewHistory(seed uint64, n int) *History {
 	h := &History{
-		State: map[uint64]string{}, Subsidy: map[uint64]int64{},
-		Allocated: map[string]int64{}, Held: map[string]int64{}, Spent: map[string]int64{},
+		State: map[uint64]string{}, Kind: map[uint64]string{}, Subsidy: map[uint64]int64{}, Posted: map[uint64]map[string]int64{},
+		Trail: map[uint64][]uint64{}, Allocated: map[string]int64{}, Held: map[string]int64{}, Spent: map[string]int64{},
+		Entitlement: map[uint64]string{}, Operation: map[uint64]string{}, Reversal: map[uint64]string{},
+		OpenItems: map[uint64]bool{}, itemOf: map[uint64]uint64{},
 		random: rand.New(rand.NewPCG(seed, 1)), at: Start, closed: map[string]bool{},
 	}
 	h.open()
@@ -79,6 +109,18 @@ func NewHistory(seed uint64, n int) *History {
 		}
 	}
 	h.cut()
+	for _, e := range h.entitlements {
+		h.Entitlement[e.id] = e.state
+	}
+	for _, o := range h.operations {
+		h.Operation[o.id] = o.state
+	}
+	for _, r := range h.reversals {
+		h.Reversal[r.id] = r.state
+	}
+	for _, p := range h.purchases {
+		h.Subsidy[p.id], h.Kind[p.id] = p.subsidy, kindName[p.kind]
+	}
 	return h
 }
 
@@ -111,6 +153,39 @@ func (h *History) emit(ev *event.Event) {
 	h.at += h.random.Int64N(4_000_000_000)
 	ev.Seq, ev.At = h.seq, h.at
 	h.events = append(h.events, ev)
+	position := uint64(len(h.Batches)) + 1
+	for _, id := range h.about(ev) {
+		if list := h.Trail[id]; len(list) == 0 || list[len(list)-1] != position {
+			h.Trail[id] = append(list, position)
+		}
+	}
+}
+
+// about are the purchases that an event is about, read from its fields by their names.
+func (h *History) about(ev *event.Event) []uint64 {
+	m := ev.ProtoReflect()
+	which := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
+	body := m.Get(which).Message()
+	number := func(name protoreflect.Name) uint64 {
+		if field := body.Descriptor().Fields().ByName(name); field != nil {
+			return body.Get(field).Uint()
+		}
+		return 0
+	}
+	if facts := body.Descriptor().Fields().ByName("facts"); facts != nil {
+		body = body.Get(facts).Message()
+	}
+	var ids []uint64
+	if id := number("purchase"); id != 0 {
+		ids = append(ids, id)
+	}
+	if id := number("reversal"); id != 0 && id <= uint64(len(h.reversals)) {
+		ids = append(ids, h.reversals[id-1].of.id)
+	}
+	if which.Name() == "work_item_closed" && h.itemOf[number("item")] != 0 {
+		ids = append(ids, h.itemOf[number("item")])
+	}
+	return ids
 }
 
 // cut ends a batch.
@@ -127,16 +202,24 @@ func (h *History) cut() {
 func (h *History) step() {
 	p := h.pick()
 	switch state := h.state(p); {
-	case p == nil || h.random.IntN(4) == 0:
+	case p == nil || h.random.IntN(5) == 0:
 		h.begin()
+	case h.random.IntN(6) == 0:
+		h.aside(p)
 	case state == projection.Reserved:
 		h.afterReserve(p)
-	case state == projection.Sent:
+	case state == projection.Sent || state == projection.Unknown:
 		h.afterSend(p)
-	case state == projection.Captured && h.random.IntN(3) == 0:
-		h.reverse(p, event.ReversalCause_REVERSAL_CAUSE_TERMINAL)
+	case state == projection.Captured:
+		h.afterCapture(p)
+	case state == projection.Voiding || state == projection.Voided:
+		h.afterVoid(p)
+	case state == projection.Refunding:
+		h.afterRefund(p)
+	case state == projection.Refunded:
+		h.restore(p)
 	case state == projection.Reversing:
-		h.afterReversal(p)
+		h.afterReversal(p.reversal)
 	default:
 		h.aside(p)
 	}
@@ -161,7 +244,12 @@ func (h *History) state(p *purchase) string {
 func (h *History) begin() {
 	switch h.random.IntN(4) {
 	case 0:
-		p := &purchase{id: uint64(len(h.purchases)) + 1}
+		p := &purchase{id: uint64(len(h.purchases)) + 1, parts: map[string]int64{}}
+		if h.random.IntN(3) == 0 {
+			p.kind = event.SaleKind(1 + h.random.Int32N(4))
+		} else {
+			p.wallet = h.random.IntN(3) == 0
+		}
 		h.purchases = append(h.purchases, p)
 		h.send(p)
 	case 1:
@@ -199,7 +287,10 @@ func (h *History) claim() {
 }
 
 func (h *History) reserve(e *entitlement) {
-	p := &purchase{id: uint64(len(h.purchases)) + 1, of: e, subsidy: 100 + h.random.Int64N(2000_00-100), amount: 3000_00}
+	p := &purchase{
+		id: uint64(len(h.purchases)) + 1, of: e, subsidy: 100 + h.random.Int64N(2000_00-100), amount: 3000_00,
+		wallet: h.random.IntN(3) == 0,
+	}
 	if e.reserved > 0 {
 		p.subsidy = min(p.subsidy, e.reserved)
 		p.leaf, p.fromClaim = e.leaf, p.subsidy
@@ -211,15 +302,26 @@ func (h *History) reserve(e *entitlement) {
 	}
 	e.reserved, e.state = 0, projection.EntitlementHeld
 	h.purchases = append(h.purchases, p)
-	h.State[p.id], h.Subsidy[p.id] = projection.Reserved, p.subsidy
-	h.emit(&event.Event{Body: &event.Event_Reserved{Reserved: &event.Reserved{
+	h.State[p.id] = projection.Reserved
+	facts := h.facts(p, e)
+	if p.id%4 == 0 { // over HTTP
+		facts.Caller, facts.Key = "shop-1", &event.ExchangeKey{Class: 1, Merchant: "898210000000\x00\x00\x00", Terminal: "\x00\x00"}
+	}
+	h.emit(&event.Event{Body: &event.Event_Reserved{Reserved: facts}})
+}
+
+// facts are what a reserve, or an operator, has decided for p.
+func (h *History) facts(p *purchase, e *entitlement) *event.Reserved {
+	p.parts = map[string]int64{"central": p.subsidy - p.subsidy/7, "local": p.subsidy / 7}
+	return &event.Reserved{
 		Purchase: p.id, Key: h.key(p, 1), Entitlement: e.id, Person: hash(e.id), Category: "A01", City: "210100",
-		PayingCity: "210100", Channel: "store", Barcode: "6901234567892", SerialMask: "SN***42", Order: fmt.Sprint("o", p.id),
+		PayingCity: "210100", Channel: "store", Barcode: "6901234567892", SerialMask: "SN***42", Serial: hash(p.id),
+		Order: fmt.Sprint("o", p.id), Grade: 1, Label: "fridge", Attributes: []string{"volume=300"}, OldItem: "fridge",
 		Price: p.amount + p.subsidy, Base: p.amount + p.subsidy, Subsidy: p.subsidy, Payable: p.amount, Leaf: p.leaf,
 		ExpiresAt: h.at + 180*1e9, PolicyVersion: "2025-06", LocatedCity: "210100", Marks: []string{"POSITION_STALE"},
-		Parts:     []*event.FundingPart{{Payer: "central", Amount: p.subsidy - p.subsidy/7}, {Payer: "local", Amount: p.subsidy / 7}},
+		Parts:     []*event.FundingPart{{Payer: "central", Amount: p.parts["central"]}, {Payer: "local", Amount: p.parts["local"]}},
 		FromClaim: p.fromClaim,
-	}}})
+	}
 }
 
 func (h *History) key(p *purchase, class uint32) *event.ExchangeKey {
@@ -227,19 +329,31 @@ func (h *History) key(p *purchase, class uint32) *event.ExchangeKey {
 	return &event.ExchangeKey{Class: class, Terminal: "1000001 ", Merchant: "898210000000\x00\x00\x00", Batch: 1, Stan: uint32(p.id)}
 }
 
+var kindName = map[event.SaleKind]string{
+	event.SaleKind_SALE_KIND_UNSPECIFIED: projection.KindSale, event.SaleKind_SALE_KIND_PREAUTH: projection.KindPreauth,
+	event.SaleKind_SALE_KIND_PREAUTH_VOID:    projection.KindPreauthVoid,
+	event.SaleKind_SALE_KIND_COMPLETION:      projection.KindCompletion,
+	event.SaleKind_SALE_KIND_COMPLETION_VOID: projection.KindCompletionVoid,
+}
+
 func (h *History) send(p *purchase) {
 	if p.of == nil {
 		p.amount = 100 + h.random.Int64N(5000_00)
 	}
 	h.State[p.id] = projection.Sent
-	h.emit(&event.Event{Body: &event.Event_SaleSent{SaleSent: &event.SaleSent{
+	m := &event.SaleSent{
 		Purchase: p.id, Ordinary: p.of == nil, Key: h.key(p, 2), Amount: p.amount, Host: "unionpay", HostStan: uint32(p.id),
-		Rrn: fmt.Sprintf("%012d", p.id), Card: &event.Card{Mask: "622424******0017"}, EntryMode: "051", City: "210100",
-	}}})
+		Rrn: fmt.Sprintf("%012d", p.id), Card: &event.Card{Mask: "622424******0017", Token: hash(p.id % 7)}, EntryMode: "051",
+		City: "210100", Kind: p.kind, Wallet: p.wallet,
+	}
+	if p.of != nil && p.id%4 == 0 {
+		m.Key, m.Caller, m.Reference = &event.ExchangeKey{Class: 2, Merchant: m.Key.Merchant}, "shop-1", fmt.Sprint("pay-", p.id)
+	}
+	h.emit(&event.Event{Body: &event.Event_SaleSent{SaleSent: m}})
 }
 
 func (h *History) afterReserve(p *purchase) {
-	switch h.random.IntN(6) {
+	switch h.random.IntN(7) {
 	case 0:
 		h.emit(&event.Event{Body: &event.Event_HoldExpired{HoldExpired: &event.HoldExpired{Purchase: p.id}}})
 		h.release(p, projection.Expired)
@@ -247,32 +361,60 @@ func (h *History) afterReserve(p *purchase) {
 		h.emit(&event.Event{Body: &event.Event_HoldCancelled{HoldCancelled: &event.HoldCancelled{
 			Purchase: p.id, Cause: event.CancelCause_CANCEL_CAUSE_REQUEST, Key: h.key(p, 1)}}})
 		h.release(p, projection.Cancelled)
+	case 2:
+		h.emit(&event.Event{Body: &event.Event_HoldReleaseProposed{HoldReleaseProposed: &event.HoldReleaseProposed{
+			Purchase: p.id, By: h.by(), ExpiresAt: h.at + 900*1e9}}})
+		h.emit(&event.Event{Body: &event.Event_HoldCancelled{HoldCancelled: &event.HoldCancelled{
+			Purchase: p.id, Cause: event.CancelCause_CANCEL_CAUSE_OPERATOR, By: h.by()}}})
+		h.release(p, projection.Cancelled)
 	default:
 		h.send(p)
 	}
 }
 
 func (h *History) afterSend(p *purchase) {
-	switch h.random.IntN(6) {
-	case 0:
+	unknown := h.State[p.id] == projection.Unknown
+	switch choice := h.random.IntN(8); {
+	case choice == 0:
 		h.emit(&event.Event{Body: &event.Event_SaleDeclined{SaleDeclined: &event.SaleDeclined{
 			Purchase: p.id, Answer: &event.HostAnswer{Response: "51"}, Cause: event.DeclineCause_DECLINE_CAUSE_PARTIAL}}})
 		h.release(p, projection.Declined)
-		if h.random.IntN(2) == 0 {
+		if !p.wallet && h.random.IntN(2) == 0 {
 			h.reverse(p, event.ReversalCause_REVERSAL_CAUSE_PARTIAL)
 		}
-	case 1:
+	case choice == 1 && p.wallet && !unknown:
+		h.emit(&event.Event{Body: &event.Event_PaymentUnknown{PaymentUnknown: &event.PaymentUnknown{Purchase: p.id, NextAt: h.at + 5e9}}})
+		h.State[p.id] = projection.Unknown
+	case choice <= 2 && unknown:
+		p.queries++
+		h.emit(&event.Event{Body: &event.Event_QueryAttempted{QueryAttempted: &event.QueryAttempted{
+			Purchase: p.id, Attempt: p.queries, NextAt: h.at + 5e9}}})
+	case choice == 3:
 		h.reverse(p, event.ReversalCause_REVERSAL_CAUSE_TIMEOUT)
+	case choice == 4 && p.of != nil:
+		h.reverse(p, event.ReversalCause_REVERSAL_CAUSE_OPERATOR)
 	default:
-		h.emit(&event.Event{Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{
-			Purchase: p.id, Answer: &event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0701"}}}})
-		h.State[p.id] = projection.Captured
+		h.capture(p)
+	}
+}
+
+func (h *History) capture(p *purchase) {
+	h.emit(&event.Event{Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{
+		Purchase: p.id, Answer: &event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0701"}}}})
+	h.State[p.id] = projection.Captured
+	switch p.kind {
+	case event.SaleKind_SALE_KIND_UNSPECIFIED, event.SaleKind_SALE_KIND_COMPLETION:
 		h.Captures++
-		if p.of != nil {
-			p.of.state = projection.EntitlementUsed
-			h.Held[p.leaf] -= p.subsidy
-			h.Spent[p.leaf] += p.subsidy
-		}
+		h.Charged += p.amount
+	case event.SaleKind_SALE_KIND_COMPLETION_VOID:
+		h.Refunds++
+		h.GivenBack += p.amount
+	}
+	if p.of != nil {
+		p.of.state = projection.EntitlementUsed
+		h.Held[p.leaf] -= p.subsidy
+		h.Spent[p.leaf] += p.subsidy
+		h.Posted[p.id] = maps.Clone(p.parts)
 	}
 }
 
@@ -291,96 +433,32 @@ func (h *History) release(p *purchase, state string) {
 	h.giveUp(p.leaf, p.subsidy)
 }
 
+// undo takes a capture back, with all that is left of it.
+func (h *History) undo(p *purchase, amount int64) {
+	h.givenBack(p, amount)
+	if p.of == nil {
+		return
+	}
+	p.of.state = projection.EntitlementClaimed
+	h.Spent[p.leaf] -= p.subsidy
+	h.giveUp(p.leaf, p.subsidy)
+	h.Posted[p.id] = map[string]int64{}
+}
+
+func (h *History) givenBack(p *purchase, amount int64) {
+	switch p.kind {
+	case event.SaleKind_SALE_KIND_UNSPECIFIED, event.SaleKind_SALE_KIND_COMPLETION:
+		h.Refunds++
+		h.GivenBack += amount
+	case event.SaleKind_SALE_KIND_COMPLETION_VOID:
+		h.Refunds--
+		h.GivenBack -= amount
+	}
+}
+
 func (h *History) giveUp(leaf string, amount int64) {
 	if h.closed[leaf] {
 		h.Allocated[leaf] -= amount
-	}
-}
-
-func (h *History) reverse(p *purchase, cause event.ReversalCause) {
-	h.reversals++
-	p.reversal = h.reversals
-	h.emit(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{
-		Reversal: p.reversal, Purchase: p.id, Cause: cause, Reason: "98", HostStan: uint32(p.id), Amount: p.amount,
-		FirstAttemptAt: h.at}}})
-	switch h.State[p.id] {
-	case projection.Sent:
-		h.release(p, projection.Reversing)
-	case projection.Captured:
-		h.Refunds++
-		if p.of != nil {
-			p.of.state = projection.EntitlementClaimed
-			h.Spent[p.leaf] -= p.subsidy
-			h.giveUp(p.leaf, p.subsidy)
-		}
-	}
-	h.State[p.id] = projection.Reversing
-}
-
-func (h *History) afterReversal(p *purchase) {
-	switch h.random.IntN(5) {
-	case 0:
-		h.emit(&event.Event{Body: &event.Event_ReversalAttempted{ReversalAttempted: &event.ReversalAttempted{
-			Reversal: p.reversal, Attempt: 1 + h.random.Uint32N(5), NextAt: h.at + 5e9, Response: "91"}}})
-	case 1:
-		h.emit(&event.Event{Body: &event.Event_LateAnswer{LateAnswer: &event.LateAnswer{
-			Purchase: p.id, Answer: &event.HostAnswer{Response: "00"}}}})
-	case 2:
-		h.items++
-		h.emit(&event.Event{Body: &event.Event_WorkItemOpened{WorkItemOpened: &event.WorkItemOpened{
-			Item: h.items, Kind: "reversal-refused", Purchase: p.id, Reversal: p.reversal, Response: "05", Detail: "refused"}}})
-	default:
-		h.emit(&event.Event{Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{
-			Reversal: p.reversal, Purchase: p.id, Response: "00"}}})
-		h.State[p.id] = projection.Reversed
-	}
-}
-
-// aside is what happens between purchases.
-func (h *History) aside(p *purchase) {
-	switch h.random.IntN(7) {
-	case 0:
-		h.Refusals++
-		h.emit(&event.Event{Body: &event.Event_ReserveRefused{ReserveRefused: &event.ReserveRefused{
-			Key: h.key(p, 1), Reasons: []uint32{300, 502}, Price: 5999_00, Category: "A01", City: "210100", Channel: "store"}}})
-	case 1:
-		h.Refusals++
-		h.emit(&event.Event{Body: &event.Event_SaleRefused{SaleRefused: &event.SaleRefused{
-			Key: h.key(p, 2), Purchase: p.id, Response: "13", Reason: 705, Amount: 1}}})
-	case 2:
-		h.emit(&event.Event{Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
-			Terminal: "10000001", Merchant: "898210000000001", Batch: 1 + h.random.Uint32N(9)}}})
-	case 3:
-		h.emit(&event.Event{Body: &event.Event_TerminalSignedOff{TerminalSignedOff: &event.TerminalSignedOff{
-			Terminal: "10000001", Merchant: "898210000000001"}}})
-	case 4:
-		h.emit(&event.Event{Body: &event.Event_CodeShown{CodeShown: &event.CodeShown{Entitlement: 1, Code: hash(7)}}})
-	case 5:
-		h.end()
-	case 6:
-		if leaf := leaves[1]; !h.closed[leaf] && h.seq > 200 {
-			free := h.Allocated[leaf] - h.Held[leaf] - h.Spent[leaf]
-			h.closed[leaf] = true
-			h.Allocated[leaf] -= free
-			h.emit(&event.Event{Body: &event.Event_BudgetRoundClosed{BudgetRoundClosed: &event.BudgetRoundClosed{
-				Path: leaf, Returned: free}}})
-		}
-	}
-}
-
-// end ends a claimed entitlement.
-func (h *History) end() {
-	for _, e := range h.entitlements {
-		if e.state != projection.EntitlementClaimed {
-			continue
-		}
-		e.state = projection.EntitlementExpired
-		h.Held[e.leaf] -= e.reserved
-		h.giveUp(e.leaf, e.reserved)
-		h.emit(&event.Event{Body: &event.Event_EntitlementExpired{EntitlementExpired: &event.EntitlementExpired{
-			Entitlement: e.id, Released: e.reserved}}})
-		e.reserved = 0
-		return
 	}
 }
 
