@@ -3,22 +3,17 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
-	"huanxin/switch/engine"
 	"huanxin/switch/gateway"
 	"huanxin/switch/host"
 	"huanxin/switch/journal"
 	"huanxin/switch/keys"
 	"huanxin/switch/projection"
-	"huanxin/switch/server"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wire"
 )
@@ -116,82 +111,6 @@ func (s *Switch) readiness() []gateway.Part {
 		parts = append(parts, part)
 	}
 	return parts
-}
-
-// deliverAdmin takes the answer to the start sequence's own requests. There is one under way at most.
-func (s *Switch) deliverAdmin(r *engine.AdminReply) {
-	select {
-	case s.admin <- *r:
-	default:
-	}
-}
-
-// adminToken marks requests of the start sequence.
-const adminToken engine.Token = 1
-
-// ask submits an admin request and waits for its answer, or for ctx to end with a cause.
-func (s *Switch) ask(ctx context.Context, what string, body any) error {
-	// An engine that has just stopped running ends ctx, and that says why.
-	if err := s.server.Submit(body); err != nil && !errors.Is(err, server.ErrNotRunning) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	select {
-	case reply := <-s.admin:
-		if len(reply.Problems) > 0 {
-			return &exitError{2, fmt.Errorf("%s was refused: %q", what, reply.Problems)}
-		}
-		s.log.Info(what, zap.Int("changes", reply.Changed))
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-	}
-}
-
-// rowsAtOnce is what one SetRows may carry.
-const rowsAtOnce = 1000
-
-// applyProgramme brings rules, budgets and registries to what the programme's folder says. What is already so makes no
-// event.
-func (s *Switch) applyProgramme(ctx context.Context) error {
-	const actor, why = "huanxin serve", "programme folder read at start"
-	err := s.ask(ctx, "rules and budgets", &engine.ApplyProgramme{Token: adminToken, Files: s.rules, Actor: actor, Reason: why})
-	if err != nil {
-		return err
-	}
-	var rows engine.SetRows
-	count := 0
-	flush := func() error {
-		if count == 0 {
-			return nil
-		}
-		rows.Token = adminToken
-		batch := rows
-		rows, count = engine.SetRows{}, 0
-		return s.ask(ctx, "registry rows", &batch)
-	}
-	add := func(list *[][]string, record []string) error {
-		*list = append(*list, record)
-		if count++; count < rowsAtOnce {
-			return nil
-		}
-		return flush()
-	}
-	for i := range s.programme.Merchants {
-		if err := add(&rows.Merchants, s.programme.Merchants[i].Record()); err != nil {
-			return err
-		}
-	}
-	for i := range s.programme.Terminals {
-		if err := add(&rows.Terminals, s.programme.Terminals[i].Record()); err != nil {
-			return err
-		}
-	}
-	for i := range s.programme.Products {
-		if err := add(&rows.Products, s.programme.Products[i].Record()); err != nil {
-			return err
-		}
-	}
-	return flush()
 }
 
 // journalSource lets the projector read the journal.

@@ -56,9 +56,9 @@ func (t *task) ended() error {
 
 // tasks are the running parts of a Switch.
 type tasks struct {
-	fail                        context.CancelCauseFunc // of the whole
-	web, engine, hosts, project *task
-	front                       *task // nil until the terminal ports are open
+	fail                                 context.CancelCauseFunc // of the whole
+	web, engine, hosts, project, control *task
+	front                                *task // nil until the terminal ports are open
 }
 
 // Run serves until ctx ends, then stops in good order: no new requests, answers to those in flight, sync, snapshot,
@@ -77,6 +77,7 @@ func (s *Switch) Run(ctx context.Context) error {
 	t.engine = start("engine", fail, s.server.Run)
 	t.hosts = start("host links", fail, s.runLinks)
 	t.project = start("projection", fail, s.project)
+	t.control = start("control socket", fail, func(context.Context) error { return s.control.Serve(s.socket) })
 
 	err := s.open(whole, t)
 	if err == nil {
@@ -103,7 +104,7 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := s.applyProgramme(ctx); err != nil {
+	if err := s.putIntoForce(ctx); err != nil {
 		return err
 	}
 	if err := s.front.Listen(ctx); err != nil {
@@ -111,7 +112,7 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 	}
 	s.stage.Store(nil)
 	t.front = start("terminal ports", t.fail, func(context.Context) error { return s.front.Serve() })
-	fields := []zap.Field{zap.Stringer("http", s.listener.Addr()), zap.String("token_file", s.cfg.Path(s.cfg.HTTP.TokenFile))}
+	fields := []zap.Field{zap.Stringer("http", s.listener.Addr()), zap.Stringer("control", s.socket.Addr()), zap.String("token_file", s.cfg.Path(s.cfg.HTTP.TokenFile))}
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Listeners)) {
 		fields = append(fields, zap.Stringer("listener_"+name, s.front.Addr(name)))
 	}
@@ -146,10 +147,11 @@ func (s *Switch) drain(t *tasks) error {
 	s.log.Info("stopping: no new requests, waiting for those in flight", zap.Duration("at_most", s.cfg.Stop.Drain))
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Stop.Drain)
 	defer cancel()
-	answered := make(chan error, 2)
+	answered := make(chan error, 3)
 	go func() { answered <- s.web.Shutdown(ctx) }()
+	go func() { answered <- s.control.Shutdown(ctx) }()
 	go func() { answered <- s.front.Drain(ctx) }()
-	for range 2 {
+	for range cap(answered) {
 		if err := <-answered; err != nil {
 			s.log.Warn("some requests were cut off; terminals reverse them, callers repeat them", zap.Error(err))
 		}
@@ -181,18 +183,21 @@ func (s *Switch) cut(t *tasks) error {
 
 func (s *Switch) closeFronts(t *tasks) error {
 	s.front.Close()
-	err := s.web.Close()
+	err := errors.Join(s.web.Close(), s.control.Close())
 	if t.front != nil {
 		err = errors.Join(err, t.front.stop())
 	}
-	return errors.Join(err, t.web.stop())
+	return errors.Join(err, t.web.stop(), t.control.stop())
 }
 
 // Close gives back what newSwitch took: the journal, then the database, its private server last.
 func (s *Switch) Close() error {
 	var errs []error
-	if s.listener != nil {
-		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	for _, l := range []net.Listener{s.listener, s.socket} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"huanxin/internal/postgres"
 	"huanxin/risk/geo"
 	"huanxin/subsidy/policy"
+	"huanxin/switch/control"
 	"huanxin/switch/engine"
 	"huanxin/switch/gateway"
 	"huanxin/switch/host"
@@ -90,10 +91,12 @@ type Switch struct {
 	gate      *gateway.Gateway
 	web       *gateway.Server
 	listener  net.Listener
+	desk      *control.Desk // admin requests of operators and of the start sequence
+	control   *control.Server
+	socket    net.Listener // of control
 
-	admin    chan engine.AdminReply // of the one admin request under way
-	migrated atomic.Bool            // the database has been reached and has this program's schema
-	stage    atomic.Pointer[error]  // why requests are not taken yet, or no longer; nil while serving
+	migrated atomic.Bool           // the database has been reached and has this program's schema
+	stage    atomic.Pointer[error] // why requests are not taken yet, or no longer; nil while serving
 }
 
 var (
@@ -103,7 +106,8 @@ var (
 
 // newSwitch opens everything in the order in which it is needed; what it had opened is closed when something fails.
 func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, log *zap.Logger) (_ *Switch, err error) {
-	s := &Switch{cfg: cfg, log: log, metrics: prometheus.NewRegistry(), admin: make(chan engine.AdminReply, 1)}
+	s := &Switch{cfg: cfg, log: log, metrics: prometheus.NewRegistry()}
+	s.desk = control.NewDesk(cfg.Control.Pending, func(body any) error { return s.server.Submit(body) })
 	s.stage.Store(&errStarting)
 	defer func() {
 		if err != nil {
@@ -135,6 +139,9 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	}
 	if s.listener, err = net.Listen("tcp", cfg.HTTP.Address); err != nil {
 		return nil, fmt.Errorf("http.address: %w", err)
+	}
+	if err := s.openControl(set); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -241,7 +248,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Terminal: func(r *engine.Reply) { s.front.Deliver(r) },
 		Host:     s.sendHost,
 		API:      func(r *engine.APIReply) { s.gate.Deliver(r) },
-		Admin:    s.deliverAdmin,
+		Admin:    s.desk.Deliver,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
 		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics,
