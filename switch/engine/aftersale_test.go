@@ -3,8 +3,6 @@ package engine_test
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -174,13 +172,20 @@ func (s *story) operate(verb string) any {
 	return in
 }
 
-// policyFiles are the lab's rules with old=new replaced once in policy.yaml; _ stands for a blank.
+// policyFiles are the lab's rules as they are, or with bundle=next: from 10:05 on 10 % instead of 20 % for grade 1; or with
+// bundle=past: the same rate from the beginning.
 func (s *story) policyFiles() map[string][]byte {
 	files := maps.Clone(labFiles(s.t))
-	if patch := s.arg("patch", ""); patch != "" {
-		text, err := os.ReadFile(filepath.Join("testdata", "programme", patch))
-		require.NoError(s.t, err)
-		files["policy.yaml"] = text
+	was := string(files["policy.yaml"])
+	head, version, _ := strings.Cut(was, "versions:\n")
+	lower := strings.Replace(version, "percent: 20", "percent: 10", 1)
+	const first, last, change = "2025-01-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00", "2026-03-02T10:05:00+08:00"
+	switch s.arg("bundle", "") {
+	case "next":
+		next := strings.NewReplacer("id: t-1", "id: t-2", first, change).Replace(lower)
+		files["policy.yaml"] = []byte(head + "versions:\n" + strings.Replace(version, last, change, 1) + next)
+	case "past":
+		files["policy.yaml"] = []byte(head + "versions:\n" + lower)
 	}
 	return files
 }

@@ -66,6 +66,11 @@ func (e *Engine) CheckInvariants() error {
 	return e.checkHosts()
 }
 
+func in(set map[uint64]struct{}, id uint64) bool {
+	_, ok := set[id]
+	return ok
+}
+
 // checkParts holds what is left of a subsidy against its payers' parts.
 func (p *purchase) checkParts() error {
 	var sum money.Amount
@@ -106,13 +111,16 @@ func (e *Engine) checkHosts() error {
 		if p.sale != nil && p.refunded+open > money.Amount(p.sale.Amount) {
 			return fmt.Errorf("purchase %d was paid %s, %s are refunded and %s on the way", id, money.Amount(p.sale.Amount), p.refunded, open)
 		}
-		if p.state == Unknown {
-			unknown++
+		if in(e.asking, id) != (p.state == Unknown) || in(e.holding, id) != p.isHolding() {
+			return fmt.Errorf("purchase %d is %s and is not listed so", id, p.state)
 		}
 	}
-	for _, o := range e.operations {
+	for id, o := range e.operations {
 		if o.state == opUnknown {
 			unknown++
+		}
+		if in(e.unsettled, id) != o.isUnsettled() {
+			return fmt.Errorf("operation %d is %s and is not listed so", id, o.state)
 		}
 	}
 	for _, item := range e.items {

@@ -168,8 +168,11 @@ type Engine struct {
 	out       Output
 	scratch   scratch
 
-	// Counts that follow from the state, kept so that Vitals need not walk it.
-	queued, unknown, dead int
+	// What follows from the state and is kept so that a look need not walk it: counts, and the ids of what is open.
+	queued, unknown, dead int                 // unknown: of operations
+	holding               map[uint64]struct{} // purchases that have a subsidy, entitlement or serial and are not captured
+	asking                map[uint64]struct{} // purchases whose payment is unknown
+	unsettled             map[uint64]struct{} // voids and refunds without an end
 }
 
 // New returns an engine with an empty history.
@@ -186,6 +189,9 @@ func New(cfg Config) (*Engine, error) {
 		purchases: map[uint64]*purchase{},
 		byRRN:     map[uint64]target{},
 
+		holding:        map[uint64]struct{}{},
+		asking:         map[uint64]struct{}{},
+		unsettled:      map[uint64]struct{}{},
 		operations:     map[uint64]*operation{},
 		inquiries:      map[uint64]inquiry{},
 		byTransmission: map[transmission]target{},

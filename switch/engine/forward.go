@@ -209,8 +209,8 @@ func (e *Engine) applyReversalQueued(m *event.ReversalQueued) {
 	} else {
 		spent := p.spends()
 		if m.KeepsHold {
-			e.move(p, Reversing, Sent, Unknown, Captured)
 			p.keepsHold, p.spent = true, spent
+			e.move(p, Reversing, Sent, Unknown, Captured)
 		} else {
 			e.letGo(p)
 			e.move(p, Reversing, Sent, Unknown, Captured, Declined, Reversed)

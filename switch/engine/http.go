@@ -301,7 +301,7 @@ func (e *Engine) viewPurchase(p *purchase) *PurchaseView {
 	if r := p.reserved; r != nil {
 		v.Price, v.Payable, v.Category, v.Barcode = money.Amount(r.Price), money.Amount(r.Payable), r.Category, r.Barcode
 		v.SerialMask, v.Order, v.PolicyVersion, v.Marks = r.SerialMask, r.Order, r.PolicyVersion, r.Marks
-		v.ExpiresAt, v.Batch, v.STAN = r.ExpiresAt, r.Key.GetBatch(), r.Key.GetStan()
+		v.ReservedAt, v.ExpiresAt, v.Batch, v.STAN = p.reservedAt, r.ExpiresAt, r.Key.GetBatch(), r.Key.GetStan()
 		if p.state == Reserved && r.ExpiresAt <= e.now { // the Tick that will expire it has not come yet
 			v.State = HoldExpired
 		}

@@ -28,7 +28,8 @@ type lab struct {
 	now    int64
 	token  engine.Token
 
-	recorded [][]byte // every event so far, as bytes
+	recorded [][]byte            // every event so far, as bytes
+	watch    func(engine.Output) // of every step, may be nil
 }
 
 var labMap *geo.Map
@@ -125,6 +126,9 @@ func (l *lab) step(body any) engine.Output {
 		again := &event.Event{}
 		require.NoError(l.t, again.UnmarshalVT(raw))
 		l.shadow.Apply(again)
+	}
+	if l.watch != nil {
+		l.watch(out)
 	}
 	require.NoError(l.t, l.live.CheckInvariants())
 	require.Equal(l.t, stateOf(l.t, l.live), stateOf(l.t, l.shadow), "replay must equal the live state")

@@ -71,20 +71,19 @@ func (e *Engine) lookSAF(what LookSAF) []SAFView {
 			list = append(list, v)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.operations)) {
-		if o := e.operations[id]; o.state == opUnknown || o.state == opSent && o.refund != nil {
+	for _, id := range slices.Sorted(maps.Keys(e.unsettled)) {
+		if o := e.operations[id]; o.state == opUnknown || o.refund != nil {
 			if v := e.viewOperation(o); wanted(v.ID) {
 				list = append(list, v)
 			}
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.purchases)) {
-		if p := e.purchases[id]; p.state == Unknown {
-			v := e.viewRequest(p, p.sale, SAFView{ID: fmt.Sprintf("Q%d", id), Kind: "query", State: "unknown", QueuedAt: p.changed})
-			v.Attempts, v.NextAt = p.queries, p.queryAt
-			if wanted(v.ID) {
-				list = append(list, v)
-			}
+	for _, id := range slices.Sorted(maps.Keys(e.asking)) {
+		p := e.purchases[id]
+		v := e.viewRequest(p, p.sale, SAFView{ID: fmt.Sprintf("Q%d", id), Kind: "query", State: "unknown", QueuedAt: p.changed})
+		v.Attempts, v.NextAt = p.queries, p.queryAt
+		if wanted(v.ID) {
+			list = append(list, v)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.items)) {
@@ -179,8 +178,9 @@ func (e *Engine) lookBudget(path string) ([]subsidy.NodeView, []string) {
 
 func (e *Engine) lookHolds(what LookHolds) []HoldView {
 	list := []HoldView{}
-	for _, p := range e.purchases {
-		if p.reserved == nil || p.state == Captured || !p.live() && !p.locked || e.now-p.changed < what.OlderThan {
+	for id := range e.holding {
+		p := e.purchases[id]
+		if e.now-p.changed < what.OlderThan {
 			continue
 		}
 		v := HoldView{
@@ -240,7 +240,7 @@ func (e *Engine) lookRows(what LookRows) *RowsView {
 // Vitals are the figures that the shell shows as metrics.
 func (e *Engine) Vitals() Vitals {
 	return Vitals{
-		Queued: e.queued, Unknown: e.unknown, Dead: e.dead, WorkItems: len(e.items), OpenHolds: e.book.OpenHolds(),
+		Queued: e.queued, Unknown: len(e.asking) + e.unknown, Dead: e.dead, WorkItems: len(e.items), OpenHolds: e.book.OpenHolds(),
 		Pauses: len(e.pauses), Kills: len(e.kills), LastDead: e.lastDead, LastWorkItem: e.lastItem,
 	}
 }

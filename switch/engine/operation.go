@@ -93,17 +93,27 @@ func (e *Engine) mustOperation(id uint64) (*operation, *purchase) {
 func (e *Engine) turn(o *operation, to operationState, from ...operationState) {
 	for _, s := range from {
 		if o.state == s {
-			if s == opUnknown {
-				e.unknown--
-			}
-			if to == opUnknown {
-				e.unknown++
-			}
 			o.state, o.changed = to, e.now
+			e.trackOperation(o, s)
 			return
 		}
 	}
 	panic(fmt.Sprintf("operation %d cannot go from %s to %s", o.id, o.state, to))
+}
+
+// isUnsettled reports whether the host has not said how the operation ended.
+func (o *operation) isUnsettled() bool { return o.state == opSent || o.state == opUnknown }
+
+// trackOperation keeps the set of what has no end, and the count of what is unknown, in step with an operation that was in
+// another state before, 0 for none.
+func (e *Engine) trackOperation(o *operation, before operationState) {
+	put(e.unsettled, o.id, o.isUnsettled())
+	if before == opUnknown {
+		e.unknown--
+	}
+	if o.state == opUnknown {
+		e.unknown++
+	}
 }
 
 // openRefunds is what refunds without an end would give back, and how many there are.
@@ -137,6 +147,7 @@ func (e *Engine) begin(o *operation, key *event.ExchangeKey, content []byte, kin
 	e.lastOperation = o.id
 	o.state, o.changed = opSent, e.now
 	e.operations[o.id] = o
+	e.trackOperation(o, 0)
 	p.operations = append(p.operations, o.id)
 	e.hostCounter++
 	e.index(o.request(), target{purchase: p.id, operation: o.id})

@@ -50,13 +50,14 @@ type leg struct {
 
 // purchase is one purchase with the facts it consists of. The facts are the journal's own messages and never change.
 type purchase struct {
-	id       uint64
-	state    PurchaseState
-	reserved *event.Reserved // nil for an ordinary sale
-	sale     *event.SaleSent // nil until a sale was sent
-	leg                      // of the sale
-	leaf     subsidy.NodeID  // of the subsidy
-	changed  int64           // At of the last event
+	id         uint64
+	state      PurchaseState
+	reserved   *event.Reserved // nil for an ordinary sale
+	reservedAt int64
+	sale       *event.SaleSent // nil until a sale was sent
+	leg                        // of the sale
+	leaf       subsidy.NodeID  // of the subsidy
+	changed    int64           // At of the last event
 
 	// What is left of it after refunds.
 	subsidy  money.Amount   // held or spent now
@@ -105,8 +106,8 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 }
 
 // take notes the subsidy that a purchase begins with.
-func (p *purchase) take(m *event.Reserved) {
-	p.reserved, p.subsidy = m, money.Amount(m.Subsidy)
+func (p *purchase) take(m *event.Reserved, at int64) {
+	p.reserved, p.reservedAt, p.subsidy = m, at, money.Amount(m.Subsidy)
 	p.parts = make([]money.Amount, len(m.Parts))
 	for i, part := range m.Parts {
 		p.parts[i] = money.Amount(part.Amount)
@@ -148,6 +149,11 @@ func (p *purchase) holds() bool {
 		return p.keepsHold && !p.spent
 	}
 	return false
+}
+
+// isHolding reports whether somebody may ask why the purchase still has a subsidy, entitlement or serial.
+func (p *purchase) isHolding() bool {
+	return p.reserved != nil && p.state != Captured && (p.live() || p.locked)
 }
 
 // spends reports whether what the purchase has is spent.
@@ -222,18 +228,27 @@ func (e *Engine) mustPurchase(id uint64) *purchase {
 func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {
 	for _, s := range from {
 		if p.state == s {
-			if s == Unknown {
-				e.unknown--
-			}
-			if to == Unknown {
-				e.unknown++
-			}
 			p.state = to
 			p.changed = e.now
+			e.track(p)
 			return
 		}
 	}
 	panic(fmt.Sprintf("purchase %d cannot go from %s to %s", p.id, p.state, to))
+}
+
+// track keeps the sets of what is open in step with a purchase that has changed.
+func (e *Engine) track(p *purchase) {
+	put(e.holding, p.id, p.isHolding())
+	put(e.asking, p.id, p.state == Unknown)
+}
+
+func put(set map[uint64]struct{}, id uint64, in bool) {
+	if in {
+		set[id] = struct{}{}
+	} else {
+		delete(set, id)
+	}
 }
 
 // hash reads a 16-byte field; an empty one is the zero Hash.

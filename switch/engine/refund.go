@@ -276,6 +276,7 @@ func (e *Engine) applyRefundApproved(m *event.RefundApproved) {
 		return
 	}
 	p.locked, p.restoreAt = true, 0
+	e.track(p)
 	if m.Restores {
 		p.restoreAt = m.RestoreAt
 		e.remind(deadline{at: m.RestoreAt, id: p.id, kind: restoreDeadline})
@@ -310,4 +311,5 @@ func (e *Engine) applyEntitlementRestored(m *event.EntitlementRestored) {
 	h, _ := p.hold()
 	e.book.Free(h)
 	p.locked, p.restoreAt, p.changed = false, 0, e.now
+	e.track(p)
 }

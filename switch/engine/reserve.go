@@ -452,8 +452,9 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 		panic(fmt.Sprintf("purchase %d takes from budget node %q, which does not exist", m.Purchase, m.Leaf))
 	}
 	p := &purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}
-	p.take(m)
+	p.take(m, e.now)
 	e.purchases[p.id] = p
+	e.track(p)
 	h, _ := p.hold()
 	e.book.Reserve(h)
 	e.count(p, p.subsidy)

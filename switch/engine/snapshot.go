@@ -161,6 +161,7 @@ func (e *Engine) writePurchases(w *stateWriter) {
 		w.Int(int64(p.leaf))
 		w.Int(p.changed)
 		w.message(p.reserved != nil, p.reserved)
+		w.Int(p.reservedAt)
 		w.message(p.sale != nil, p.sale)
 		w.leg(&p.leg)
 		w.Int(int64(p.subsidy))
@@ -411,9 +412,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		if p.live() {
 			e.count(p, p.subsidy)
 		}
-		if p.state == Unknown {
-			e.unknown++
-		}
+		e.track(p)
 	}
 	if err := e.readOperations(r); err != nil {
 		return err
@@ -445,6 +444,7 @@ func (r *stateReader) purchase() *purchase {
 		p.reserved = m
 		p.parts = make([]money.Amount, len(m.Parts))
 	}
+	p.reservedAt = r.Int()
 	if m := (&event.SaleSent{}); r.present(m) {
 		p.sale = m
 	}
@@ -483,9 +483,7 @@ func (e *Engine) readOperations(r *stateReader) error {
 		}
 		e.operations[o.id] = o
 		e.index(o.request(), target{purchase: o.purchase, operation: o.id})
-		if o.state == opUnknown {
-			e.unknown++
-		}
+		e.trackOperation(o, 0)
 	}
 	for range r.Len() {
 		id := r.Uint()

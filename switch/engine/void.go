@@ -215,9 +215,9 @@ func (e *Engine) applyVoidApproved(m *event.VoidApproved) {
 	o, p := e.mustOperation(m.Operation)
 	e.turn(o, opApproved, opSent, opUnknown)
 	o.answer = m.Answer
+	p.quarantine = m.QuarantineAt
 	e.move(p, Voided, Voiding)
 	e.cleared(p.sale.Host, m.Answer.GetClearingDate())
-	p.quarantine = m.QuarantineAt
 	if key := o.void.GetKey(); key.GetTerminal() != "" {
 		t := e.touch(keyOf(key).Terminal)
 		t.quarantined = append(t.quarantined, p.id)
@@ -245,6 +245,7 @@ func (e *Engine) leaveQuarantine(p *purchase) {
 		return
 	}
 	p.quarantine = 0
+	e.track(p)
 	t := e.touch(p.terminal())
 	t.quarantined = slices.DeleteFunc(t.quarantined, func(id uint64) bool { return id == p.id })
 }
