@@ -25,16 +25,24 @@
 //
 // # A purchase
 //
-//	            ┌─────────▶ expired              declined ──┐ (partial, or approved later)
-//	            │ 180 s                              ▲      ▼
+//	            ┌──▶ expired           declined ──┐ (partial, or approved later)
+//	            │ 180 s                    ▲      ▼
 //	reserve ▶ reserved ──sale──▶ sent ──answer──▶ captured ──0400──▶ reversing ──host──▶ reversed
-//	            │                  │                                    ▲
-//	            └──▶ cancelled     └── no answer, restart, 0400 ────────┘
+//	            │                 │ │              ▲  ▲ │ ▲             ▲
+//	            └──▶ cancelled    │ └─ no answer, restart, 0400 ────────┘ (a dead letter stays here, for a person)
+//	                              ▼                │  │ │ │
+//	                     unknown (wallet) ─query───┘  │ │ └── refund refused, or of a part
+//	                                                  │ └─▶ refunding ─▶ refunded ─▶ entitlement and serial free
+//	           void refused, without answer, reversed └─▶ voiding ─▶ voided ─quarantine─▶ everything free
 //
-// An ordinary sale begins at sent and holds nothing. What architecture calls unknown is the instant between "no answer"
-// and "to be reversed": both are one event here (ReversalQueued), because nothing may happen between them.
+// An ordinary sale begins at sent and holds nothing. At a card network "unknown" is the instant between "no answer" and
+// "to be reversed": both are one event here (ReversalQueued), because nothing may happen between them. A wallet can be
+// asked, so there it is a state.
 //
-// Reserved and sent hold the subsidy, captured has spent it, every other state has let go of everything. Which answers
-// count as approved, what a terminal may still reverse, and what a repeat is answered stands beside the code; the
-// transcripts in testdata tell each crossing as a story, and README.md lists the rules by name.
+// Reserved, sent and unknown hold the subsidy; captured, voiding, refunding and a voided purchase in quarantine have spent
+// it; every other state has let go of it. A refunded purchase has given its money back and may keep entitlement and serial
+// for a while, or for good. A wallet's purchase keeps what it holds while it is reversing, until the wallet has confirmed.
+//
+// Which answers count as approved, what a terminal may still reverse, and what a repeat is answered stands beside the
+// code; the transcripts in testdata tell each crossing as a story, and README.md lists the rules by name.
 package engine

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +38,28 @@ func TestTranscripts(t *testing.T) {
 			require.Equal(t, want, got)
 		})
 	}
+}
+
+// A rule without a story, or a story that nobody finds, is of no use: the README names every transcript, and no other.
+func TestTheReadmeNamesEveryTranscript(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	named := map[string]bool{}
+	for _, row := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(row, "| ") {
+			last := row[strings.LastIndex(strings.TrimSuffix(row, " |"), "|"):]
+			for _, m := range regexp.MustCompile("`([a-z0-9-]+)`").FindAllStringSubmatch(last, -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	told := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join("testdata", "transcripts", "*.txt"))
+	require.NoError(t, err)
+	for _, file := range files {
+		told[strings.TrimSuffix(filepath.Base(file), ".txt")] = true
+	}
+	require.Equal(t, told, named)
 }
 
 // play runs the commands of a transcript and returns it with the output that they give now.
