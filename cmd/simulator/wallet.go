@@ -26,7 +26,8 @@ it goes on where it was, and a payer who was typing goes on typing.
 How it treats an order: the last two digits (fen) of the amount may order it, else --unfriendly is the probability that it
 is treated badly. Whole-yuan prices less 15 or 20 per cent never end in one of these:
 
-  14 51 54 57 61 62 96   declined: CODE_INVALID INSUFFICIENT_BALANCE CODE_EXPIRED NOT_ALLOWED AMOUNT_LIMIT ACCOUNT_RESTRICTED SYSTEM_ERROR
+  14 51 54 57 61 62 96   declined: CODE_INVALID INSUFFICIENT_BALANCE CODE_EXPIRED NOT_ALLOWED AMOUNT_LIMIT
+                         ACCOUNT_RESTRICTED SYSTEM_ERROR
   21  lost before it arrives            22 charged, no answer      23 charged, answered too late
   24  charged, answered, notified twice 26 charged, disconnected   27 charged, no answer, but notified
   28  charged, answered slowly
@@ -51,7 +52,8 @@ func newWallet() *cobra.Command {
 		seed                                       uint64
 	)
 	cmd := &cobra.Command{
-		Use: "wallet", Short: "模拟钱包与付款人，自带账本 · a wallet and its payers, with a ledger of its own", Long: walletLong, Args: cobra.NoArgs,
+		Use: "wallet", Short: "模拟钱包与付款人，自带账本 · a wallet and its payers, with a ledger of its own",
+		Long: walletLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rules, err := walletRules(rulesFile)
 			if err != nil {

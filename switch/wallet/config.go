@@ -88,7 +88,8 @@ func (c *Config) check() error {
 // base is the URL in parts.
 func (c *Config) base() (*url.URL, error) {
 	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("field URL: want http:// or https://, a host, and perhaps a path")
 	}
 	return u, nil

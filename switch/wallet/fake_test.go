@@ -140,12 +140,6 @@ func (w *fakeWallet) set(m mode) {
 	w.mode = m
 }
 
-func (w *fakeWallet) answering(s Status, reason string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answers, w.reason = s, reason
-}
-
 // seen are the orders so far, probes left out.
 func (w *fakeWallet) seen() []order {
 	w.mu.Lock()
@@ -169,7 +163,8 @@ func (w *fakeWallet) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	stamp := r.Header.Get("X-Wallet-Timestamp")
 	seconds, _ := strconv.ParseInt(stamp, 10, 64)
-	if r.Header.Get("X-Wallet-Signature") != expectedMAC(r.Method, r.URL.EscapedPath(), stamp, body) || time.Unix(seconds, 0).Sub(time.Now()).Abs() > time.Second {
+	if r.Header.Get("X-Wallet-Signature") != expectedMAC(r.Method, r.URL.EscapedPath(), stamp, body) ||
+		time.Until(time.Unix(seconds, 0)).Abs() > time.Second {
 		w.t.Errorf("%s %s is not signed as the document says", r.Method, r.URL.Path)
 	}
 	if len(body) > 0 && (r.Header.Get("Content-Type") != "application/json" || r.ContentLength != int64(len(body))) {

@@ -70,7 +70,8 @@ func newLink(cfg Config, deps *Deps, out *outbox.Outbox, dice *sync.Mutex) (*lin
 func (l *link) send(req *engine.HostRequest) {
 	r, err := newRequest(req, l.deps.Cards)
 	if err != nil {
-		l.log.Error("request cannot be built", zap.Uint64("purchase", req.Purchase), zap.Uint64("operation", req.Operation), zap.Error(err))
+		l.log.Error("request cannot be built", zap.Uint64("purchase", req.Purchase), zap.Uint64("operation", req.Operation),
+			zap.Error(err))
 		l.unsent(&request{unsent: unsent(req)}, "encode")
 		return
 	}
@@ -164,7 +165,9 @@ func (l *link) submit(ctx context.Context, in *engine.HostAnswered) {
 }
 
 // exchange is one request and its answer. sent is false only when the client never had a connection for it.
-func (l *link) exchange(ctx context.Context, method string, path []string, body *payload) (status int, answer []byte, sent bool, err error) {
+func (l *link) exchange(ctx context.Context, method string, path []string, body *payload) (
+	status int, answer []byte, sent bool, err error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.AttemptTimeout)
 	defer cancel()
 	var connected atomic.Bool

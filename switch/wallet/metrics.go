@@ -24,7 +24,8 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "huanxin_wallet_" + name, Help: help}, []string{"host"})
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huanxin_wallet_" + name, Help: help}, append([]string{"host"}, labels...))
+		opts := prometheus.CounterOpts{Name: "huanxin_wallet_" + name, Help: help}
+		return prometheus.NewCounterVec(opts, append([]string{"host"}, labels...))
 	}
 	m := &Metrics{
 		up:            gauge("up", "1 while a wallet answers and takes the switch's signature."),
@@ -37,7 +38,8 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "huanxin_wallet_answer_seconds", Help: "Time from handing over a request to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"host", "kind"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "huanxin_wallet_submit_refused_total", Help: "Times the overloaded server refused what a link had learnt; it is offered again."}),
+			Name: "huanxin_wallet_submit_refused_total",
+			Help: "Times the overloaded server refused what a link had learnt; it is offered again."}),
 	}
 	for _, c := range []prometheus.Collector{m.up, m.queued, m.probes, m.requests, m.answers, m.notifications, m.latency, m.refused} {
 		if err := reg.Register(c); err != nil {

@@ -102,7 +102,8 @@ const maxAmount = money.Amount(999_999_999_999)
 // good reports whether a payment order has what the document demands.
 func good(o *link.PaymentOrder) bool {
 	_, err := time.Parse(time.RFC3339, o.At)
-	return err == nil && number(o.Payment) && o.Code != "" && len(o.Code) <= 64 && o.Amount > 0 && o.Amount <= maxAmount && o.Merchant != ""
+	return err == nil && number(o.Payment) && o.Code != "" && len(o.Code) <= 64 && o.Merchant != "" &&
+		o.Amount > 0 && o.Amount <= maxAmount
 }
 
 func (w *Wallet) order(body []byte) reply {
@@ -138,7 +139,8 @@ func (w *Wallet) refund(payment string, body []byte) reply {
 	_, known := w.cfg.Ledger.FindRefund(o.Refund)
 	now := w.cfg.Now()
 	e, err := w.cfg.Ledger.Refund(&Order{
-		At: stamp(now), RRN: o.Refund, Payment: payment, Amount: o.Amount, Status: p.Status, Reason: p.Reason, Trade: trade(now, o.Refund),
+		At: stamp(now), RRN: o.Refund, Payment: payment, Amount: o.Amount,
+		Status: p.Status, Reason: p.Reason, Trade: trade(now, o.Refund),
 	})
 	if err != nil {
 		return w.failed(err)
