@@ -60,11 +60,16 @@ func newRootCommand() *cobra.Command {
 	flags.IntVar(&o.kills, "kills", 20, "kill9: how often")
 	flags.DurationVar(&o.outage, "outage", 2*time.Minute, "postgres-down, host-down: how long")
 	flags.StringVar(&o.rewrite, "rewrite-receipts", "", "smoke: write the receipts to this file instead of comparing them")
-	flags.IntVar(&o.rate, "rate", 150, "load: purchases a second")
+	flags.IntVar(&o.rate, "rate", 150, "load: messages a second")
 	root.AddCommand(
 		command("run", "演示并持续服务 – everything on the configured ports, until Ctrl-C", &o, runDemo),
 		command("smoke", "同一演示并核对每个数字 – the same on its own ports and folder, every figure checked", &o, smoke),
 		command("kill9", "kill -9 under load, then compare the books", &o, scenario((*drill.Arena).Kill9)),
+		command("kill-points", "the switch ends itself at each named point under load", &o, scenario((*drill.Arena).KillPoints)),
+		command("after-the-sale", "voids, refunds, reversals and settlements of unfriendly terminals at unfriendly hosts", &o,
+			scenario((*drill.Arena).AfterTheSale)),
+		command("wallet", "payments that wait, end late or never; a wallet that is restarted", &o, scenario((*drill.Arena).WalletTroubles)),
+		command("settlement", "one short batch after the other, every total checked", &o, scenario((*drill.Arena).Settlement)),
 		command("postgres-down", "PostgreSQL stopped under load", &o, scenario((*drill.Arena).PostgresDown)),
 		command("host-down", "the card network gone under load", &o, scenario((*drill.Arena).HostDown)),
 		command("bad-input", "what terminals should never send", &o, scenario((*drill.Arena).BadInput)),
@@ -176,7 +181,8 @@ func all(ctx context.Context, o *options) error {
 	}
 	var errs []error
 	for _, play := range []func(*drill.Arena, context.Context) error{
-		(*drill.Arena).Kill9, (*drill.Arena).PostgresDown, (*drill.Arena).HostDown, (*drill.Arena).BadInput,
+		(*drill.Arena).Kill9, (*drill.Arena).KillPoints, (*drill.Arena).AfterTheSale, (*drill.Arena).WalletTroubles,
+		(*drill.Arena).Settlement, (*drill.Arena).PostgresDown, (*drill.Arena).HostDown, (*drill.Arena).BadInput,
 	} {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -42,12 +42,15 @@ func (a *Arena) verdict(v *Verdict) error {
 	return fmt.Errorf("%s: %w", v.Name, ErrFailed)
 }
 
-// quickHost makes the switch's times short enough for a drill: a silent network is given up after two seconds, and
-// reversals are repeated quickly.
-func quickHost() []string {
+// quickHosts makes the switch's times short enough for a drill: silent hosts are given up after two seconds, reversals and
+// questions are repeated quickly, and a payment that nobody decides is cancelled soon.
+func quickHosts() []string {
 	return []string{
 		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=2s", "HUANXIN_HOSTS_UNIONPAY_RECONNECT_MAX=500ms",
 		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=300ms", "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MAX=2s",
+		"HUANXIN_HOSTS_WALLET_TIMEOUT=2s", "HUANXIN_HOSTS_WALLET_ATTEMPT_TIMEOUT=2s", "HUANXIN_HOSTS_WALLET_RECONNECT_MAX=500ms",
+		"HUANXIN_HOSTS_WALLET_REVERSAL_RETRY_MIN=300ms", "HUANXIN_HOSTS_WALLET_REVERSAL_RETRY_MAX=2s",
+		"HUANXIN_HOSTS_WALLET_QUERY_EVERY=3s", "HUANXIN_HOSTS_WALLET_CANCEL_AFTER=5s",
 	}
 }
 
@@ -58,7 +61,7 @@ func (a *Arena) prepare(name string, settings ...string) (*Site, error) {
 		return nil, err
 	}
 	site.Programme = site.file("programme")
-	site.Settings = append(quickHost(), settings...)
+	site.Settings = append(quickHosts(), settings...)
 	if err := WriteProgramme(site.Programme); err != nil {
 		return nil, err
 	}

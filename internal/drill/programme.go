@@ -20,8 +20,8 @@ const (
 // drillTerminals are added to the sample's, so that many purchases can be in flight: a terminal does one at a time.
 const drillTerminals = 64
 
-// WriteProgramme writes the sample programme into dir with the drill's times for codes and holds and with more terminals.
-// Everything else is as shipped.
+// WriteProgramme writes the sample programme into dir with the drill's times for codes and holds, with more terminals, and
+// with refunds in part for everything. All else is as shipped.
 func WriteProgramme(dir string) error {
 	folder, err := programmes.Open("liaoning-2025")
 	if err != nil {
@@ -31,12 +31,15 @@ func WriteProgramme(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read the sample programme: %w", err)
 	}
-	for setting, life := range map[string]time.Duration{"hold_seconds: 180": holdLife, "code_seconds: 60": codeLife} {
-		if bytes.Count(files[policy.FilePolicy], []byte(setting)) != 1 {
-			return fmt.Errorf("the sample programme does not say %q once", setting)
+	for was, is := range map[string]string{
+		"hold_seconds: 180": fmt.Sprintf("hold_seconds: %d", int(holdLife.Seconds())),
+		"code_seconds: 60":  fmt.Sprintf("code_seconds: %d", int(codeLife.Seconds())),
+		"activated: never}": "activated: never, partial: true}", // of the whole programme
+	} {
+		if bytes.Count(files[policy.FilePolicy], []byte(was)) != 1 {
+			return fmt.Errorf("the sample programme does not say %q once", was)
 		}
-		name, _, _ := bytes.Cut([]byte(setting), []byte(":"))
-		files[policy.FilePolicy] = bytes.Replace(files[policy.FilePolicy], []byte(setting), fmt.Appendf(nil, "%s: %d", name, int(life.Seconds())), 1)
+		files[policy.FilePolicy] = bytes.Replace(files[policy.FilePolicy], []byte(was), []byte(is), 1)
 	}
 	for n := range drillTerminals {
 		files[policy.FileTerminals] = fmt.Appendf(files[policy.FileTerminals], "2101%04d,%s,%s,store,123.429400,41.796400,active,1\n",

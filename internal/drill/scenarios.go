@@ -20,55 +20,92 @@ func (a *Arena) unfriendlyHost(ctx context.Context, s *Site) error {
 	return s.StartHost(ctx, "--unfriendly", unfriendly, "--late-by", "3s", "--seed", fmt.Sprint(a.Seed))
 }
 
+// unfriendlyWallet adds payers who type, walk away or give up, and notifications that are late, lost or come twice.
+func (a *Arena) unfriendlyWallet(ctx context.Context, s *Site, how string) error {
+	return s.StartWallet(ctx, "--unfriendly", how, "--late-by", "3s", "--password-by", "1s", "--seed", fmt.Sprint(a.Seed))
+}
+
+// frightened starts a site whose hosts are all unfriendly.
+func (a *Arena) frightened(ctx context.Context, name string) (*Site, error) {
+	site, err := a.prepare(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, start := range []func() error{
+		func() error { return a.unfriendlyHost(ctx, site) },
+		func() error { return a.unfriendlyWallet(ctx, site, unfriendly) },
+		func() error { return site.StartServe(ctx) },
+	} {
+		if err := start(); err != nil {
+			return nil, errors.Join(err, site.Stop())
+		}
+	}
+	return site, nil
+}
+
+// part is what share of the payments goes to the wallet where nothing else is said, and impudence how often a terminal does
+// what it should not.
+const (
+	part      = 0.2
+	impudence = 0.05
+)
+
 // killRound is how long the terminals work in one round; the kill comes somewhere in it.
 const killRound = 3 * time.Second
 
 // Kill9 kills the switch at random moments under load, restarts it while the terminals go on, and after each drain holds
-// the four books against each other.
+// the books against each other.
 func (a *Arena) Kill9(ctx context.Context) (err error) {
-	site, err := a.prepare("kill9")
+	site, err := a.frightened(ctx, "kill9")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	if err := a.unfriendlyHost(ctx, site); err != nil {
-		return err
-	}
-	if err := site.StartServe(ctx); err != nil {
-		return err
-	}
 	dice := rand.New(rand.NewPCG(a.Seed, 9))
 	total := &Verdict{Name: "kill9"}
 	for round := 1; round <= a.Kills; round++ {
-		v, err := a.killOnce(ctx, site, round, dice)
+		moment := 200*time.Millisecond + time.Duration(dice.Int64N(int64(killRound-400*time.Millisecond)))
+		v, err := a.killOnce(ctx, site, fmt.Sprintf("load-%02d", round), func() error {
+			if err := wait(ctx, moment); err != nil {
+				return err
+			}
+			site.Serve.Kill()
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("kill9, round %d, seed %d: %w", round, a.Seed, err)
 		}
-		site.say("  kill %2d of %d: %s", round, a.Kills, v)
+		site.say("  kill %2d of %d, after %4d ms: %s", round, a.Kills, moment.Milliseconds(), v)
 		total.add(v)
 	}
+	return a.concluded(ctx, site, total)
+}
+
+// concluded waits for the last hold and gives the verdict.
+func (a *Arena) concluded(ctx context.Context, site *Site, total *Verdict) error {
 	answers, err := site.Answers(answersFile)
 	if err != nil {
 		return err
 	}
-	v, err := site.compare(ctx, "kill9", answers, nil, true)
+	v, err := site.compare(ctx, total.Name, answers, nil, true)
 	if err != nil {
-		return fmt.Errorf("kill9, after the last hold: %w", err)
+		return fmt.Errorf("%s, after the last hold: %w", total.Name, err)
 	}
 	total.add(v)
 	return a.verdict(total)
 }
 
-func (a *Arena) killOnce(ctx context.Context, site *Site, round int, dice *rand.Rand) (*Verdict, error) {
-	load, err := site.StartLoad(fmt.Sprintf("load-%02d", round), a.Rate, killRound, a.Seed)
+// killOnce lets terminals work while kill ends the switch, starts it again, and compares when they have ended.
+func (a *Arena) killOnce(ctx context.Context, site *Site, name string, kill func() error) (*Verdict, error) {
+	load, err := site.StartLoad(name, Plan{
+		Rate: a.Rate, Duration: killRound, Seed: a.Seed, Mix: wholeDay, Wallet: part, Unfriendly: impudence,
+	})
 	if err != nil {
 		return nil, err
 	}
-	moment := 200*time.Millisecond + time.Duration(dice.Int64N(int64(killRound-400*time.Millisecond)))
-	if err := wait(ctx, moment); err != nil {
+	if err := kill(); err != nil {
 		return nil, errors.Join(err, load.stop())
 	}
-	site.Serve.Kill()
 	if err := site.StartServe(ctx); err != nil {
 		return nil, errors.Join(err, load.stop())
 	}
@@ -83,7 +120,7 @@ func (a *Arena) killOnce(ctx context.Context, site *Site, round int, dice *rand.
 	if err != nil {
 		return nil, err
 	}
-	return site.compare(ctx, fmt.Sprintf("after %4d ms,", moment.Milliseconds()), answers, nil, false)
+	return site.compare(ctx, name, answers, nil, false)
 }
 
 // outageLead is how long the terminals work before and after an outage.
@@ -111,7 +148,7 @@ func (a *Arena) PostgresDown(ctx context.Context) (err error) {
 	if err := site.StartServe(ctx); err != nil {
 		return err
 	}
-	return a.outage(ctx, site, "postgres-down", true,
+	return a.outage(ctx, site, "postgres-down", Plan{Mix: wholeDay, Wallet: part}, a.Outage, true,
 		func() error { return site.database(ctx, "stop") },
 		func() error { return errors.Join(a.behind(ctx, site), site.database(ctx, "start")) })
 }
@@ -131,34 +168,28 @@ func (a *Arena) behind(ctx context.Context, site *Site) error {
 
 // HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind.
 func (a *Arena) HostDown(ctx context.Context) (err error) {
-	site, err := a.prepare("host-down")
+	site, err := a.frightened(ctx, "host-down")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	if err := a.unfriendlyHost(ctx, site); err != nil {
-		return err
-	}
-	if err := site.StartServe(ctx); err != nil {
-		return err
-	}
-	short := *a
-	short.Outage = a.Outage / 4
-	return short.outage(ctx, site, "host-down", false,
+	return a.outage(ctx, site, "host-down", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, a.Outage/4, false,
 		func() error { site.Host.Kill(); return nil },
 		func() error { return a.unfriendlyHost(ctx, site) })
 }
 
 // outage lets terminals work, takes something away, gives it back, and compares. strict demands that no answer was other
 // than it would have been.
-func (a *Arena) outage(ctx context.Context, site *Site, name string, strict bool, stop, restart func() error) error {
-	load, err := site.StartLoad("load", a.Rate, a.Outage+2*outageLead, a.Seed)
+func (a *Arena) outage(ctx context.Context, site *Site, name string, plan Plan, lasts time.Duration, strict bool,
+	stop, restart func() error) error {
+	plan.Rate, plan.Seed, plan.Duration = a.Rate, a.Seed, lasts+2*outageLead
+	load, err := site.StartLoad("load", plan)
 	if err != nil {
 		return err
 	}
 	steps := []func() error{
 		func() error { return wait(ctx, outageLead) }, stop,
-		func() error { return wait(ctx, a.Outage) }, restart,
+		func() error { return wait(ctx, lasts) }, restart,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -170,13 +201,11 @@ func (a *Arena) outage(ctx context.Context, site *Site, name string, strict bool
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	site.say("  %s for %v: %d messages answered, %d unanswered, %d kinds of unexpected answers",
-		name, a.Outage, report.Messages, report.Unanswered, len(report.Unexpected))
-	if strict && (len(report.Unexpected) > 0 || report.Unanswered > 0) {
-		var list []string
-		for _, u := range report.Unexpected {
-			list = append(list, fmt.Sprintf("%s %s ×%d (%s)", u.Kind, u.Code, u.Count, u.Example))
+		name, lasts, report.Messages, report.Unanswered, len(report.Unexpected))
+	if strict {
+		if err := asUsual(report); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		return fmt.Errorf("%s: %d requests without an answer; answers that were not as usual: %s", name, report.Unanswered, strings.Join(list, "; "))
 	}
 	answers, err := site.Answers(answersFile)
 	if err != nil {
@@ -193,6 +222,18 @@ func (a *Arena) outage(ctx context.Context, site *Site, name string, strict bool
 	}
 	site.say("  PostgreSQL has everything %v after the load", time.Since(began).Round(time.Millisecond))
 	return a.audit(ctx, name, site, answers, db)
+}
+
+// asUsual demands that every request was answered, and as it should be where nothing is the matter.
+func asUsual(report *simulated.Report) error {
+	if len(report.Unexpected) == 0 && report.Unanswered == 0 {
+		return nil
+	}
+	var list []string
+	for _, u := range report.Unexpected {
+		list = append(list, fmt.Sprintf("%s %s ×%d (%s)", u.Kind, u.Code, u.Count, u.Example))
+	}
+	return fmt.Errorf("%d requests without an answer; answers that were not as usual: %s", report.Unanswered, strings.Join(list, "; "))
 }
 
 // database starts or stops the site's private cluster as an operator would.

@@ -85,7 +85,7 @@ func (s *Switch) act(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.PathValue("act") {
 	case "commit":
-		if asked.Payment.Method == "external" && asked.Payment.Paid != o.Payable {
+		if asked.Payment.Paid != o.Payable {
 			problem(w, http.StatusUnprocessableEntity, `{"code":"REFUSED","reasons":[{"code":"PAYABLE_MISMATCH","zh":"金额不符"}]}`)
 			return
 		}

@@ -92,7 +92,7 @@ func (s *Switch) financialMessage(m *iso8583.Message, mti string, b *iso8583.Bui
 	}
 	content := text(m, 4) + text(m, 59)
 	if before, known := s.seen[key]; known {
-		if before != content {
+		if before != content || s.reversed[key] {
 			return "94", nil
 		}
 		if rrn := s.rrns[key]; rrn != "" {

@@ -28,17 +28,18 @@ func (w *worker) misbehave(hard context.Context) {
 	}
 }
 
-// resend sends a sale again that was answered long ago, from whichever batch. The answer must be the same.
+// resend sends a sale again that was answered long ago, from whichever batch. The answer must be the same; of one that was
+// reversed since it is 94.
 func (w *worker) resend(hard context.Context, b *bought) {
 	r := b.request
 	a := w.mischief(hard, "resend", &r, func(a *till.Answer) string {
-		if a.Response == b.answer.Response && a.RRN == b.answer.RRN {
+		if b.reversed && a.Response == "94" || !b.reversed && a.Response == b.answer.Response && a.RRN == b.answer.RRN {
 			return "same"
 		}
 		return "other"
 	})
 	if a != nil && a.MTI == 0x0410 && a.Response == "00" { // no answer came, and it was reversed
-		b.done = true
+		b.done, b.reversed = true, true
 		w.run.cfg.State.Remove(w.till.Terminal, b.request.STAN)
 	}
 }
@@ -52,7 +53,7 @@ func (w *worker) reverseLate(hard context.Context, b *bought) {
 	r.MTI, r.Cause, r.Tags = 0x0400, "96", nil
 	a := w.mischief(hard, "reverse late", &r, nil)
 	if a != nil && a.Response == "00" {
-		b.done = true
+		b.done, b.reversed = true, true
 		w.run.cfg.State.Remove(w.till.Terminal, b.request.STAN)
 	}
 }

@@ -56,7 +56,7 @@ func (c *customer) pay() {
 	code := payCode(c.dice.Uint64N(1_000_000))
 	a := c.ask(Commit, func(key string) (till.APIAnswer, error) {
 		if wallet {
-			return api.CommitWallet(c.hard, key, id, code)
+			return api.CommitWallet(c.hard, key, id, code, c.purchase.Payable)
 		}
 		return api.CommitExternal(c.hard, key, id, "PAY-"+key, c.purchase.Payable)
 	})

@@ -168,10 +168,10 @@ func (w *worker) void(soft, hard context.Context) (*bought, *till.Request) {
 	return b, &r
 }
 
-// takeBackAndUndo voids, and takes the void back: the printer has failed.
+// takeBackAndUndo voids, and takes the void back: the printer has failed. A wallet has paid back for good.
 func (w *worker) takeBackAndUndo(soft, hard context.Context) {
 	b, r := w.void(soft, hard)
-	if b == nil {
+	if b == nil || r.Card.Code != "" {
 		return
 	}
 	if a := w.undo(hard, r, "96"); a != nil && a.Response == "00" {
@@ -189,7 +189,7 @@ func (w *worker) sellAndUndo(soft, hard context.Context) {
 
 func (w *worker) reverseSale(hard context.Context, b *bought, cause string) {
 	if a := w.undo(hard, &b.request, cause); a != nil && a.Response == "00" {
-		b.done = true
+		b.done, b.reversed = true, true
 		w.run.cfg.State.Remove(w.till.Terminal, b.request.STAN)
 	}
 }
@@ -221,7 +221,7 @@ func (w *worker) refund(soft, hard context.Context, b *bought, amount money.Amou
 	a, ok := w.ask(soft, hard, kind, &r, false)
 	switch {
 	case !ok:
-	case a == nil || a.Response == "98":
+	case a == nil || a.Response == "98" || a.Response == "68":
 		b.done = true // nobody knows how it has ended
 	case !a.Refused():
 		b.refunded += amount

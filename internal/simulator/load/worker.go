@@ -31,6 +31,7 @@ type bought struct {
 	answer   till.Answer
 	refunded money.Amount
 	done     bool // voided, reversed, refunded, or in a refund whose end is not known
+	reversed bool
 }
 
 // memory is how many purchases a terminal remembers.

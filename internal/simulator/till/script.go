@@ -195,7 +195,7 @@ type OrderStep struct {
 type CommitStep struct {
 	Wallet   string `yaml:"wallet"`   // a card of the script: its payment code
 	External string `yaml:"external"` // reference of the shop's own payment
-	Amount   Yuan   `yaml:"amount"`   // external: instead of the payable
+	Amount   Yuan   `yaml:"amount"`   // instead of the payable
 	Again    bool   `yaml:"again"`
 }
 

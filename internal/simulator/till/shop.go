@@ -41,8 +41,8 @@ func (a *API) Reserve(ctx context.Context, key string, order *Order) (APIAnswer,
 }
 
 // CommitWallet has the switch charge the buyer's wallet.
-func (a *API) CommitWallet(ctx context.Context, key, purchase, code string) (APIAnswer, error) {
-	return a.commit(ctx, key, purchase, map[string]any{"method": "wallet", "code": code})
+func (a *API) CommitWallet(ctx context.Context, key, purchase, code string, payable money.Amount) (APIAnswer, error) {
+	return a.commit(ctx, key, purchase, map[string]any{"method": "wallet", "code": code, "paid_fen": payable})
 }
 
 // CommitExternal says that the shop has collected the money itself.
@@ -140,7 +140,7 @@ func (p *Player) commit(ctx context.Context, s *story, want *CommitStep) (APIAns
 	case (want.Wallet == "") == (want.External == ""):
 		return APIAnswer{}, errors.New("a payment is by wallet or external")
 	case want.Wallet != "":
-		return p.API.CommitWallet(ctx, s.key, s.purchase.ID, p.Script.Cards[want.Wallet].Code)
+		return p.API.CommitWallet(ctx, s.key, s.purchase.ID, p.Script.Cards[want.Wallet].Code, amount)
 	}
 	return p.API.CommitExternal(ctx, s.key, s.purchase.ID, p.expand(want.External), amount)
 }
