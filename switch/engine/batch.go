@@ -17,8 +17,9 @@ type closedBatch struct {
 	batch    uint32
 	settled  *event.BatchSettled
 	items    []target
-	matched  []uint32 // STANs that were sent just as the switch has them, ascending
+	named    []uint32 // STANs of the switch that were sent, ascending
 	uploaded uint32   // records that were sent
+	differed uint32   // of them, those that the switch has otherwise or not at all
 	ended    bool
 }
 
@@ -125,44 +126,75 @@ func (e *Engine) upload(in *UploadRequest) {
 		return
 	}
 	m := &event.BatchUploaded{Key: in.Key.event(), Content: bytesOf(in.Content)}
-	var differing []string
+	var differing []difference
 	for _, record := range in.Records {
-		if why := e.compare(c, record); why != "" {
-			differing = append(differing, why)
-		} else if !slices.Contains(c.matched, record.STAN) && !slices.Contains(m.Matched, record.STAN) {
+		switch d, known := e.compare(c, record); {
+		case d.detail != "":
+			differing = append(differing, d)
+			if known {
+				m.DifferingKnown = append(m.DifferingKnown, record.STAN)
+			}
+		case !slices.Contains(c.named, record.STAN) && !slices.Contains(m.Matched, record.STAN):
 			m.Matched = append(m.Matched, record.STAN)
 		}
 	}
 	m.Differing = uint32(len(differing))
+	before := int(c.differed)
 	e.emit(&event.Event{Body: &event.Event_BatchUploaded{BatchUploaded: m}})
-	for _, why := range differing {
-		e.batchItem(in.Key, why)
-	}
+	e.differ(in.Key, differing, before)
 	e.reply(Reply{Token: in.Token, Response: rc("00")})
 }
 
-// compare says how a record of the terminal differs from the switch's, "" when it does not.
-func (e *Engine) compare(c *closedBatch, record UploadRecord) string {
+// difference is one record of a batch that terminal and switch do not have alike.
+type difference struct {
+	of     target // zero when the switch knows no such record
+	detail string
+}
+
+// compare says how a record of the terminal differs from the switch's; the detail is empty when it does not. known is
+// true when the switch has a standing record of that number.
+func (e *Engine) compare(c *closedBatch, record UploadRecord) (d difference, known bool) {
+	detail := fmt.Sprintf("the terminal has %s, the switch knows no such record", record.Amount)
 	for _, t := range c.items {
 		l, counts, _ := e.line(t)
 		if l.stan != record.STAN {
 			continue
 		}
+		d.of, known, detail = t, counts, ""
 		switch {
 		case !counts:
-			return fmt.Sprintf("STAN %06d: the terminal has %s, the switch has no standing record", record.STAN, record.Amount)
+			detail = fmt.Sprintf("the terminal has %s, the switch has no standing record", record.Amount)
 		case l.amount != record.Amount:
-			return fmt.Sprintf("STAN %06d: the terminal has %s, the switch %s", record.STAN, record.Amount, l.amount)
+			detail = fmt.Sprintf("the terminal has %s, the switch %s", record.Amount, l.amount)
 		case record.Card != (Hash{}) && !slices.Equal(record.Card[:], l.card):
-			return fmt.Sprintf("STAN %06d: another card", record.STAN)
+			detail = "another card"
 		}
-		return ""
+		break
 	}
-	return fmt.Sprintf("STAN %06d: the terminal has %s, the switch knows no such record", record.STAN, record.Amount)
+	if detail != "" {
+		d.detail = fmt.Sprintf("STAN %06d: %s", record.STAN, detail)
+	}
+	return d, known
 }
 
-// maxDifferences bounds the work items that one end of an upload opens.
+// maxDifferences bounds the work items that the records of one upload, and its end, open: a terminal that sends another
+// batch altogether is one thing to look at, not thousands.
 const maxDifferences = 200
+
+// differ opens a work item for each difference; before is how many there have been of the same kind.
+func (e *Engine) differ(key Key, list []difference, before int) {
+	for i, d := range list {
+		switch n := before + i; {
+		case n < maxDifferences:
+			e.batchItem(key, d)
+		case n == maxDifferences:
+			e.batchItem(key, difference{detail: fmt.Sprintf("more than %d differences, the others are not listed", maxDifferences)})
+			return
+		default:
+			return
+		}
+	}
+}
 
 // endUpload is 0320 with 202 or 207: what the switch has and the terminal did not send is a difference. After equal totals
 // (207) a terminal may leave its records out.
@@ -171,25 +203,19 @@ func (e *Engine) endUpload(in *UploadEndRequest) {
 	if c == nil {
 		return
 	}
-	var missing []line
+	var missing []difference
 	for _, t := range c.items {
-		if l, counts, _ := e.line(t); counts && !slices.Contains(c.matched, l.stan) && (!in.Equal || c.uploaded > 0) {
-			missing = append(missing, l)
+		if l, counts, _ := e.line(t); counts && !slices.Contains(c.named, l.stan) && (!in.Equal || c.uploaded > 0) {
+			missing = append(missing, difference{t, fmt.Sprintf("STAN %06d: the switch has %s, the terminal did not send it", l.stan, l.amount)})
 		}
 	}
 	e.emit(&event.Event{Body: &event.Event_BatchUploadEnded{BatchUploadEnded: &event.BatchUploadEnded{
 		Key: in.Key.event(), Content: bytesOf(in.Content), Claimed: in.Count, Missing: uint32(len(missing)),
 	}}})
 	if in.Count != c.uploaded {
-		e.batchItem(in.Key, fmt.Sprintf("the terminal says it has sent %d records, %d came", in.Count, c.uploaded))
+		e.batchItem(in.Key, difference{detail: fmt.Sprintf("the terminal says it has sent %d records, %d came", in.Count, c.uploaded)})
 	}
-	for i, l := range missing {
-		if i == maxDifferences {
-			e.batchItem(in.Key, fmt.Sprintf("%d more records of the switch were not sent", len(missing)-i))
-			break
-		}
-		e.batchItem(in.Key, fmt.Sprintf("STAN %06d: the switch has %s, the terminal did not send it", l.stan, l.amount))
-	}
+	e.differ(in.Key, missing, 0)
 	e.reply(Reply{Token: in.Token, Response: rc("00")})
 }
 
@@ -205,10 +231,10 @@ func (e *Engine) uploading(token Token, key Key, content Hash, kind exchangeKind
 	return nil
 }
 
-func (e *Engine) batchItem(key Key, detail string) {
+func (e *Engine) batchItem(key Key, d difference) {
 	e.openItem(&event.WorkItemOpened{
-		Kind: "batch-difference", Detail: fmt.Sprintf("batch %06d, %s", key.Batch, detail), Terminal: text(key.Terminal[:]),
-		Merchant: text(key.Merchant[:]),
+		Kind: "batch-difference", Detail: fmt.Sprintf("batch %06d, %s", key.Batch, d.detail), Terminal: text(key.Terminal[:]),
+		Merchant: text(key.Merchant[:]), Purchase: d.of.purchase, Operation: d.of.operation,
 	})
 }
 
@@ -237,9 +263,11 @@ func (e *Engine) applyBatchSettled(m *event.BatchSettled) {
 func (e *Engine) applyBatchUploaded(m *event.BatchUploaded) {
 	key := keyOf(m.Key)
 	if c := e.touch(key.Terminal).closed; c != nil && c.batch == key.Batch {
-		c.matched = append(c.matched, m.Matched...)
-		slices.Sort(c.matched)
+		c.named = append(append(c.named, m.Matched...), m.DifferingKnown...)
+		slices.Sort(c.named)
+		c.named = slices.Compact(c.named)
 		c.uploaded += uint32(len(m.Matched)) + m.Differing
+		c.differed += m.Differing
 	}
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeUpload})
 }
@@ -247,7 +275,7 @@ func (e *Engine) applyBatchUploaded(m *event.BatchUploaded) {
 func (e *Engine) applyBatchUploadEnded(m *event.BatchUploadEnded) {
 	key := keyOf(m.Key)
 	if c := e.touch(key.Terminal).closed; c != nil && c.batch == key.Batch {
-		c.ended, c.items, c.matched = true, nil, nil
+		c.ended, c.items, c.named = true, nil, nil
 	}
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeUpload})
 }

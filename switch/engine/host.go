@@ -272,7 +272,7 @@ func (e *Engine) openWorkItem(kind string, purchase, reversal uint64, response, 
 // openItem asks for a person. Terminal and merchant are those of the purchase unless the item names its own.
 func (e *Engine) openItem(m *event.WorkItemOpened) {
 	m.Item = e.lastItem + 1
-	if p := e.purchases[m.Purchase]; p != nil {
+	if p := e.purchases[m.Purchase]; p != nil && m.Terminal == "" {
 		terminal := p.terminal()
 		m.Terminal, m.Merchant = text(bytes.Trim(terminal[:], "\x00")), p.merchant()
 	}

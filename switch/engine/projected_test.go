@@ -54,7 +54,8 @@ func requireProjected(t require.TestingT, l *lab) {
 	for id := range book.Budget.Len() {
 		v := book.Budget.View(subsidy.NodeID(id))
 		n := rows.Nodes[v.Path]
-		require.Equal(t, [4]money.Amount{v.Allocated, v.Held, v.Spent, v.Manual}, [4]money.Amount{n.Allocated, n.Held, n.Spent, n.Manual}, v.Path)
+		require.Equal(t, [...]money.Amount{v.Allocated, v.Held, v.Spent, v.Manual},
+			[...]money.Amount{n.Allocated, n.Held, n.Spent, n.Manual}, v.Path)
 	}
 	for id, row := range rows.Purchases {
 		v := lookPurchase(l, id)

@@ -106,11 +106,12 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 			w.Uint(uint64(c.batch))
 			w.message(true, c.settled)
 			w.targets(c.items)
-			w.Uint(uint64(len(c.matched)))
-			for _, stan := range c.matched {
+			w.Uint(uint64(len(c.named)))
+			for _, stan := range c.named {
 				w.Uint(uint64(stan))
 			}
 			w.Uint(uint64(c.uploaded))
+			w.Uint(uint64(c.differed))
 			w.Bool(c.ended)
 		}
 	}
@@ -364,9 +365,9 @@ func (e *Engine) readTerminals(r *stateReader) {
 			r.present(c.settled)
 			c.items = r.targets()
 			for range r.Len() {
-				c.matched = append(c.matched, uint32(r.Uint()))
+				c.named = append(c.named, uint32(r.Uint()))
 			}
-			c.uploaded, c.ended = uint32(r.Uint()), r.Bool()
+			c.uploaded, c.differed, c.ended = uint32(r.Uint()), uint32(r.Uint()), r.Bool()
 			t.closed = c
 		}
 		e.terminals[id] = t

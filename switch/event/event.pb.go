@@ -6174,13 +6174,14 @@ func (x *BatchSettled) GetNextBatch() uint32 {
 // BatchUploaded: records that the terminal sent after settlement. `matched` are the STANs that the switch has just so;
 // every other record has opened a work item.
 type BatchUploaded struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
-	Matched       []uint32               `protobuf:"varint,3,rep,packed,name=matched,proto3" json:"matched,omitempty"`
-	Differing     uint32                 `protobuf:"varint,4,opt,name=differing,proto3" json:"differing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Key            *ExchangeKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Content        []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Matched        []uint32               `protobuf:"varint,3,rep,packed,name=matched,proto3" json:"matched,omitempty"`                                     // STANs that the switch has just so
+	Differing      uint32                 `protobuf:"varint,4,opt,name=differing,proto3" json:"differing,omitempty"`                                        // other records
+	DifferingKnown []uint32               `protobuf:"varint,5,rep,packed,name=differing_known,json=differingKnown,proto3" json:"differing_known,omitempty"` // of those, the STANs that the switch has otherwise
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BatchUploaded) Reset() {
@@ -6239,6 +6240,13 @@ func (x *BatchUploaded) GetDiffering() uint32 {
 		return x.Differing
 	}
 	return 0
+}
+
+func (x *BatchUploaded) GetDifferingKnown() []uint32 {
+	if x != nil {
+		return x.DifferingKnown
+	}
+	return nil
 }
 
 // BatchUploadEnded: the terminal has sent all. What the switch had and the terminal did not name has opened work items.
@@ -6986,12 +6994,13 @@ const file_event_proto_rawDesc = "" +
 	"\x04kept\x18\x04 \x01(\v2\x1d.huanxin.event.v1.BatchTotalsR\x04kept\x12\x14\n" +
 	"\x05equal\x18\x05 \x01(\bR\x05equal\x12\x1d\n" +
 	"\n" +
-	"next_batch\x18\x06 \x01(\rR\tnextBatch\"\x92\x01\n" +
+	"next_batch\x18\x06 \x01(\rR\tnextBatch\"\xbb\x01\n" +
 	"\rBatchUploaded\x12/\n" +
 	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
 	"\amatched\x18\x03 \x03(\rR\amatched\x12\x1c\n" +
-	"\tdiffering\x18\x04 \x01(\rR\tdiffering\"\x91\x01\n" +
+	"\tdiffering\x18\x04 \x01(\rR\tdiffering\x12'\n" +
+	"\x0fdiffering_known\x18\x05 \x03(\rR\x0edifferingKnown\"\x91\x01\n" +
 	"\x10BatchUploadEnded\x12/\n" +
 	"\x03key\x18\x01 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
