@@ -52,7 +52,7 @@ func walletProfiles(c *config.Config, log *zap.Logger) ([]wallet.Config, error) 
 		}
 		profiles = append(profiles, wallet.Config{
 			Name: name, URL: h.URL, Key: key, Connections: h.Connections, Queue: h.Queue, DialTimeout: h.DialTimeout,
-			AttemptTimeout: h.AttemptTimeout, Probe: h.Echo, RetryMin: h.ReconnectMin, RetryMax: h.ReconnectMax,
+			AttemptTimeout: h.AttemptTimeout, BarAfter: h.CancelAfter, Probe: h.Echo, RetryMin: h.ReconnectMin, RetryMax: h.ReconnectMax,
 		})
 	}
 	return profiles, nil

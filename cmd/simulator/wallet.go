@@ -37,7 +37,7 @@ is treated badly. Whole-yuan prices less 15 or 20 per cent never end in one of t
   71  the payer types the password (--password-by), is charged, and the switch is notified
   72  the same, the notification is lost     73 the same, it is late (--late-by)     74 the same, it comes twice
   76  the payer walks away              77 the payer gives up
-  81  a refund of this amount takes its time   82 its answer is lost   83 it is refused
+  81  a refund of this amount takes its time   82 its answer is lost   83 it is refused   84 it never arrives
 
 --rules FILE replaces the table: YAML with endings, unfriendly, acts, password-by, late-by, slow-by, seed.
 

@@ -25,6 +25,8 @@ type Config struct {
 	// (default 10 s).
 	DialTimeout    time.Duration
 	AttemptTimeout time.Duration
+	// BarAfter is how long after it was sent a refund or void that the wallet has never heard of is barred (default 60 s).
+	BarAfter time.Duration
 	// Probe is how often a wallet that answers is asked whether it is there (default 30 s). One that does not is asked again
 	// after RetryMin (default 200 ms), doubled each time up to RetryMax (default 30 s); half of each wait is drawn.
 	Probe    time.Duration
@@ -52,6 +54,7 @@ func (c Config) withDefaults() (Config, error) {
 		def   time.Duration
 	}{
 		{&c.DialTimeout, 5 * time.Second}, {&c.AttemptTimeout, 10 * time.Second}, {&c.Probe, 30 * time.Second},
+		{&c.BarAfter, time.Minute},
 		{&c.RetryMin, 200 * time.Millisecond}, {&c.RetryMax, 30 * time.Second},
 	} {
 		if *d.value == 0 {
@@ -76,7 +79,7 @@ func (c *Config) check() error {
 		return errors.New("the profile has no Key")
 	case c.Connections < 1 || c.Queue < 1:
 		return errors.New("fields Connections and Queue: want 1 or more")
-	case min(c.DialTimeout, c.AttemptTimeout, c.Probe, c.RetryMin) < 0:
+	case min(c.DialTimeout, c.AttemptTimeout, c.BarAfter, c.Probe, c.RetryMin) < 0:
 		return errors.New("a time-out is negative")
 	case c.RetryMax < c.RetryMin:
 		return errors.New("field RetryMax is below RetryMin")

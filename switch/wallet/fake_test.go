@@ -120,6 +120,7 @@ type fakeWallet struct {
 	payments map[string]*Payment
 	refunds  map[string]*Refund
 	nonsense string
+	arrives  string // number of a refund that is done just after it was asked for
 }
 
 func startFakeWallet(t testing.TB) *fakeWallet {
@@ -237,6 +238,9 @@ func (w *fakeWallet) do(method, path string, body []byte) (int, any) {
 	case method == "GET" && len(part) == 3 && part[1] == "refunds":
 		if r := w.refunds[part[2]]; r != nil {
 			return 200, *r
+		}
+		if part[2] == w.arrives {
+			w.refunds[part[2]] = &Refund{Refund: part[2], Status: Done, Amount: 1}
 		}
 	case method == "POST" && len(part) == 4 && part[1] == "payments" && part[3] == "cancel":
 		p := w.payments[part[2]]

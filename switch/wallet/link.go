@@ -147,6 +147,11 @@ func (l *link) carry(ctx context.Context, r *request) {
 		return
 	}
 	in, result := r.answer(status, body)
+	if r.act == queryRefund && result == "not_found" && !r.sentAt.IsZero() && start.Sub(r.sentAt) >= l.cfg.BarAfter {
+		l.count.answer(r.act, result)
+		l.carry(ctx, r.bar())
+		return
+	}
 	l.count.answer(r.act, result)
 	l.count.latency(r.act, l.deps.Now().Sub(start).Seconds())
 	if result == "error" || result == "malformed" {

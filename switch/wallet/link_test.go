@@ -124,6 +124,46 @@ func TestEveryStatusMeansWhatThePackageCommentSays(t *testing.T) {
 	}
 }
 
+// A refund that never reached the wallet is barred after a minute, so that "not given back" can be final.
+func TestRefundThatTheWalletHasNeverHeardOfIsWithdrawn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := up(t, nil)
+		sent := time.Now()
+		ask := func(known bool) *engine.HostRequest {
+			req := r.request(engine.HostQuery, 2)
+			req.Operation, req.Original.RRN = 1, rrn(2)
+			if known {
+				req.Original.TransmittedAt = sent.UnixNano()
+			}
+			return req
+		}
+		later(59 * time.Second)
+		r.links.Send(ask(true))
+		require.Equal(t, "query pending", say(r.answered()), "it may still arrive")
+		later(time.Second)
+		r.links.Send(ask(false))
+		require.Equal(t, "query pending", say(r.answered()), "nobody knows when it was sent")
+		require.Len(t, r.wallet.seen(), 2)
+		r.links.Send(ask(true))
+		require.Equal(t, "query 12", say(r.answered()))
+		require.Equal(t, order{"POST", "/base/v1/refunds/" + rrn(2) + "/cancel", ""}, r.wallet.seen()[3])
+
+		late := r.request(engine.HostRefund, 2)
+		late.Operation, late.Original.RRN = 1, rrn(1)
+		r.links.Send(late)
+		require.Equal(t, "sale 12", say(r.answered()), "its order comes at last, and is barred")
+
+		// One that arrives between the question and its withdrawal counts.
+		r.wallet.mu.Lock()
+		r.wallet.arrives = rrn(3)
+		r.wallet.mu.Unlock()
+		req := ask(true)
+		req.RRN, req.Original.RRN = rrn(3), rrn(3)
+		r.links.Send(req)
+		require.Equal(t, "query 00", say(r.answered()))
+	})
+}
+
 func TestRefundAndVoidNameTheirOwnNumberAndAmount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := up(t, nil)

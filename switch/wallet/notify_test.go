@@ -95,7 +95,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(uint8(2), 200, []byte(`{"refund":"516900000001","status":"done","amount_fen":399900}`))
 	f.Add(uint8(1), 404, []byte(`{"error":"NOT_FOUND"}`))
 	f.Fuzz(func(t *testing.T, a uint8, status int, body []byte) {
-		r := &request{act: act(a % 6), about: "516900000001", unsent: &engine.HostUnsent{RRN: "516900000002"}}
+		r := &request{act: act(a % 7), about: "516900000001", unsent: &engine.HostUnsent{RRN: "516900000002"}}
 		in, result := r.answer(status, body)
 		require.NotEmpty(t, result)
 		if in == nil {

@@ -21,11 +21,12 @@ const (
 	queryRefund
 	cancelPayment
 	cancelRefund
-	giveBack // a refund, or a void, which is a refund of the whole
+	giveBack  // a refund, or a void, which is a refund of the whole
+	barRefund // withdraw a refund or void that was asked about, because the wallet has never heard of it
 )
 
 func (a act) String() string {
-	return [...]string{"payment", "payment_query", "refund_query", "payment_cancel", "refund_cancel", "refund"}[a]
+	return [...]string{"payment", "payment_query", "refund_query", "payment_cancel", "refund_cancel", "refund", "refund_bar"}[a]
 }
 
 // request is one order of the engine on its way to a wallet.
@@ -37,6 +38,7 @@ type request struct {
 	path     []string // below the wallet's URL
 	body     *payload // nil = none
 	deadline time.Time
+	sentAt   time.Time // of the refund that is asked about; zero when it is not known
 }
 
 // errKind is returned for what no wallet can be asked.
@@ -67,6 +69,9 @@ func newRequest(req *engine.HostRequest, cards Cards) (*request, error) {
 		r.act, r.method, r.path = queryPayment, http.MethodGet, []string{"v1", "payments", original}
 	case req.Kind == engine.HostQuery:
 		r.act, r.method, r.path = queryRefund, http.MethodGet, []string{"v1", "refunds", original}
+		if req.Original.TransmittedAt != 0 {
+			r.sentAt = time.Unix(0, req.Original.TransmittedAt)
+		}
 	default:
 		return nil, errKind
 	}
@@ -111,7 +116,7 @@ func (r *request) wipe() {
 // kind is what the engine is told that the answer answers.
 func (r *request) kind() engine.HostKind {
 	switch r.act {
-	case queryPayment, queryRefund:
+	case queryPayment, queryRefund, barRefund:
 		return engine.HostQuery
 	case cancelPayment, cancelRefund:
 		return engine.HostReversal
@@ -141,7 +146,8 @@ func (r *request) answer(status int, body []byte) (in *engine.HostAnswered, resu
 		return r.silence(), "error"
 	}
 	in = &engine.HostAnswered{Kind: r.kind(), RRN: r.unsent.RRN}
-	if r.act == queryRefund || r.act == cancelRefund || r.act == giveBack {
+	switch r.act {
+	case queryRefund, barRefund, cancelRefund, giveBack:
 		var refund Refund
 		if decode(body, &refund) != nil || refund.check(r.about) != nil {
 			return r.silence(), "malformed"
@@ -155,6 +161,16 @@ func (r *request) answer(status int, body []byte) (in *engine.HostAnswered, resu
 	}
 	r.payment(in, &payment)
 	return in, string(payment.Status)
+}
+
+// bar is the request that withdraws what this query was about. A payment without an end is cancelled by the engine after a
+// minute; a refund never is. But one that has not reached the wallet in that time, because this process or a connection
+// died on the way, would be asked about for ever. Withdrawn it cannot arrive later, so "nothing was given back" is final.
+func (r *request) bar() *request {
+	return &request{
+		act: barRefund, unsent: r.unsent, about: r.about, method: http.MethodPost, path: []string{"v1", "refunds", r.about, "cancel"},
+		deadline: r.deadline,
+	}
 }
 
 // payment is the table of the package comment for payments.

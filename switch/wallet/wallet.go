@@ -26,8 +26,11 @@
 //	                                     refund: by its reason
 //	closed               12              12             00                  12
 //	pending              Pending         Pending        96 (later)          Pending
-//	not found            Pending         Pending        silence             Pending
+//	not found            Pending         Pending *      silence             Pending
 //	error, no answer     Pending         Pending        silence             Pending
+//
+// * A refund or void that the wallet has not heard of Config.BarAfter it was sent is withdrawn, and the answer to that is the
+// answer to the query: 12, unless it has come meanwhile.
 //
 // 12 to a payment or query means: final, nothing is charged or given back. Pending says that the end is not known yet; the
 // engine asks until it is. An answer to a payment, refund or void is a HostAnswered of kind HostSale. A notification of a

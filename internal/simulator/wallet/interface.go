@@ -136,6 +136,9 @@ func (w *Wallet) refund(payment string, body []byte) reply {
 		return refused(http.StatusBadRequest, link.ErrorMalformed)
 	}
 	p := w.cfg.Rules.Refund(o.Refund, o.Amount)
+	if p.Fate == Unseen {
+		return reply{fate: Unseen}
+	}
 	_, known := w.cfg.Ledger.FindRefund(o.Refund)
 	now := w.cfg.Now()
 	e, err := w.cfg.Ledger.Refund(&Order{

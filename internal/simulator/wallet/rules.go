@@ -48,6 +48,7 @@ const (
 
 	RefundSlow   Act = "refund-pending" // a refund waits; done after PasswordBy, notified
 	RefundSilent Act = "refund-lost"    // a refund is done and not answered
+	RefundUnseen Act = "refund-unseen"  // a refund never arrives
 )
 
 // Rules decide what the wallet does with a request. They are pure: the same rules, seed and request give the same plan,
@@ -80,7 +81,7 @@ func DefaultRules() Rules {
 			"21": LoseRequest, "22": LoseAnswer, "23": Late, "24": Twice, "26": Disconnect, "27": Announced, "28": Slow,
 			"31": CancelBusy, "32": CancelSilent, "33": CancelLost,
 			"71": Password, "72": PasswordUnheard, "73": PasswordLate, "74": PasswordTwice, "76": WalkAway, "77": GiveUp,
-			"81": RefundSlow, "82": RefundSilent, "83": "refund-refuse ACCOUNT_RESTRICTED",
+			"81": RefundSlow, "82": RefundSilent, "83": "refund-refuse ACCOUNT_RESTRICTED", "84": RefundUnseen,
 		},
 		Acts: []Act{
 			"decline INSUFFICIENT_BALANCE", "decline CODE_EXPIRED", Password, PasswordUnheard, PasswordLate, PasswordTwice, WalkAway, GiveUp,
@@ -216,6 +217,8 @@ func (a Act) plan(r *Rules) (Plan, error) {
 		waits(link.Done, 1)
 	case RefundSilent:
 		p.Status, p.Fate = link.Done, Lost
+	case RefundUnseen:
+		p.Status, p.Fate = link.Done, Unseen
 	default:
 		return p, fmt.Errorf("unknown act %q", a)
 	}
@@ -249,7 +252,7 @@ func (r *Rules) Refund(rrn string, amount money.Amount) Plan {
 	if !act.ofRefund() {
 		act = ""
 		if draw.Float64() < r.Unfriendly {
-			act = []Act{RefundSlow, RefundSilent}[draw.IntN(2)]
+			act = []Act{RefundSlow, RefundSilent, RefundUnseen}[draw.IntN(3)]
 		}
 	}
 	if act == "" {

@@ -29,6 +29,7 @@ func TestEndingsOrderWhatTheySay(t *testing.T) {
 	}
 	require.Equal(t, Plan{Status: "pending", Final: "done", After: 3 * time.Second, Notices: 1}, r.Refund("1", 181))
 	require.Equal(t, Plan{Status: "done", Fate: Lost}, r.Refund("1", 182))
+	require.Equal(t, Plan{Status: "done", Fate: Unseen}, r.Refund("1", 184))
 	require.Equal(t, Plan{Status: "refused", Reason: "ACCOUNT_RESTRICTED"}, r.Refund("1", 183))
 	require.Equal(t, Plan{Status: "done"}, r.Refund("1", 151))
 	require.Equal(t, []Fate{Busy, Answered}, []Fate{r.Cancel("1", 131, 1), r.Cancel("1", 131, 2)})
