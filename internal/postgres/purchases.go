@@ -20,13 +20,14 @@ type StateCount struct {
 	Count    int64
 	Subsidy  money.Amount
 	Amount   money.Amount // what payers are charged
+	Manual   int64        // how many of them have a subsidy that an operator has recorded by hand
 }
 
 // PurchasesByState counts the purchases that charge: sales and completions. What else belongs to the pre-authorisation
 // family only passes through; PassesByKind counts it.
 func (d *Database) PurchasesByState(ctx context.Context) ([]StateCount, error) {
 	rows, err := d.pool.Query(ctx, `
-		SELECT state, ordinary, count(*), sum(subsidy)::bigint, sum(amount)::bigint
+		SELECT state, ordinary, count(*), sum(subsidy)::bigint, sum(amount)::bigint, count(*) FILTER (WHERE manual)
 		FROM purchases WHERE kind IN ('sale', 'completion') GROUP BY state, ordinary ORDER BY state, ordinary`)
 	if err != nil {
 		return nil, fmt.Errorf("count purchases: %w", err)
@@ -113,14 +114,15 @@ func (q *PurchaseQuery) where() (string, []any, error) {
 		return "", nil, fmt.Errorf("%w: a batch or STAN is a terminal's", ErrNoQuery)
 	}
 	for _, c := range []struct {
-		column string
-		value  []byte
-	}{{"card_token", q.CardToken}, {"serial_hash", q.SerialHash}, {"person", q.Person}} {
+		column, indexed string // the condition of the partial index, so that it is used
+		value           []byte
+	}{
+		{"card_token", "card_token <> ''", q.CardToken}, {"serial_hash", "serial_hash <> ''", q.SerialHash},
+		{"person", "NOT ordinary", q.Person},
+	} {
 		if len(c.value) > 0 {
 			found = true
-			// The condition of the partial index stands here too, so that it is used.
-			all = append(all, fmt.Sprintf("%s = %s AND %s", c.column, arg(c.value),
-				map[string]string{"card_token": "card_token <> ''", "serial_hash": "serial_hash <> ''", "person": "NOT ordinary"}[c.column]))
+			all = append(all, fmt.Sprintf("%s = %s AND %s", c.column, arg(c.value), c.indexed))
 		}
 	}
 	if q.Merchant != "" {

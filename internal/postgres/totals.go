@@ -21,7 +21,7 @@ type Totals struct {
 	Charged          money.Amount // of all captures
 	Subsidised       money.Amount // of all captures, and of supplements
 	Passes           int64        // pre-authorisations and voids of the family that hosts have approved
-	Refunds          int64        // what took a charge or a part of it back: reversals, voids out of quarantine, refunds, voided completions
+	Refunds          int64        // what took back a charge or a part: reversals, freed voids, refunds, voided completions
 	GivenBack        money.Amount // to payers, by them
 	SubsidyRestored  money.Amount // to the budget, by them
 	Entitlements     int64

@@ -120,7 +120,8 @@ func (f *fold) run(ctx context.Context, batches []Batch) (*Changes, error) {
 }
 
 func (f *fold) begin() {
-	if max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.batches)) > maxCached {
+	n := max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.batches))
+	if n > maxCached {
 		clear(f.purchases)
 		clear(f.entitlements)
 		clear(f.reversals)

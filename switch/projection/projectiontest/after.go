@@ -211,7 +211,8 @@ func (h *History) afterVoid(p *purchase) {
 			Operation: o.id, Purchase: p.id, Answer: &event.HostAnswer{Response: "05"}, Cause: event.DeclineCause_DECLINE_CAUSE_HOST}}})
 		o.state, h.State[p.id] = projection.OperationDeclined, projection.Captured
 		if !p.wallet && h.random.IntN(3) == 0 { // it had taken effect after all
-			h.emit(&event.Event{Body: &event.Event_LateAnswer{LateAnswer: &event.LateAnswer{Purchase: p.id, Operation: o.id, Answer: answer}}})
+			h.emit(&event.Event{Body: &event.Event_LateAnswer{LateAnswer: &event.LateAnswer{
+				Purchase: p.id, Operation: o.id, Answer: answer}}})
 			h.undoVoid(o, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL)
 		}
 	default:

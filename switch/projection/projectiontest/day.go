@@ -142,7 +142,8 @@ func (h *History) operate() {
 		h.emit(&event.Event{Body: &event.Event_WorkItemClosed{WorkItemClosed: &event.WorkItemClosed{Item: h.idle[0], By: h.by()}}})
 		h.idle = h.idle[1:]
 	case 1:
-		h.emit(&event.Event{Body: &event.Event_MerchantSet{MerchantSet: &event.MerchantSet{Columns: []string{"898210000000001"}, By: h.by()}}})
+		h.emit(&event.Event{Body: &event.Event_MerchantSet{MerchantSet: &event.MerchantSet{
+			Columns: []string{"898210000000001"}, By: h.by()}}})
 	case 2:
 		h.emit(&event.Event{Body: &event.Event_TerminalSet{TerminalSet: &event.TerminalSet{Columns: []string{"10000001"}, By: h.by()}}})
 	case 3:
@@ -172,7 +173,8 @@ func (h *History) stop() {
 		if len(h.day.open) == 0 {
 			return
 		}
-		h.emit(&event.Event{Body: &event.Event_PauseLifted{PauseLifted: &event.PauseLifted{Pause: h.day.open[0], FromAt: h.at, By: h.by()}}})
+		h.emit(&event.Event{Body: &event.Event_PauseLifted{PauseLifted: &event.PauseLifted{
+			Pause: h.day.open[0], FromAt: h.at, By: h.by()}}})
 		h.day.open = h.day.open[1:]
 	default:
 		h.day.stopped = !h.day.stopped
@@ -191,7 +193,8 @@ func (h *History) rounds() {
 	free := h.Allocated[leaf] - h.Held[leaf] - h.Spent[leaf]
 	h.closed[leaf] = true
 	h.Allocated[leaf] -= free
-	h.emit(&event.Event{Body: &event.Event_BudgetRoundClosed{BudgetRoundClosed: &event.BudgetRoundClosed{Path: leaf, Returned: free}}})
+	h.emit(&event.Event{Body: &event.Event_BudgetRoundClosed{BudgetRoundClosed: &event.BudgetRoundClosed{
+		Path: leaf, Returned: free}}})
 }
 
 // end ends a claimed entitlement: its time is up, or its person gives it back.

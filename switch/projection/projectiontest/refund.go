@@ -33,7 +33,8 @@ func (h *History) refund(p *purchase) {
 	p.refunds = append(p.refunds, o)
 	m := &event.RefundSent{
 		Operation: o.id, Purchase: p.id, Amount: o.amount, Host: "unionpay", HostStan: 8, Rrn: fmt.Sprintf("8%011d", o.id),
-		Deadline: h.at + 60e9, Card: &event.Card{Mask: "622424******0017", Token: hash(p.id % 7)}, Activated: p.id%3 == 0, Wallet: p.wallet,
+		Deadline: h.at + 60e9, Card: &event.Card{Mask: "622424******0017", Token: hash(p.id % 7)},
+		Activated: p.id%3 == 0, Wallet: p.wallet,
 	}
 	if p.id%4 == 0 {
 		m.Caller, m.Reference = "shop-1", fmt.Sprint("back-", o.id)
@@ -99,7 +100,8 @@ func (h *History) approveRefund(o *operation) {
 	p := o.of
 	paid := p.amount - p.refunded - o.amount
 	m := &event.RefundApproved{
-		Operation: o.id, Purchase: p.id, Answer: &event.HostAnswer{Response: "00", Approval: "654321"}, Whole: paid == 0, KeptPrice: paid,
+		Operation: o.id, Purchase: p.id, Answer: &event.HostAnswer{Response: "00", Approval: "654321"},
+		Whole: paid == 0, KeptPrice: paid,
 	}
 	if o.state == projection.OperationUnknown && !p.wallet {
 		m.By, m.Answer = h.by(), nil
@@ -110,9 +112,9 @@ func (h *History) approveRefund(o *operation) {
 			m.Returned = h.random.Int64N(p.subsidy + 1)
 		}
 		central := min(p.parts["central"], m.Returned)
-		for _, part := range []*event.FundingPart{{Payer: "central", Amount: central}, {Payer: "local", Amount: m.Returned - central}} {
+		m.Parts = []*event.FundingPart{{Payer: "central", Amount: central}, {Payer: "local", Amount: m.Returned - central}}
+		for _, part := range m.Parts {
 			p.parts[part.Payer] -= part.Amount
-			m.Parts = append(m.Parts, part)
 		}
 		h.Posted[p.id] = maps.Clone(p.parts)
 		p.subsidy -= m.Returned
