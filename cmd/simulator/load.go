@@ -293,7 +293,9 @@ func parseExpect(list []string) (map[load.Kind][]string, error) {
 	// A reversal ends with these too: the original was declined, or never arrived.
 	expected[load.Reversal] = append(expected[load.Reversal], "12", "25")
 	expected[load.Settle] = []string{"00 equal"}
-	expected[load.Mischief] = []string{"resend same", "reverse late 22", "void twice 22", "refund twice 22", "refund twice 64"}
+	expected[load.Mischief] = []string{
+		"resend same", "resend closed", "reverse late 22", "reverse late 00", "void twice 22", "refund twice 22", "refund twice 64",
+	}
 	for _, text := range list {
 		kind, codes, ok := strings.Cut(text, "=")
 		if _, known := expected[load.Kind(kind)]; !ok || !known {

@@ -2,9 +2,13 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"huanxin/switch/control"
 )
 
 // The drill plays the operator, too. What cannot end by itself – a refund that its host never answered, a reversal that is
@@ -56,15 +60,31 @@ func (s *Site) settledByHand(ctx context.Context, holds bool) (*Book, error) {
 			return book, err
 		}
 		s.say("  operator: %d items are settled by the hosts' ledgers", len(list))
-		for _, r := range list {
-			_, err := command(ctx, s.program("huanxin"), []string{
-				"saf", "resolve", r.item, "--outcome", r.outcome, "--by", "drill", "--reason", "by the host's clearing file",
-			}, s.environment())
-			if err != nil {
-				return nil, err
-			}
+		if err := s.resolve(ctx, list); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// resolve does what `huanxin saf resolve` does.
+func (s *Site) resolve(ctx context.Context, list []resolution) error {
+	client, err := control.NewClient(s.file("control.sock"))
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		answer, err := client.Operate(ctx, &control.OperateRequest{
+			By: "drill", Reason: "by the host's clearing file",
+			Act: control.Act{ResolveItem: &control.Resolution{ID: r.item, Outcome: r.outcome}},
+		})
+		if err == nil && !answer.Done {
+			err = errors.New(strings.Join(answer.Problems, "; "))
+		}
+		if err != nil {
+			return fmt.Errorf("resolve %s as %s: %w", r.item, r.outcome, err)
+		}
+	}
+	return nil
 }
 
 // resolveRounds bounds how often new items may turn up: a reversal that was settled lets the one behind it go.

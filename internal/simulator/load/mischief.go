@@ -28,12 +28,15 @@ func (w *worker) misbehave(hard context.Context) {
 	}
 }
 
-// resend sends a sale again that was answered long ago, from whichever batch. The answer must be the same; of one that was
-// reversed since it is 94.
+// resend sends a sale again that was answered long ago. The answer must be the same; of one that was reversed since it is
+// 94, and 77 where its batch has been settled.
 func (w *worker) resend(hard context.Context, b *bought) {
 	r := b.request
 	a := w.mischief(hard, "resend", &r, func(a *till.Answer) string {
-		if b.reversed && a.Response == "94" || !b.reversed && a.Response == b.answer.Response && a.RRN == b.answer.RRN {
+		switch {
+		case r.Batch != w.batch && a.Response == "77":
+			return "closed"
+		case b.reversed && a.Response == "94", !b.reversed && a.Response == b.answer.Response && a.RRN == b.answer.RRN:
 			return "same"
 		}
 		return "other"
