@@ -39,6 +39,9 @@ func (n *network) process(r *engine.HostRequest, fate int) {
 	case engine.HostQuery:
 		answer.Kind = engine.HostQuery
 		switch a = n.seen[r.RRN]; {
+		case a == nil && r.Operation != 0 && r.TransmittedAt-r.Original.TransmittedAt >= int64(time.Minute):
+			n.undone[r.RRN] = true // the link withdraws what has not arrived for so long
+			a = &event.HostAnswer{Response: "12"}
 		case a == nil:
 			answer.Pending, a = true, &event.HostAnswer{Response: "25"}
 		case n.undone[r.RRN]:

@@ -121,7 +121,7 @@ func (e *Engine) schedule() {
 			e.remind(deadline{at: o.request().GetDeadline(), id: o.id, kind: operationDeadline})
 		case o.state == opUnknown && e.atWallet(o):
 			e.remind(deadline{at: o.queryAt, id: o.id, kind: operationQueryDeadline})
-		case o.state == opUnknown && !e.isDead(o):
+		case o.state == opUnknown && o.item == 0:
 			e.remind(deadline{at: o.expiresAt, id: o.id, kind: refundExpiry})
 		}
 	}

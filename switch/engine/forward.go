@@ -356,6 +356,8 @@ func (e *Engine) applyWorkItem(m *event.WorkItemOpened) {
 		e.dequeue(e.mustPurchase(m.Purchase), r)
 		r.state, r.nextAt, r.response = reversalRefused, 0, m.Response
 	case itemRefundUnknown:
+		o, _ := e.mustOperation(m.Operation)
+		o.item = m.Item
 		e.dead++
 		e.lastDead = fmt.Sprintf("F%d", m.Operation)
 	}
@@ -381,10 +383,9 @@ func (e *Engine) closeItemsOf(r *reversal) {
 
 // closeRefundItem closes the dead letter of a refund that has been settled.
 func (e *Engine) closeRefundItem(o *operation) {
-	for id, item := range e.items {
-		if item.opened.Kind == itemRefundUnknown && item.opened.Operation == o.id {
-			e.closeItem(id)
-		}
+	if o.item != 0 {
+		e.closeItem(o.item)
+		o.item = 0
 	}
 }
 

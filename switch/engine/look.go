@@ -131,20 +131,10 @@ func (e *Engine) viewOperation(o *operation) SAFView {
 	if o.void != nil {
 		v.Kind = "void"
 	}
-	if e.isDead(o) {
+	if o.item != 0 {
 		v.State = "dead"
 	}
 	return e.viewRequest(e.purchases[o.purchase], o.request(), v)
-}
-
-// isDead reports whether the clearing cut-off of an unknown refund has come.
-func (e *Engine) isDead(o *operation) bool {
-	for _, item := range e.items {
-		if item.opened.Kind == itemRefundUnknown && item.opened.Operation == o.id {
-			return true
-		}
-	}
-	return false
 }
 
 func (e *Engine) viewItem(id uint64) SAFView {

@@ -25,6 +25,7 @@ type operation struct {
 	expiresAt int64        // unknown refund: clearing cut-off, 0 = none
 	queryAt   int64        // unknown, at a wallet: when it is asked next
 	queries   uint32
+	item      uint64 // unknown refund past its cut-off: the dead letter, an open work item; follows from the items
 }
 
 type operationState uint8

@@ -509,6 +509,9 @@ func (e *Engine) readItems(r *stateReader) {
 		e.items[id] = item
 		if item.opened.Kind == itemRefundUnknown {
 			e.dead++
+			if o := e.operations[item.opened.Operation]; o != nil {
+				o.item = id
+			}
 		}
 	}
 }
