@@ -55,11 +55,21 @@ func newRootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newBudgetCommand(),
 		newDBCommand(),
+		newHoldCommand(),
 		newISO8583Command(),
 		newJournalCommand(),
+		newPartyCommand(merchants()),
+		newPartyCommand(terminals()),
+		newPauseCommand(),
+		newPausesCommand(),
 		newPolicyCommand(),
+		newPurchaseCommand(),
+		newResumeCommand(),
+		newSAFCommand(),
 		newServeCommand(),
+		newSupplementCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -17,30 +17,29 @@ import (
 	"huanxin/subsidy/reason"
 )
 
-// newPolicyCommand is `huanxin policy`: check a programme folder, explain one decision.
+// newPolicyCommand is `huanxin policy`: check a programme folder, explain one decision, put a folder into force.
 func newPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "检查补贴方案，解释一笔补贴 – check a programme, explain a decision",
+		Short: "检查补贴方案，解释一笔补贴，使方案生效 – check a programme, explain a decision, put one into force",
 	}
-	cmd.AddCommand(newPolicyCheckCommand(), newPolicyExplainCommand())
+	cmd.AddCommand(newPolicyCheckCommand(), newPolicyExplainCommand(), newPolicyApplyCommand(), newPolicyShowCommand())
 	return cmd
 }
 
 func badInput(format string, args ...any) error { return &exitError{2, fmt.Errorf(format, args...)} }
 
 // loadProgramme resolves, reads and compiles. where names the folder in problems.
-func loadProgramme(name string) (p *policy.Programme, where string, err error) {
+func loadProgramme(name string) (p *policy.Programme, files map[string][]byte, where string, err error) {
 	folder, where, err := programmes.Resolve(name)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	files, err := programmes.Load(folder)
-	if err != nil {
-		return nil, where, err
+	if files, err = programmes.Load(folder); err != nil {
+		return nil, nil, where, err
 	}
 	p, err = policy.Compile(files)
-	return p, where, err
+	return p, files, where, err
 }
 
 func newPolicyCheckCommand() *cobra.Command {
@@ -69,7 +68,7 @@ Exit codes: 0 everything is right and every golden case passes; 1 problems or fa
 }
 
 func checkPolicy(out io.Writer, name string, assumptions bool) error {
-	p, where, err := loadProgramme(name)
+	p, _, where, err := loadProgramme(name)
 	var problems policy.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -165,7 +164,7 @@ Exit codes: 0 for any decision, refused or not; 2 for bad input.`,
 }
 
 func explainPolicy(out io.Writer, f *explainFlags) error {
-	p, where, err := loadProgramme(f.programme)
+	p, _, where, err := loadProgramme(f.programme)
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		return badInput("programme %s has %d problems, the first: %s (see huanxin policy check)", where, len(problems), problems[0])
