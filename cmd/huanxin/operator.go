@@ -151,20 +151,32 @@ func writeAnswer(out io.Writer, a *control.OperateAnswer) {
 // mostShown bounds a list that is printed for people; --json has all of it.
 const mostShown = 200
 
-// eventText is an event as one line: its number where it has one, its name and body.
+// eventText is an event as one line: its number where it has one, its name and body, with instants that people can read.
 func eventText(line json.RawMessage) string {
 	var ev struct {
-		Seq  uint64          `json:"seq"`
-		Type string          `json:"type"`
-		Body json.RawMessage `json:"body"`
+		Seq  uint64         `json:"seq"`
+		Type string         `json:"type"`
+		Body map[string]any `json:"body"`
 	}
 	if json.Unmarshal(line, &ev) != nil {
 		return string(line)
 	}
-	if ev.Seq == 0 {
-		return ev.Type + " " + string(ev.Body)
+	for name, value := range ev.Body {
+		if text, ok := value.(string); ok && strings.HasSuffix(name, "At") {
+			if at, err := strconv.ParseInt(text, 10, 64); err == nil {
+				ev.Body[name] = trail.Instant(at).String()
+			}
+		}
 	}
-	return fmt.Sprintf("#%d %s %s", ev.Seq, ev.Type, ev.Body)
+	var body bytes.Buffer
+	if err := writeJSON(&body, ev.Body); err != nil {
+		return string(line)
+	}
+	text := ev.Type + " " + strings.TrimSpace(body.String())
+	if ev.Seq == 0 {
+		return text
+	}
+	return fmt.Sprintf("#%d %s", ev.Seq, text)
 }
 
 func writeJSON(out io.Writer, value any) error {

@@ -389,6 +389,37 @@ func TestPurchaseIsFoundByEverythingThatIsKnownOfItAndToldWhole(t *testing.T) {
 	d.end(t)
 }
 
+func TestALostAnswerItsReversalAndTheLateApprovalAreToldInTheirOrder(t *testing.T) {
+	rules := issuer.DefaultRules()
+	rules.Endings["20"], rules.LateBy = issuer.Late, 2*time.Second
+	network, err := issuer.New(issuer.Config{
+		Framing: wire.CUP, Codec: cupCodec(t), Rules: rules, Ledger: issuer.NewLedger(nil), Logger: zap.NewNop(), Now: time.Now,
+	})
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- network.Serve(listener) }()
+	t.Cleanup(func() { network.Close(); require.NoError(t, <-served) })
+	d := openDeskAt(t, listener.Addr().String(), "HUANXIN_HOSTS_UNIONPAY_TIMEOUT=1s")
+	held := d.reserve()
+	require.Equal(t, "00", held.Response)
+	require.Equal(t, "98", d.pay(held).Response)
+	var told string
+	require.Eventually(t, func() bool {
+		told = d.see("purchase", "show", fmt.Sprint(held.Hold))
+		return strings.Contains(told, "LateAnswer") && strings.Contains(told, "ReversalDone")
+	}, time.Minute, 50*time.Millisecond)
+	last := 0
+	for _, name := range []string{"  Reserved\n", "  SaleSent\n", "  ReversalQueued\n", "  ReversalAttempted\n", "  LateAnswer\n"} {
+		at := strings.Index(told, name)
+		require.Greater(t, at, last, name)
+		last = at
+	}
+	require.Contains(t, told, "主机超时，决定冲正 no answer in time")
+	d.end(t)
+}
+
 func TestPurchaseIsToldWithoutTheDatabase(t *testing.T) {
 	d := openDesk(t, "HUANXIN_DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing")
 	held := d.reserve()

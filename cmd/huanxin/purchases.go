@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,13 +61,15 @@ func nowText(p *control.Purchase) string {
 	if p.Manual {
 		parts = append(parts, "人工补录 recorded by hand")
 	}
+	// What is undone holds and charges nothing any more.
+	live := slices.Contains([]string{"reserved", "sent", "unknown", "captured", "voiding", "refunding"}, p.State)
 	for _, a := range []struct {
 		name  string
 		value fmt.Stringer
 		show  bool
 	}{
-		{"成交价 price", p.Price, p.Price != 0}, {"补贴 subsidy", p.Subsidy, p.Price != 0}, {"应付 payable", p.Payable, p.Price != 0},
-		{"扣款 charged", p.Amount, p.Amount != 0}, {"已退 refunded", p.Refunded, p.Refunded != 0},
+		{"成交价 price", p.Price, p.Price != 0}, {"补贴 subsidy", p.Subsidy, live && p.Price != 0},
+		{"应付 payable", p.Payable, live && p.Price != 0}, {"付款 amount", p.Amount, live && p.Amount != 0}, {"已退 refunded", p.Refunded, p.Refunded != 0},
 		{"退货中 refunding", p.Refunding, p.Refunding != 0}, {"补贴退回 returned", p.Returned, p.Returned != 0},
 	} {
 		if a.show {
@@ -125,7 +128,7 @@ tokens, 32 hexadecimal digits; the serial is given as it stands on the label and
 }
 
 func foundLine(p *trail.Found) string {
-	return fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  扣款 charged %s  补贴 subsidy %s", p.Purchase, p.At, p.State, p.Terminal,
+	return fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  付款 amount %s  补贴 subsidy %s", p.Purchase, p.At, p.State, p.Terminal,
 		p.Merchant, p.STAN, p.RRN, p.CardMask, yuanText(p.Amount), yuanText(p.Subsidy))
 }
 
