@@ -65,7 +65,7 @@ func (a *Arena) Kill9(ctx context.Context) (err error) {
 	total := &Verdict{Name: "kill9"}
 	for round := 1; round <= a.Kills; round++ {
 		moment := 200*time.Millisecond + time.Duration(dice.Int64N(int64(killRound-400*time.Millisecond)))
-		v, err := a.killOnce(ctx, site, fmt.Sprintf("load-%02d", round), func() error {
+		v, err := a.killOnce(ctx, site, fmt.Sprintf("load-%02d", round), killRound, func() error {
 			if err := wait(ctx, moment); err != nil {
 				return err
 			}
@@ -96,9 +96,9 @@ func (a *Arena) concluded(ctx context.Context, site *Site, total *Verdict) error
 }
 
 // killOnce lets terminals work while kill ends the switch, starts it again, and compares when they have ended.
-func (a *Arena) killOnce(ctx context.Context, site *Site, name string, kill func() error) (*Verdict, error) {
+func (a *Arena) killOnce(ctx context.Context, site *Site, name string, lasts time.Duration, kill func() error) (*Verdict, error) {
 	load, err := site.StartLoad(name, Plan{
-		Rate: a.Rate, Duration: killRound, Seed: a.Seed, Mix: wholeDay, Wallet: part, Unfriendly: impudence,
+		Rate: a.Rate, Duration: lasts, Seed: a.Seed, Mix: wholeDay, Wallet: part, Unfriendly: impudence,
 	})
 	if err != nil {
 		return nil, err

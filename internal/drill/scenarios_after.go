@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	simulated "huanxin/internal/simulator/load"
@@ -30,44 +31,69 @@ func (a *Arena) KillPoints(ctx context.Context) (err error) {
 	dice := rand.New(rand.NewPCG(a.Seed, 10))
 	total := &Verdict{Name: "kill-points"}
 	settings := site.Settings
-	for n, name := range crashEvents {
+	for _, name := range crashEvents {
+		var points []string
 		for _, stage := range crashStages {
-			point := fmt.Sprintf("%s %s %d", stage, name, 1+dice.IntN(3))
-			v, err := a.killAt(ctx, site, settings, fmt.Sprintf("load-%02d-%s", n, stage), point)
-			if err != nil {
-				return fmt.Errorf("kill-points, %s, seed %d: %w", point, a.Seed, err)
-			}
-			site.say("  %-26s %s", point, v)
-			total.add(v)
+			points = append(points, fmt.Sprintf("%s %s %d", stage, name, 1+dice.IntN(3)))
 		}
+		v, err := a.killAt(ctx, site, settings, "load-"+name, points)
+		if err != nil {
+			return fmt.Errorf("kill-points, %s, seed %d: %w", name, a.Seed, err)
+		}
+		site.say("  %s: %s", strings.Join(points, ", "), v)
+		total.add(v)
 	}
 	return a.concluded(ctx, site, total)
 }
 
-// crashLimit bounds the wait for a point to come.
-const crashLimit = time.Minute
+// crashRound is how long the terminals work while the switch ends itself at one point after the other, and crashLimit bounds
+// the wait for a point to come.
+const (
+	crashRound = 3 * killRound
+	crashLimit = time.Minute
+)
 
-// killAt starts the switch so that it will end itself at the point, and again without when it has.
-func (a *Arena) killAt(ctx context.Context, site *Site, settings []string, name, point string) (*Verdict, error) {
+// killAt starts the switch so that it will end itself at the first point, when it has so that it will at the next, and in
+// the end without any, all under the same load.
+func (a *Arena) killAt(ctx context.Context, site *Site, settings []string, name string, points []string) (*Verdict, error) {
 	if err := site.Serve.Stop(stopLimit); err != nil {
 		return nil, err
 	}
-	site.Settings = append(settings[:len(settings):len(settings)], "HUANXIN_DRILL_CRASH_AT="+point)
-	if err := site.StartServe(ctx); err != nil {
+	start := func(point string) error {
+		site.Settings = append(settings[:len(settings):len(settings)], "HUANXIN_DRILL_CRASH_AT="+point)
+		if err := site.StartServe(ctx); !errors.Is(err, ErrEnded) { // under load the point may come before it is ready
+			return err
+		}
+		return nil
+	}
+	if err := start(points[0]); err != nil {
 		return nil, err
 	}
-	return a.killOnce(ctx, site, name, func() error {
-		site.Settings = settings
-		ctx, cancel := context.WithTimeout(ctx, crashLimit)
-		defer cancel()
-		select {
-		case <-site.Serve.Done():
-			site.Serve.gone()
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("the point never came: %w", ctx.Err())
+	return a.killOnce(ctx, site, name, crashRound, func() error {
+		for _, next := range points[1:] {
+			if err := site.crashed(ctx); err != nil {
+				return err
+			}
+			if err := start(next); err != nil {
+				return err
+			}
 		}
+		site.Settings = settings
+		return site.crashed(ctx)
 	})
+}
+
+// crashed waits until the switch has ended itself.
+func (s *Site) crashed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, crashLimit)
+	defer cancel()
+	select {
+	case <-s.Serve.Done():
+		s.Serve.gone()
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the point never came: %w", ctx.Err())
+	}
 }
 
 // AfterTheSale lets unfriendly terminals void, refund, reverse and settle at unfriendly hosts.
