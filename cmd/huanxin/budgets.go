@@ -14,10 +14,12 @@ func yuanText(fen int64) string { return money.Amount(fen).String() }
 // newBudgetCommand is `huanxin budget`: the money of the running programme.
 func newBudgetCommand() *cobra.Command {
 	return group("budget", "补贴资金 – show, release, transfer and lower the budget of the running programme",
-		newBudgetShowCommand(), newBudgetAmountCommand("release PATH AMOUNT", "追加投放 – put more of a paced leaf at its disposal, beyond its plan",
+		newBudgetShowCommand(), newBudgetAmountCommand("release PATH AMOUNT",
+			"追加投放 – put more of a paced leaf at its disposal, beyond its plan",
 			func(a *control.BudgetAmount) control.Act { return control.Act{ReleaseBudget: a} }),
 		newBudgetTransferCommand(),
-		newBudgetAmountCommand("lower PATH AMOUNT", "调减额度 – take an amount off a node; its parent has it then, from the root it is gone",
+		newBudgetAmountCommand("lower PATH AMOUNT",
+			"调减额度 – take an amount off a node; its parent has it then, from the root it is gone",
 			func(a *control.BudgetAmount) control.Act { return control.Act{LowerBudget: a} }))
 }
 
@@ -69,7 +71,8 @@ func depth(path string) int {
 }
 
 func nodeLine(n *control.BudgetNode) string {
-	text := fmt.Sprintf("%-28s 额度 allocated %s  占用 held %s  已用 spent %s  剩余 free %s", "/"+n.Path, n.Allocated, n.Held, n.Spent, n.Free)
+	text := fmt.Sprintf("%-28s 额度 allocated %s  占用 held %s  已用 spent %s  剩余 free %s", "/"+n.Path, n.Allocated,
+		n.Held, n.Spent, n.Free)
 	if n.Paced {
 		text += fmt.Sprintf("  已投放 released %s (人工 by hand %s) %s", n.Released, n.Manual, n.ReleasedOn)
 	}
@@ -106,7 +109,8 @@ func newBudgetTransferCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.run(cmd, control.Act{TransferBudget: &control.BudgetTransfer{From: args[0], To: args[1], Amount: amount}})
+			move := &control.BudgetTransfer{From: args[0], To: args[1], Amount: amount}
+			return f.run(cmd, control.Act{TransferBudget: move})
 		},
 	}
 	f.add(cmd)

@@ -61,7 +61,8 @@ func (p purchaseIndex) Positions(ctx context.Context, purchase uint64) ([]uint64
 
 // Settled gives the last settlement of the batch: a number comes again after a million batches.
 func (p purchaseIndex) Settled(ctx context.Context, b trail.Batch) (seqs []uint64, err error) {
-	rows, err := p.s.database.Projection().TerminalBatches(ctx, []projection.BatchKey{{Terminal: b.Terminal, Merchant: b.Merchant, Batch: b.Number}})
+	key := projection.BatchKey{Terminal: b.Terminal, Merchant: b.Merchant, Batch: b.Number}
+	rows, err := p.s.database.Projection().TerminalBatches(ctx, []projection.BatchKey{key})
 	for i := range rows {
 		seqs = append(seqs, rows[i].ID)
 	}

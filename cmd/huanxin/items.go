@@ -18,7 +18,8 @@ func newSAFCommand() *cobra.Command {
 }
 
 func itemLine(i *control.SAFItem) string {
-	text := fmt.Sprintf("%-6s %-16s %-8s P%012d  %s  %s  attempts %d  queued %s", i.ID, i.Kind, i.State, i.Purchase, i.Amount, i.Host, i.Attempts, i.QueuedAt)
+	text := fmt.Sprintf("%-6s %-16s %-8s P%012d  %s  %s  attempts %d  queued %s", i.ID, i.Kind, i.State, i.Purchase,
+		i.Amount, i.Host, i.Attempts, i.QueuedAt)
 	if i.NextAt != 0 {
 		text += "  next " + i.NextAt.String()
 	}
@@ -143,7 +144,9 @@ func newHoldListCommand() *cobra.Command {
 			if olderThan < 0 {
 				return badInput("--older-than %s: want 0 or more", olderThan)
 			}
-			return show(cmd, &f, func(c *control.Client) ([]control.Hold, error) { return c.Holds(cmd.Context(), olderThan, 10_000) }, holdLine)
+			return show(cmd, &f, func(c *control.Client) ([]control.Hold, error) {
+				return c.Holds(cmd.Context(), olderThan, 10_000)
+			}, holdLine)
 		},
 	}
 	f.add(cmd)
@@ -152,7 +155,8 @@ func newHoldListCommand() *cobra.Command {
 }
 
 func holdLine(h *control.Hold) string {
-	text := fmt.Sprintf("P%012d  %-10s %s  %s  since %s (%s)  %s", h.Purchase, h.State, h.Subsidy, h.Leaf, h.Since, since(h.Since), h.Terminal)
+	text := fmt.Sprintf("P%012d  %-10s %s  %s  since %s (%s)  %s", h.Purchase, h.State, h.Subsidy, h.Leaf, h.Since,
+		since(h.Since), h.Terminal)
 	if h.Proposed != nil {
 		text += "  待复核 proposed: " + trail.AuthorityText(h.Proposed)
 	}

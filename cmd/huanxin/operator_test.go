@@ -46,7 +46,8 @@ func openDeskAt(t *testing.T, network string, more ...string) *desk {
 	sw := startSwitch(t, testConfig(t, t.TempDir(), network, more...))
 	sw.ready(t, func(_ int, parts map[string]bool) bool { return parts["programme"] && parts["host unionpay"] })
 	d := &desk{testSwitch: sw, t: t, line: sw.dial(t), stan: 1}
-	signOn := ask(t, d.line, &till.Request{MTI: 0x0800, Net: till.NetSignOn, Terminal: testTerminal, Merchant: testMerchant, STAN: 1})
+	signOn := ask(t, d.line, &till.Request{MTI: 0x0800, Net: till.NetSignOn, Terminal: testTerminal, Merchant: testMerchant,
+		STAN: 1})
 	require.Equal(t, "00", signOn.Response)
 	d.batch = signOn.Batch
 	return d
@@ -102,7 +103,8 @@ func (d *desk) claim() (person till.Person, entitlement string) {
 func (d *desk) reserve() *till.Answer {
 	d.t.Helper()
 	person, entitlement := d.claim()
-	code, err := d.api(d.t).ShowCode(d.t.Context(), entitlement, person, &till.Position{CRS: "WGS84", Lon: 123.4294, Lat: 41.7964, AgeSeconds: 1})
+	code, err := d.api(d.t).ShowCode(d.t.Context(), entitlement, person, &till.Position{CRS: "WGS84", Lon: 123.4294,
+		Lat: 41.7964, AgeSeconds: 1})
 	require.NoError(d.t, err)
 	return d.tell(till.Request{MTI: 0x0100, Kind: till.KindReserve, Amount: 599900, Tags: []till.Tag{
 		{Name: "S1", Value: code.Code}, {Name: "S2", Value: "6901234567892"}, {Name: "S3", Value: till.NewSerial(d.buyer)},
@@ -132,7 +134,8 @@ func TestOperatorPausesAndResumesACategoryOfOneCity(t *testing.T) {
 	require.Contains(t, listed, "王敏")
 	require.Equal(t, "00", d.pay(held).Response, "what is held already can be paid")
 	// Other categories, cities and ordinary sales go on.
-	require.Equal(t, "00", d.tell(till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 10000, Card: &till.Card{PAN: till.NewPAN(2), Expiry: "3012"}}).Response)
+	require.Equal(t, "00", d.tell(till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 10000,
+		Card: &till.Card{PAN: till.NewPAN(2), Expiry: "3012"}}).Response)
 	d.buyer++
 	claim, err := d.api(t).Claim(t.Context(), "paused", till.NewPerson(d.buyer), "A01", "210100", "store")
 	require.NoError(t, err)
@@ -148,7 +151,8 @@ func TestOperatorPausesAndResumesACategoryOfOneCity(t *testing.T) {
 
 func TestOperatorStopsSuspendsAndRegistersMerchantsAndTerminals(t *testing.T) {
 	d := openDesk(t)
-	sale := till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 10000, Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"}}
+	sale := till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 10000, Card: &till.Card{PAN: till.NewPAN(1),
+		Expiry: "3012"}}
 	d.act(0, "terminal", "stop", testTerminal)
 	require.Equal(t, "58", d.tell(sale).Response)
 	require.Contains(t, d.see("pauses"), "stopped  "+testTerminal)
@@ -170,8 +174,10 @@ func TestOperatorStopsSuspendsAndRegistersMerchantsAndTerminals(t *testing.T) {
 
 	const added = "898210157220099"
 	require.Contains(t, d.act(2, "merchant", "add", added, "name=新店", "city=210100"), "store_city")
-	d.act(0, "merchant", "add", added, "name=新店", "city=210100", "store_city=210100", "mcc=5722", "admits=A01 A02", "channels=store")
-	require.Contains(t, d.act(1, "merchant", "add", added, "name=新店", "city=210100", "store_city=210100", "mcc=5722"), "there already")
+	d.act(0, "merchant", "add", added, "name=新店", "city=210100", "store_city=210100", "mcc=5722", "admits=A01 A02",
+		"channels=store")
+	require.Contains(t, d.act(1, "merchant", "add", added, "name=新店", "city=210100", "store_city=210100", "mcc=5722"),
+		"there already")
 	d.act(0, "merchant", "change", added, "name=新店二号")
 	var rows []map[string]string
 	require.NoError(t, json.Unmarshal([]byte(d.see("merchant", "show", added, "--json")), &rows))
@@ -217,7 +223,8 @@ func TestImportChecksAllRowsBeforeTheFirstIsSent(t *testing.T) {
 
 func TestOperatorMovesTheBudget(t *testing.T) {
 	// So little a day that the plan has not released all of it by any day on which this test runs.
-	d := openDesk(t, "HUANXIN_PROGRAMME="+programmeFolder(t, replaced(t, "budget.yaml", "daily: {amount: 5000.00", "daily: {amount: 1.00")))
+	d := openDesk(t, "HUANXIN_PROGRAMME="+programmeFolder(t, replaced(t, "budget.yaml", "daily: {amount: 5000.00",
+		"daily: {amount: 1.00")))
 	const fridge, qr = "210100/store/A01", "210100/qr/A01/r2"
 	require.Contains(t, d.see("budget", "show"), "8000000000.00")
 	require.Contains(t, d.see("budget", "show", fridge), "/r2")
@@ -316,7 +323,8 @@ func nextVersion(t *testing.T) string {
 			valid := strings.Index(first, "    valid:")
 			cut := first[:valid] + "    valid: {from: \"2025-01-01T00:00:00+08:00\", to: \"" + begins + "\"}\n" + first[ends:]
 			second := strings.Replace(first[:valid], "ln-2025-1", "ln-2025-2", 1) + "    valid: {from: \"" + begins +
-				"\", to: \"2029-01-01T00:00:00+08:00\"}\n" + strings.Replace(first[ends:], "item_cap: 2000.00", "item_cap: 1800.00", 1)
+				"\", to: \"2029-01-01T00:00:00+08:00\"}\n" + strings.Replace(first[ends:], "item_cap: 2000.00",
+				"item_cap: 1800.00", 1)
 			return []byte(text[:at] + cut + second)
 		case "budget.yaml":
 			return []byte(text + "  - {path: \"210100/store/A01/r2\", amount: 91000000.00}\n")
@@ -336,7 +344,8 @@ func TestPurchaseIsFoundByEverythingThatIsKnownOfItAndToldWhole(t *testing.T) {
 	require.Equal(t, "00", paid.Response)
 	saleSTAN := d.stan
 	void := d.tell(till.Request{
-		MTI: 0x0200, Kind: till.KindVoid, Amount: held.Payable, Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"}, RRN: paid.RRN,
+		MTI: 0x0200, Kind: till.KindVoid, Amount: held.Payable, RRN: paid.RRN,
+		Card:     &till.Card{PAN: till.NewPAN(1), Expiry: "3012"},
 		Original: &till.Original{Batch: d.batch, STAN: saleSTAN, Date: time.Now().In(policy.China()).Format("0102")},
 	})
 	require.Equal(t, "00", void.Response, void.Text)
@@ -367,7 +376,8 @@ func TestPurchaseIsFoundByEverythingThatIsKnownOfItAndToldWhole(t *testing.T) {
 
 	for _, form := range []string{id, fmt.Sprint(held.Hold), fmt.Sprintf("%05d", held.Hold)} {
 		told := d.see("purchase", "show", form)
-		for _, part := range []string{"Reserved", "SaleSent", "SaleApproved", "VoidSent", "VoidApproved", "← terminal " + testTerminal + " 0200", "→ host unionpay 0200", "现状 now: voided"} {
+		for _, part := range []string{"Reserved", "SaleSent", "SaleApproved", "VoidSent", "VoidApproved",
+			"← terminal " + testTerminal + " 0200", "→ host unionpay 0200", "现状 now: voided"} {
 			require.Contains(t, told, part)
 		}
 		require.NotContains(t, told, till.NewPAN(1))
@@ -411,7 +421,8 @@ func TestALostAnswerItsReversalAndTheLateApprovalAreToldInTheirOrder(t *testing.
 		return strings.Contains(told, "LateAnswer") && strings.Contains(told, "ReversalDone")
 	}, time.Minute, 50*time.Millisecond)
 	last := 0
-	for _, name := range []string{"  Reserved\n", "  SaleSent\n", "  ReversalQueued\n", "  ReversalAttempted\n", "  LateAnswer\n"} {
+	for _, name := range []string{"  Reserved\n", "  SaleSent\n", "  ReversalQueued\n", "  ReversalAttempted\n",
+		"  LateAnswer\n"} {
 		at := strings.Index(told, name)
 		require.Greater(t, at, last, name)
 		last = at
@@ -453,19 +464,22 @@ func TestAHoldIsReleasedByTwoPersons(t *testing.T) {
 func TestASupplementNeedsCaseAndEvidenceAndTakesWhatAReserveWould(t *testing.T) {
 	d := openDesk(t)
 	_, entitlement := d.claim()
-	paid := d.tell(till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 599900, Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"}})
+	paid := d.tell(till.Request{MTI: 0x0200, Kind: till.KindSale, Amount: 599900, Card: &till.Card{PAN: till.NewPAN(1),
+		Expiry: "3012"}})
 	require.Equal(t, "00", paid.Response)
 	var found control.Finding
 	require.NoError(t, json.Unmarshal([]byte(d.see("purchase", "find", "--rrn", paid.RRN, "--json")), &found))
 	id := fmt.Sprint(found.Purchases[0].Purchase)
-	args := []string{"supplement", "--purchase", id, "--entitlement", entitlement, "--barcode", "6901234567892", "--serial", "SN-SECRET-12345"}
+	args := []string{"supplement", "--purchase", id, "--entitlement", entitlement, "--barcode", "6901234567892", "--serial",
+		"SN-SECRET-12345"}
 	require.Contains(t, d.act(1, args...), "--case and --evidence")
 	require.Contains(t, d.act(1, append(args, "--case", "C-7")...), "--case and --evidence")
 	// The engine refuses by itself too, whoever speaks to it.
 	client, err := control.NewClient(d.cfg.Path(d.cfg.Control.Socket))
 	require.NoError(t, err)
 	answer, err := client.Operate(t.Context(), &control.OperateRequest{By: "a", Reason: "b", Document: "c", Act: control.Act{
-		Supplement: &control.Supplement{Purchase: found.Purchases[0].Purchase, Entitlement: 1, Barcode: "6901234567892", Serial: "SN-SECRET-12345"},
+		Supplement: &control.Supplement{Purchase: found.Purchases[0].Purchase, Entitlement: 1, Barcode: "6901234567892",
+			Serial: "SN-SECRET-12345"},
 	}})
 	require.NoError(t, err)
 	require.Contains(t, answer.Problems[0], "case id")
@@ -570,7 +584,8 @@ func TestADeadLetterIsShownRetriedAndResolved(t *testing.T) {
 	require.Zero(t, code, out)
 	require.NotContains(t, d.see("saf", "list"), "R1 ")
 	told := d.see("purchase", "show", "1")
-	for _, part := range []string{"ReversalQueued", "ReversalDead", "ReversalRequeued", "ReversalResolved", "清算文件已返款"} {
+	for _, part := range []string{"ReversalQueued", "ReversalDead", "ReversalRequeued", "ReversalResolved",
+		"清算文件已返款"} {
 		require.Contains(t, told, part)
 	}
 	require.Contains(t, d.act(1, "saf", "retry", "R1"), "no reversal")
@@ -580,15 +595,18 @@ func TestADeadLetterIsShownRetriedAndResolved(t *testing.T) {
 func TestActsNeedNameReasonAndDocument(t *testing.T) {
 	for _, args := range [][]string{
 		{"pause"}, {"pause", "--by", "a"}, {"pause", "--by", "a", "--reason", "b"}, {"saf", "retry", "R1", "--by", "a"},
-		{"merchant", "stop"}, {"merchant", "stop", "a", "b"}, {"budget", "transfer", "a", "b"}, {"saf", "nothing"}, {"hold", "release"},
+		{"merchant", "stop"}, {"merchant", "stop", "a", "b"}, {"budget", "transfer", "a", "b"}, {"saf", "nothing"},
+		{"hold", "release"},
 		{"pause", "--colour", "red"}, {"purchase"}, {"terminal", "import"}, // a group knows no flags
 	} {
 		var out, errs strings.Builder
-		code := run(t.Context(), append(args, "--socket", filepath.Join(t.TempDir(), "none.sock")), strings.NewReader(""), &out, &errs)
+		code := run(t.Context(), append(args, "--socket", filepath.Join(t.TempDir(), "none.sock")), strings.NewReader(""),
+			&out, &errs)
 		require.Equal(t, 2, code, "%v: %s", args, errs.String())
 	}
 	var out, errs strings.Builder
-	code := run(t.Context(), []string{"pauses", "--socket", filepath.Join(t.TempDir(), "none.sock")}, strings.NewReader(""), &out, &errs)
+	code := run(t.Context(), []string{"pauses", "--socket", filepath.Join(t.TempDir(), "none.sock")}, strings.NewReader(""),
+		&out, &errs)
 	require.Equal(t, 1, code)
 	require.Contains(t, errs.String(), "no running switch answers")
 }

@@ -48,7 +48,8 @@ func merchants() *parties {
 
 func terminals() *parties {
 	return &parties{
-		name: "terminal", zh: "终端", columns: registry.TerminalColumns(), blank: map[string]string{"state": "active", "batch": "1"},
+		name: "terminal", zh: "终端", columns: registry.TerminalColumns(),
+		blank: map[string]string{"state": "active", "batch": "1"},
 		check: func(row []string) error { _, err := registry.ParseTerminal(row); return err },
 		read: func(data []byte) (rows [][]string, problems []table.Problem) {
 			read, problems := registry.ReadTerminals(data)
@@ -68,7 +69,8 @@ func terminals() *parties {
 func newPartyCommand(p *parties) *cobra.Command {
 	return group(p.name, p.zh+"管理与停用 – register, suspend and stop "+p.name+"s",
 		p.newStopCommand(), p.newStartCommand(), p.newAddCommand(), p.newChangeCommand(),
-		p.newStateCommand("suspend", "suspended", "暂停资格，撤销退货照办 – refuse reserves and sales; voids, refunds and settlement go on"),
+		p.newStateCommand("suspend", "suspended",
+			"暂停资格，撤销退货照办 – refuse reserves and sales; voids, refunds and settlement go on"),
 		p.newStateCommand("activate", "active", "恢复资格 – admit again"),
 		p.newImportCommand(), p.newShowCommand())
 }
@@ -107,7 +109,8 @@ func (p *parties) newStateCommand(use, state, short string) *cobra.Command {
 		Use: use + " ID", Short: short, Args: arguments(1, 1, "one id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			party := p.party(args[0])
-			return f.run(cmd, control.Act{SetState: &control.SetState{Merchant: party.Merchant, Terminal: party.Terminal, State: state}})
+			change := &control.SetState{Merchant: party.Merchant, Terminal: party.Terminal, State: state}
+			return f.run(cmd, control.Act{SetState: change})
 		},
 	}
 	f.add(cmd)
@@ -143,8 +146,9 @@ func (p *parties) newChangeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "change ID column=value …",
 		Short: "变更 – change columns of a " + p.name,
-		Long:  "Columns: " + strings.Join(p.columns[1:], ", ") + ". Lists are separated by blanks; columns that are not named stay.",
-		Args:  arguments(2, -1, "an id and columns as column=value"),
+		Long: "Columns: " + strings.Join(p.columns[1:], ", ") +
+			". Lists are separated by blanks; columns that are not named stay.",
+		Args: arguments(2, -1, "an id and columns as column=value"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
 				return err

@@ -57,14 +57,16 @@ func applyPolicy(cmd *cobra.Command, f *actFlags, name string) error {
 	if err != nil {
 		return failed(err)
 	}
-	change := policyChange{Digest: hex.EncodeToString(next.Digest[:]), InForce: inForce.Digest, Golden: passed, Changes: []policy.Change{}}
+	change := policyChange{Digest: hex.EncodeToString(next.Digest[:]), InForce: inForce.Digest, Golden: passed,
+		Changes: []policy.Change{}}
 	if change.Changes, err = differenceTo(inForce.Files, next); err != nil {
 		return err
 	}
 	if !f.json {
 		writeChanges(out, &change)
 	}
-	change.Answer, err = client.Operate(cmd.Context(), f.request(control.Act{ApplyPolicy: &control.ApplyPolicy{Files: policy.Rules(files)}}))
+	change.Answer, err = client.Operate(cmd.Context(),
+		f.request(control.Act{ApplyPolicy: &control.ApplyPolicy{Files: policy.Rules(files)}}))
 	if err != nil {
 		return failed(err)
 	}
@@ -125,7 +127,8 @@ func differenceTo(inForce map[string][]byte, next *policy.Programme) ([]policy.C
 }
 
 func writeChanges(out io.Writer, c *policyChange) {
-	fmt.Fprintf(out, "对照案例 golden cases: %d passed\n摘要 digest %s → %s\n变更 changes: %d\n", c.Golden, short(c.InForce), short(c.Digest), len(c.Changes))
+	fmt.Fprintf(out, "对照案例 golden cases: %d passed\n摘要 digest %s → %s\n变更 changes: %d\n", c.Golden,
+		short(c.InForce), short(c.Digest), len(c.Changes))
 	for i := range c.Changes {
 		if i == mostShown {
 			fmt.Fprintf(out, "  … 另有 %d 项 more (--json)\n", len(c.Changes)-i)

@@ -13,7 +13,8 @@ import (
 
 // newPurchaseCommand is `huanxin purchase`: find one, and tell its whole story.
 func newPurchaseCommand() *cobra.Command {
-	return group("purchase", "查询交易 – the whole trail of a purchase, and how to find one", newPurchaseShowCommand(), newPurchaseFindCommand())
+	return group("purchase", "查询交易 – the whole trail of a purchase, and how to find one", newPurchaseShowCommand(),
+		newPurchaseFindCommand())
 }
 
 func newPurchaseShowCommand() *cobra.Command {
@@ -69,7 +70,8 @@ func nowText(p *control.Purchase) string {
 		show  bool
 	}{
 		{"成交价 price", p.Price, p.Price != 0}, {"补贴 subsidy", p.Subsidy, live && p.Price != 0},
-		{"应付 payable", p.Payable, live && p.Price != 0}, {"付款 amount", p.Amount, live && p.Amount != 0}, {"已退 refunded", p.Refunded, p.Refunded != 0},
+		{"应付 payable", p.Payable, live && p.Price != 0}, {"付款 amount", p.Amount, live && p.Amount != 0},
+		{"已退 refunded", p.Refunded, p.Refunded != 0},
 		{"退货中 refunding", p.Refunding, p.Refunding != 0}, {"补贴退回 returned", p.Returned, p.Returned != 0},
 	} {
 		if a.show {
@@ -128,8 +130,8 @@ tokens, 32 hexadecimal digits; the serial is given as it stands on the label and
 }
 
 func foundLine(p *trail.Found) string {
-	return fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  付款 amount %s  补贴 subsidy %s", p.Purchase, p.At, p.State, p.Terminal,
-		p.Merchant, p.STAN, p.RRN, p.CardMask, yuanText(p.Amount), yuanText(p.Subsidy))
+	return fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  付款 amount %s  补贴 subsidy %s", p.Purchase, p.At,
+		p.State, p.Terminal, p.Merchant, p.STAN, p.RRN, p.CardMask, yuanText(p.Amount), yuanText(p.Subsidy))
 }
 
 // newSupplementCommand is `huanxin supplement`: a subsidy recorded by hand.

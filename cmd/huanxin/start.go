@@ -32,7 +32,9 @@ func (s *Switch) ask(ctx context.Context, what string, body func(engine.Token) a
 // what operators have changed since must survive a restart. Only the product library, which no command changes, follows
 // the folder for as long as its rules are those in force.
 func (s *Switch) putIntoForce(ctx context.Context) error {
-	reply, err := s.ask(ctx, "rules in force", func(t engine.Token) any { return &engine.Look{Token: t, What: engine.LookPolicy{}} })
+	reply, err := s.ask(ctx, "rules in force", func(t engine.Token) any {
+		return &engine.Look{Token: t, What: engine.LookPolicy{}}
+	})
 	if err != nil {
 		return err
 	}

@@ -94,8 +94,8 @@ func newPausesCommand() *cobra.Command {
 				}{pauses, stops})
 			}
 			for _, p := range pauses {
-				fmt.Fprintf(out, "暂停 pause %d  city %s category %s channel %s  %s – %s  %s\n", p.ID, orAll(p.City), orAll(p.Category),
-					orAll(p.Channel), p.From, p.To, trail.AuthorityText(p.By))
+				fmt.Fprintf(out, "暂停 pause %d  city %s category %s channel %s  %s – %s  %s\n", p.ID, orAll(p.City),
+					orAll(p.Category), orAll(p.Channel), p.From, p.To, trail.AuthorityText(p.By))
 			}
 			for _, s := range stops {
 				fmt.Fprintf(out, "停用 stopped  %s%s  %s  %s\n", s.Merchant, s.Terminal, s.Since, trail.AuthorityText(s.By))

@@ -83,7 +83,8 @@ func (p *Programme) settingText(r *Rule, s Setting) string {
 		if r.Ceiling.Amount == 0 {
 			return "none"
 		}
-		return pairs("amount", r.Ceiling.Amount.String(), "on", word(r.Ceiling.On, "final", "base", "shelf", "after"), "after", r.ceilingKind)
+		return pairs("amount", r.Ceiling.Amount.String(), "on", word(r.Ceiling.On, "final", "base", "shelf", "after"),
+			"after", r.ceilingKind)
 	default:
 		return r.text(s)
 	}
@@ -128,7 +129,9 @@ func (r *Rule) text(s Setting) string {
 	case SetIDKinds:
 		return list(r.Claim.IDKinds, same)
 	case SetFunding:
-		return list(r.Funding, func(s Share) string { return pairs("payer", s.Payer, "share", strconv.FormatInt(s.Weight, 10)) })
+		return list(r.Funding, func(s Share) string {
+			return pairs("payer", s.Payer, "share", strconv.FormatInt(s.Weight, 10))
+		})
 	case SetHold:
 		return strconv.FormatInt(int64(r.Hold/time.Second), 10)
 	case SetCodeLife:
@@ -208,7 +211,8 @@ func rateText(r Rate) string {
 		old = list(r.OldItems, same)
 	}
 	if len(r.Bands) == 1 {
-		return pairs("grade", grades, "label", labels, "attributes", attributes, "old_item", old, bandKey(r.Bands[0]), bandValue(r.Bands[0]))
+		return pairs("grade", grades, "label", labels, "attributes", attributes, "old_item", old, bandKey(r.Bands[0]),
+			bandValue(r.Bands[0]))
 	}
 	bands := list(r.Bands, func(b Band) string { return pairs("from", b.From.String(), bandKey(b), bandValue(b)) })
 	return pairs("grade", grades, "label", labels, "attributes", attributes, "old_item", old, "bands", bands)
@@ -285,10 +289,13 @@ func roundText(r *Round) string {
 func nodeText(n *BudgetNode) string {
 	text := n.Amount.String()
 	if len(n.Releases) > 0 {
-		text += " releases " + list(n.Releases, func(r Release) string { return pairs("at", instantText(r.At), "amount", r.Amount.String()) })
+		text += " releases " + list(n.Releases, func(r Release) string {
+			return pairs("at", instantText(r.At), "amount", r.Amount.String())
+		})
 	}
 	if d := n.Daily; d != nil {
-		text += " daily " + pairs("amount", d.Amount.String(), "at", clockText(d.Second), "carry_over", strconv.FormatBool(d.CarryOver))
+		text += " daily " + pairs("amount", d.Amount.String(), "at", clockText(d.Second), "carry_over",
+			strconv.FormatBool(d.CarryOver))
 	}
 	return text
 }

@@ -155,7 +155,8 @@ func (d *difference) compare(from *Programme, former, v *Version, merchant strin
 	seen := map[pair][]variant{}
 	d.next.eachCell(func(city, channel, category int) {
 		next := v.rule(d.next.cell(city, channel, category), merchant)
-		was := from.Rule(former.ID, d.next.Cities[city].Code, d.next.Channels[channel].Code, d.next.Categories[category].Code, merchant)
+		was := from.Rule(former.ID, d.next.Cities[city].Code, d.next.Channels[channel].Code,
+			d.next.Categories[category].Code, merchant)
 		if was == nil {
 			return // a new code: it is listed as such
 		}
@@ -246,8 +247,10 @@ func picked(set uint64, count int, name func(int) string) (names []string) {
 
 // budget compares the plans.
 func (d *difference) budget() {
-	d.text(Change{What: ChangedBudgetManner, Name: "levels"}, levelsText(d.was.Budget.Levels), levelsText(d.next.Budget.Levels))
-	d.text(Change{What: ChangedBudgetManner, Name: "claim_reserves"}, claimReserveText(d.was.Budget.ClaimReserves), claimReserveText(d.next.Budget.ClaimReserves))
+	d.text(Change{What: ChangedBudgetManner, Name: "levels"}, levelsText(d.was.Budget.Levels),
+		levelsText(d.next.Budget.Levels))
+	d.text(Change{What: ChangedBudgetManner, Name: "claim_reserves"}, claimReserveText(d.was.Budget.ClaimReserves),
+		claimReserveText(d.next.Budget.ClaimReserves))
 	d.text(Change{What: ChangedBudgetManner, Name: "paying_city"}, d.was.payingText(), d.next.payingText())
 	was, next := map[string]string{}, map[string]string{}
 	for i := range d.was.Budget.Rounds {

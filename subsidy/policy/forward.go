@@ -182,7 +182,8 @@ func (p *Programme) eachCell(fn func(city, channel, category int)) {
 }
 
 func (p *Programme) cellName(city, channel, category int, merchant string) string {
-	text := fmt.Sprintf("city %s, channel %s, category %s", p.Cities[city].Code, p.Channels[channel].Code, p.Categories[category].Code)
+	text := fmt.Sprintf("city %s, channel %s, category %s", p.Cities[city].Code, p.Channels[channel].Code,
+		p.Categories[category].Code)
 	if merchant != "" {
 		text += ", merchant " + merchant
 	}
@@ -246,7 +247,8 @@ func (f *forward) budget() {
 	}
 	for i := range next.Rounds {
 		r := &next.Rounds[i]
-		if at := slices.IndexFunc(was.Rounds, func(o Round) bool { return o.ID == r.ID }); r.Open <= f.now && (at < 0 || was.Rounds[at].Open > f.now) {
+		at := slices.IndexFunc(was.Rounds, func(o Round) bool { return o.ID == r.ID })
+		if r.Open <= f.now && (at < 0 || was.Rounds[at].Open > f.now) {
 			f.refuse("round %s would open at %s, which is not ahead", r.ID, instantText(r.Open))
 		}
 	}

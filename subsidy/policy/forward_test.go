@@ -52,15 +52,18 @@ func (d draft) files(t testing.TB) map[string][]byte {
 		if v.until > 0 {
 			grandfather = fmt.Sprintf("{until: %q}", dayText(v.until))
 		}
-		fmt.Fprintf(&b, "  - id: %s\n    valid: {from: %q, to: %q}\n    grandfather: %s\n", v.id, dayText(v.from), dayText(v.to), grandfather)
+		fmt.Fprintf(&b, "  - id: %s\n    valid: {from: %q, to: %q}\n    grandfather: %s\n", v.id, dayText(v.from),
+			dayText(v.to), grandfather)
 		own := strings.Replace(rules, "item_cap: 2000.00", fmt.Sprintf("item_cap: %d.00", v.cap), 1)
 		own = strings.Replace(own, "percent: 15", fmt.Sprintf("percent: %d", v.percent), 1)
 		b.WriteString(strings.Replace(own, "claim_hours: 08:00-23:00", "claim_hours: "+v.hours, 1))
 		if v.opens != 0 || v.shuts != 0 {
-			fmt.Fprintf(&b, "      - scope: {city: \"210200\"}\n        open: {windows: [{from: %q, to: %q}]}\n", dayText(v.opens), dayText(v.shuts))
+			fmt.Fprintf(&b, "      - scope: {city: \"210200\"}\n        open: {windows: [{from: %q, to: %q}]}\n",
+				dayText(v.opens), dayText(v.shuts))
 		}
 		if v.pauseTo != 0 {
-			fmt.Fprintf(&b, "      - scope: {category: A02}\n        pauses: [{from: %q, to: %q}]\n", dayText(v.pauseFrom), dayText(v.pauseTo))
+			fmt.Fprintf(&b, "      - scope: {category: A02}\n        pauses: [{from: %q, to: %q}]\n", dayText(v.pauseFrom),
+				dayText(v.pauseTo))
 		}
 		if v.merchantCap != 0 {
 			fmt.Fprintf(&b, "      - scope: {merchant: \"898210157220001\"}\n        item_cap: %d.00\n        override: true\n", v.merchantCap)
@@ -80,7 +83,8 @@ func (d draft) files(t testing.TB) map[string][]byte {
 func baseDraft() draft {
 	return draft{decides: "reserve", paying: "merchant", close: 365, versions: []draftVersion{
 		{id: "v1", from: 0, to: 10, cap: 2000, percent: 15, hours: "08:00-23:00"},
-		{id: "v2", from: 10, to: 20, until: 25, cap: 1500, percent: 15, hours: "always", opens: 12, shuts: 18, pauseFrom: 13, pauseTo: 15},
+		{id: "v2", from: 10, to: 20, until: 25, cap: 1500, percent: 15, hours: "always", opens: 12, shuts: 18,
+			pauseFrom: 13, pauseTo: 15},
 		{id: "v3", from: 22, to: 30, cap: 1000, percent: 10, hours: "always", merchantCap: 500},
 	}}
 }
@@ -113,23 +117,30 @@ func TestOnlyWhatLiesAheadMayChange(t *testing.T) {
 		"its window ends later":           {func(d *draft) { d.versions[1].shuts = 19 }, ""},
 		"its pause ends earlier, ahead":   {func(d *draft) { d.versions[1].pauseTo = 16 }, ""},
 		"a round ends later":              {func(d *draft) { d.close = 400 }, ""},
-		"a cap in force":                  {func(d *draft) { d.versions[1].cap = 1600 }, "version v2 has begun: item_cap cannot change (city 210100, channel store, category A01, 16 combinations in all)"},
+		"a cap in force": {func(d *draft) { d.versions[1].cap = 1600 },
+			"version v2 has begun: item_cap cannot change (city 210100, channel store, category A01, 16 combinations in all)"},
 		"a cap of a version that is over": {func(d *draft) { d.versions[0].cap = 1999 }, "version v1 has begun: item_cap"},
 		"a rate":                          {func(d *draft) { d.versions[1].percent = 20 }, "rates cannot change"},
 		"claim hours":                     {func(d *draft) { d.versions[1].hours = "00:00-12:00" }, "claim_hours"},
-		"a merchant gets a cap":           {func(d *draft) { d.versions[1].merchantCap = 7 }, "merchant 898210157220001, 16 combinations"},
-		"the window was shorter":          {func(d *draft) { d.versions[1].opens = 13 }, "open cannot change (city 210200"},
-		"it had ended":                    {func(d *draft) { d.versions[1].shuts = 14 }, "open cannot change"},
-		"the pause was longer":            {func(d *draft) { d.versions[1].pauseFrom = 12 }, "pauses cannot change (city 210100, channel store, category A02"},
-		"the pause has ended":             {func(d *draft) { d.versions[1].pauseTo = 14 }, "pauses"},
-		"a begun version is gone":         {func(d *draft) { d.versions = d.versions[1:] }, "version v1 has begun at 2025-01-01T00:00:00+08:00 and is gone"},
-		"a begun version has a new name":  {func(d *draft) { d.versions[1].id = "w2" }, "version w2 would begin at 2025-01-11T00:00:00+08:00, which is not ahead"},
-		"it began later":                  {func(d *draft) { d.versions[1].from = 11 }, "cannot begin at"},
-		"it has ended":                    {func(d *draft) { d.versions[1].to = 14 }, "only an end ahead may move"},
-		"an ended one ends later":         {func(d *draft) { d.versions[0].to, d.versions[1].from = 9, 10 }, "version v1 ends at"},
-		"the instant that decides":        {func(d *draft) { d.decides = "claim" }, "decides: "},
-		"what claims of v1 keep":          {func(d *draft) { d.versions[0].until = 12 }, "version v1: what claims made under it keep"},
-		"who pays":                        {func(d *draft) { d.paying = "store" }, "paying_city of channel store"},
+		"a merchant gets a cap": {func(d *draft) { d.versions[1].merchantCap = 7 },
+			"merchant 898210157220001, 16 combinations"},
+		"the window was shorter": {func(d *draft) { d.versions[1].opens = 13 }, "open cannot change (city 210200"},
+		"it had ended":           {func(d *draft) { d.versions[1].shuts = 14 }, "open cannot change"},
+		"the pause was longer": {func(d *draft) { d.versions[1].pauseFrom = 12 },
+			"pauses cannot change (city 210100, channel store, category A02"},
+		"the pause has ended": {func(d *draft) { d.versions[1].pauseTo = 14 }, "pauses"},
+		"a begun version is gone": {func(d *draft) { d.versions = d.versions[1:] },
+			"version v1 has begun at 2025-01-01T00:00:00+08:00 and is gone"},
+		"a begun version has a new name": {func(d *draft) { d.versions[1].id = "w2" },
+			"version w2 would begin at 2025-01-11T00:00:00+08:00, which is not ahead"},
+		"it began later": {func(d *draft) { d.versions[1].from = 11 }, "cannot begin at"},
+		"it has ended":   {func(d *draft) { d.versions[1].to = 14 }, "only an end ahead may move"},
+		"an ended one ends later": {func(d *draft) { d.versions[0].to, d.versions[1].from = 9, 10 },
+			"version v1 ends at"},
+		"the instant that decides": {func(d *draft) { d.decides = "claim" }, "decides: "},
+		"what claims of v1 keep": {func(d *draft) { d.versions[0].until = 12 },
+			"version v1: what claims made under it keep"},
+		"who pays": {func(d *draft) { d.paying = "store" }, "paying_city of channel store"},
 	} {
 		got := problemsOf(t, now, c.change)
 		if c.want == "" {
@@ -162,12 +173,16 @@ func TestCodesStayAndNewOnesAreShutUntilLater(t *testing.T) {
 	last := "  - {code: C01, group: tiny, zh: 电动车, en: bike, label: none}\n"
 	added := last + "  - {code: C02, group: tiny, zh: 平板, en: tablet, label: none}\n"
 	require.Contains(t, forward(FileProgramme, last, ""), "category C01 is gone")
-	require.Contains(t, forward(FileProgramme, "  - {code: A01,", "  - {code: Z01, group: big, zh: 新, en: new, label: none}\n  - {code: A01,"),
+	require.Contains(t, forward(FileProgramme, "  - {code: A01,",
+		"  - {code: Z01, group: big, zh: 新, en: new, label: none}\n  - {code: A01,"),
 		"category A01 has moved from place 1 to 2")
-	require.Contains(t, forward(FileProgramme, "{code: C01, group: tiny", "{code: C01, group: big"), "category C01 has moved from group tiny to big")
+	require.Contains(t, forward(FileProgramme, "{code: C01, group: tiny", "{code: C01, group: big"),
+		"category C01 has moved from group tiny to big")
 	require.Contains(t, forward(FileProgramme, "  - {code: online, zh: 线上, en: online}\n", ""), "channel online is gone")
-	require.Contains(t, forward(FileProgramme, "id: small", "id: other"), "programme small of province 21 cannot become other of 21")
-	require.Contains(t, forward(FileProgramme, last, added), "something new would be open in it before now (city 210100, channel store, category C02, 4 combinations")
+	require.Contains(t, forward(FileProgramme, "id: small", "id: other"),
+		"programme small of province 21 cannot become other of 21")
+	require.Contains(t, forward(FileProgramme, last, added),
+		"something new would be open in it before now (city 210100, channel store, category C02, 4 combinations")
 	later := fmt.Sprintf("      - scope: {category: C02}\n        open: {windows: [{from: %q}]}\n", dayText(101))
 	require.Empty(t, forward(FileProgramme, last, added, FilePolicy, "      # EXTRA\n", later))
 	// A set that a group stands for grows by what is new: nobody can have used that before now.
@@ -185,15 +200,19 @@ func TestTheTreeOfTheBudgetKeepsItsNamesAndItsPast(t *testing.T) {
 	}
 	require.Empty(t, forward("amount: 100000.00", "amount: 200000.00"), "amounts are the engine's")
 	require.Empty(t, forward("2025-07-01T00:00:00+08:00\", close", "2025-08-01T00:00:00+08:00\", close"), "r2 lies ahead")
-	require.Contains(t, forward("  # EXTRA", "  - {path: \"210100/store/A01/*\", amount: none}"), `budget node "210100/store/A01/r1" is gone (2 in all)`)
+	require.Contains(t, forward("  # EXTRA", "  - {path: \"210100/store/A01/*\", amount: none}"),
+		`budget node "210100/store/A01/r1" is gone (2 in all)`)
 	require.Contains(t, forward(`open: "2025-01-01T00:00:00+08:00"`, `open: "2025-01-02T00:00:00+08:00"`), "round r1 is from")
-	require.Contains(t, forward(`close: "2025-07-01T00:00:00+08:00"`, `close: "2025-02-01T00:00:00+08:00"`), "round r1 is from")
-	require.Contains(t, forward("claim_reserves: none\npaying_city: merchant", "claim_reserves: cap\npaying_city: claimant"), "claim_reserves cannot change")
+	require.Contains(t, forward(`close: "2025-07-01T00:00:00+08:00"`, `close: "2025-02-01T00:00:00+08:00"`),
+		"round r1 is from")
+	require.Contains(t, forward("claim_reserves: none\npaying_city: merchant",
+		"claim_reserves: cap\npaying_city: claimant"), "claim_reserves cannot change")
 }
 
 // Every field of Rule must be seen by the comparison: one that is not would let history change unnoticed.
 func TestEveryPartOfARuleBelongsToASetting(t *testing.T) {
-	aside := []string{"Origins", "weights", "index", "Delivery.Province"} // origins; derived; the cell's and the programme's own
+	// Origins; what is derived; what is the cell's and the programme's own.
+	aside := []string{"Origins", "weights", "index", "Delivery.Province"}
 	var rule Rule
 	var walk func(v reflect.Value, name string)
 	seen := 0
@@ -306,7 +325,8 @@ func TestWhatIsForwardOnlyDecidesThePastAsBefore(t *testing.T) {
 		if err != nil || was.Digest == next.Digest {
 			return
 		}
-		now := dayAt(rapid.IntRange(-1, 42).Draw(rt, "now")) + rapid.SampledFrom([]int64{-1, 0, 1, 9 * 3600 * second}).Draw(rt, "shift")
+		now := dayAt(rapid.IntRange(-1, 42).Draw(rt, "now")) + rapid.SampledFrom([]int64{-1, 0, 1, 9 * 3600 * second}).
+			Draw(rt, "shift")
 		if len(Forward(was, next, now)) > 0 {
 			refused++
 			return
@@ -322,11 +342,13 @@ func TestWhatIsForwardOnlyDecidesThePastAsBefore(t *testing.T) {
 
 func compareAt(t *rapid.T, was, next *Programme, now int64) {
 	instant := func(name string, most int64) int64 {
-		return min(most, dayAt(rapid.IntRange(-2, 42).Draw(t, name))+rapid.SampledFrom([]int64{-1, 0, 9*3600*second + 1, 20 * 3600 * second}).Draw(t, name+" shift"))
+		return min(most, dayAt(rapid.IntRange(-2, 42).Draw(t, name))+rapid.SampledFrom([]int64{-1, 0, 9*3600*second + 1,
+			20 * 3600 * second}).Draw(t, name+" shift"))
 	}
 	q := Request{
 		At: instant("at", now), City: rapid.SampledFrom([]string{"210100", "210200", "210900"}).Draw(t, "city"),
-		Channel: rapid.SampledFrom([]string{"store", "online"}).Draw(t, "channel"), Category: rapid.SampledFrom([]string{"A01", "A02", "C01"}).Draw(t, "category"),
+		Channel: rapid.SampledFrom([]string{"store", "online"}).Draw(t,
+			"channel"), Category: rapid.SampledFrom([]string{"A01", "A02", "C01"}).Draw(t, "category"),
 		Merchant: rapid.SampledFrom([]string{"", "898210157220001", "898210157220002"}).Draw(t, "merchant"),
 		Price:    money.Amount(rapid.Int64Range(1, 20_000_00).Draw(t, "price")), Grade: 1, Label: "energy",
 	}
@@ -334,9 +356,11 @@ func compareAt(t *rapid.T, was, next *Programme, now int64) {
 		q.ClaimAt = instant("claim at", q.At)
 	}
 	a, b := decide(was, q), decide(next, q)
-	require.Equal(t, []any{a.Version, a.Subsidy, a.Payable, a.Base, a.Limited, a.Hold, a.CodeLife}, []any{b.Version, b.Subsidy, b.Payable, b.Base, b.Limited, b.Hold, b.CodeLife})
+	require.Equal(t, []any{a.Version, a.Subsidy, a.Payable, a.Base, a.Limited, a.Hold, a.CodeLife}, []any{b.Version,
+		b.Subsidy, b.Payable, b.Base, b.Limited, b.Hold, b.CodeLife})
 	require.True(t, slices.Equal(a.Refused, b.Refused) && slices.Equal(a.Parts, b.Parts), "%v %v", a.Refused, b.Refused)
-	require.Equal(t, was.Budget.PayingCity(q.Channel, "m", "s", "", "c"), next.Budget.PayingCity(q.Channel, "m", "s", "", "c"))
+	require.Equal(t, was.Budget.PayingCity(q.Channel, "m", "s", "", "c"), next.Budget.PayingCity(q.Channel, "m", "s", "",
+		"c"))
 	if a.Rule != nil {
 		require.Equal(t, a.Rule.Refund, b.Rule.Refund)
 	}
@@ -405,7 +429,8 @@ func TestScopesCoverEveryCellOnce(t *testing.T) {
 		for _, s := range p.scopes(cells) {
 			p.eachCell(func(city, channel, category int) {
 				in := func(list []string, code string) bool { return len(list) == 0 || slices.Contains(list, code) }
-				if in(s.Cities, p.Cities[city].Code) && in(s.Channels, p.Channels[channel].Code) && in(s.Categories, p.Categories[category].Code) {
+				if in(s.Cities, p.Cities[city].Code) && in(s.Channels, p.Channels[channel].Code) && in(s.Categories,
+					p.Categories[category].Code) {
 					covered[cellAt{city, channel, category}]++
 				}
 			})

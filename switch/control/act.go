@@ -194,7 +194,9 @@ func (a *Act) programmeActs() []choice {
 		{a.Pause != nil, "pause", func() any { return engine.Pause(a.Pause.scope()) }},
 		{a.Resume != nil, "resume", func() any { return engine.Resume(a.Resume.scope()) }},
 		{a.Stop != nil, "stop", func() any { return engine.Kill{Merchant: a.Stop.Merchant, Terminal: a.Stop.Terminal} }},
-		{a.Start != nil, "start", func() any { return engine.Kill{Merchant: a.Start.Merchant, Terminal: a.Start.Terminal, Off: true} }},
+		{a.Start != nil, "start", func() any {
+			return engine.Kill{Merchant: a.Start.Merchant, Terminal: a.Start.Terminal, Off: true}
+		}},
 		{a.ChangeRows != nil, "change_rows", func() any { return engine.ChangeRows(*a.ChangeRows) }},
 		{a.SetState != nil, "set_state", func() any { return engine.SetState(*a.SetState) }},
 	}
@@ -228,7 +230,8 @@ func (s *Supplement) engine(h Hasher) engine.Supplement {
 
 // answer makes the wire's form of what the engine said.
 func answer(r *engine.AdminReply, dryRun bool) (*OperateAnswer, error) {
-	a := &OperateAnswer{Done: len(r.Problems) == 0 && !dryRun, DryRun: dryRun, Problems: r.Problems, Events: []json.RawMessage{}}
+	a := &OperateAnswer{Done: len(r.Problems) == 0 && !dryRun, DryRun: dryRun, Problems: r.Problems,
+		Events: []json.RawMessage{}}
 	if a.Problems == nil {
 		a.Problems = []string{}
 	}

@@ -146,7 +146,8 @@ func (a *Archive) batch(ctx context.Context, position uint64) (*journal.Batch, e
 }
 
 // settlements are the positions at which the first of the batches' settlements after the purchase are.
-func (a *Archive) settlements(ctx context.Context, batches []trail.Batch, known []uint64, end uint64) (more []uint64, err error) {
+func (a *Archive) settlements(ctx context.Context, batches []trail.Batch, known []uint64, end uint64) ([]uint64, error) {
+	var more []uint64
 	if len(known) == 0 {
 		return nil, nil
 	}

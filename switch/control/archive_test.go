@@ -139,7 +139,8 @@ func TestFindAsksTheIndexAndWhileThatIsBehindTheJournal(t *testing.T) {
 
 func TestASearchForNothingOrByHalfATokenIsRefused(t *testing.T) {
 	r := newRig(t, day(), nil)
-	for _, q := range []FindRequest{{}, {Card: "00"}, {Card: "zz"}, {Person: strings.Repeat("0", 31)}, {STAN: 3}, {Terminal: "t", Limit: -1}, {Terminal: "t", Limit: 1001}} {
+	for _, q := range []FindRequest{{}, {Card: "00"}, {Card: "zz"}, {Person: strings.Repeat("0", 31)}, {STAN: 3},
+		{Terminal: "t", Limit: -1}, {Terminal: "t", Limit: 1001}} {
 		_, err := r.client.Find(t.Context(), &q)
 		require.Equal(t, http.StatusBadRequest, status(err), "%+v", q)
 	}

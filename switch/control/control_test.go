@@ -44,21 +44,26 @@ func TestEveryActReachesTheEngineAsItsOwnWithNameReasonDocumentAndAccount(t *tes
 		act  Act
 		want any
 	}{
-		{Act{ApplyPolicy: &ApplyPolicy{Files: map[string][]byte{"policy.yaml": []byte("x: 1")}}}, engine.ApplyPolicy{Files: map[string][]byte{"policy.yaml": []byte("x: 1")}}},
+		{Act{ApplyPolicy: &ApplyPolicy{Files: map[string][]byte{"policy.yaml": []byte("x: 1")}}},
+			engine.ApplyPolicy{Files: map[string][]byte{"policy.yaml": []byte("x: 1")}}},
 		{Act{ReleaseBudget: &BudgetAmount{Path: "210100", Amount: 100}}, engine.ReleaseBudget{Path: "210100", Amount: 100}},
-		{Act{TransferBudget: &BudgetTransfer{From: "a", To: "b", Amount: 7}}, engine.TransferBudget{From: "a", To: "b", Amount: 7}},
+		{Act{TransferBudget: &BudgetTransfer{From: "a", To: "b", Amount: 7}}, engine.TransferBudget{From: "a", To: "b",
+			Amount: 7}},
 		{Act{LowerBudget: &BudgetAmount{Amount: 8}}, engine.LowerBudget{Amount: 8}},
-		{Act{Pause: &Pausing{City: "210100", Category: "A01", Channel: "store", From: 1_750_000_000_000_000_000}}, engine.Pause{City: "210100", Category: "A01", Channel: "store", FromAt: 1_750_000_000_000_000_000}},
+		{Act{Pause: &Pausing{City: "210100", Category: "A01", Channel: "store", From: 1_750_000_000_000_000_000}},
+			engine.Pause{City: "210100", Category: "A01", Channel: "store", FromAt: 1_750_000_000_000_000_000}},
 		{Act{Resume: &Pausing{City: "210100"}}, engine.Resume{City: "210100"}},
 		{Act{Stop: &Party{Merchant: "m"}}, engine.Kill{Merchant: "m"}},
 		{Act{Start: &Party{Terminal: "t"}}, engine.Kill{Terminal: "t", Off: true}},
-		{Act{ChangeRows: &ChangeRows{Merchants: [][]string{{"m"}}, AddOnly: true}}, engine.ChangeRows{Merchants: [][]string{{"m"}}, AddOnly: true}},
+		{Act{ChangeRows: &ChangeRows{Merchants: [][]string{{"m"}}, AddOnly: true}},
+			engine.ChangeRows{Merchants: [][]string{{"m"}}, AddOnly: true}},
 		{Act{SetState: &SetState{Terminal: "t", State: "suspended"}}, engine.SetState{Terminal: "t", State: "suspended"}},
 		{Act{ReleaseHold: &PurchaseID{Purchase: 7}}, engine.ReleaseHold{Purchase: 7}},
 		{Act{RetryItem: &ItemID{ID: "R4"}}, engine.RetryItem{ID: "R4"}},
 		{Act{ResolveItem: &Resolution{ID: "F4", Outcome: "failed"}}, engine.ResolveItem{ID: "F4", Outcome: "failed"}},
 		{
-			Act{Supplement: &Supplement{Purchase: 1, Entitlement: 2, Barcode: "69", Serial: "sn-123.456/78", OldItem: "x", CaseID: "C", Evidence: "E"}},
+			Act{Supplement: &Supplement{Purchase: 1, Entitlement: 2, Barcode: "69", Serial: "sn-123.456/78", OldItem: "x",
+				CaseID: "C", Evidence: "E"}},
 			engine.Supplement{
 				Purchase: 1, Entitlement: 2, Barcode: "69", Serial: serial, SerialMask: "SN********/78", SerialOK: true, OldItem: "x", CaseID: "C", Evidence: "E",
 			},
@@ -74,7 +79,7 @@ func TestEveryActReachesTheEngineAsItsOwnWithNameReasonDocumentAndAccount(t *tes
 			c.want = s
 		}
 		require.Equal(t, c.want, got.Act)
-		require.Equal(t, event.Authority{Actor: "王敏", Reason: "测试", Document: "LN-1", Account: me(t)}, got.By)
+		require.Equal(t, []string{"王敏", "测试", "LN-1", me(t)}, []string{got.By.Actor, got.By.Reason, got.By.Document, got.By.Account})
 		require.False(t, got.DryRun)
 	}
 }
@@ -82,7 +87,8 @@ func TestEveryActReachesTheEngineAsItsOwnWithNameReasonDocumentAndAccount(t *tes
 func TestADryRunSaysWhatWouldHappenAndARefusedActWhatStandsAgainstIt(t *testing.T) {
 	r := newRig(t, history(), nil)
 	r.engine.answer = func(any) *engine.AdminReply {
-		return &engine.AdminReply{Events: []*event.Event{{Body: &event.Event_PauseSet{PauseSet: &event.PauseSet{Pause: 3, City: "210100"}}}}}
+		return &engine.AdminReply{Events: []*event.Event{{Body: &event.Event_PauseSet{PauseSet: &event.PauseSet{Pause: 3,
+			City: "210100"}}}}}
 	}
 	request := act(Act{Pause: &Pausing{City: "210100"}})
 	request.DryRun = true
@@ -103,12 +109,14 @@ func TestADryRunSaysWhatWouldHappenAndARefusedActWhatStandsAgainstIt(t *testing.
 
 func TestSerialsStandInNoLog(t *testing.T) {
 	r := newRig(t, history(), nil)
-	_, err := r.client.Operate(t.Context(), act(Act{Supplement: &Supplement{Serial: "SECRET12345", CaseID: "C", Evidence: "E"}}))
+	_, err := r.client.Operate(t.Context(), act(Act{Supplement: &Supplement{Serial: "SECRET12345", CaseID: "C",
+		Evidence: "E"}}))
 	require.NoError(t, err)
 	_, err = r.client.Find(t.Context(), &FindRequest{Serial: "SECRET12345"})
 	require.NoError(t, err)
 	r.engine.refuse = errors.New("queue full")
-	_, err = r.client.Operate(t.Context(), act(Act{Supplement: &Supplement{Serial: "SECRET12345", CaseID: "C", Evidence: "E"}}))
+	_, err = r.client.Operate(t.Context(), act(Act{Supplement: &Supplement{Serial: "SECRET12345", CaseID: "C",
+		Evidence: "E"}}))
 	require.Equal(t, http.StatusServiceUnavailable, status(err))
 	require.NotZero(t, r.logs.Len())
 	for _, line := range r.logs.All() {
@@ -138,7 +146,9 @@ func TestWhatPeopleWriteIsOneLineAndHoldsNoCardNumber(t *testing.T) {
 func post(t *testing.T, place, path, body string) (int, string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", place) }, DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", place) },
+
+		DisableKeepAlives: true,
 	}}
 	res, err := client.Post("http://switch"+path, "application/json", strings.NewReader(body))
 	require.NoError(t, err)
@@ -250,20 +260,24 @@ func TestViewsAreShownWithTheirUnitsAndStates(t *testing.T) {
 	by := &event.Authority{Actor: "李雷"}
 	at := int64(1_750_212_000_000_000_000)
 	results := map[string]any{
-		"engine.LookSAF":    []engine.SAFView{{ID: "R4", Kind: "reversal", State: "dead", Purchase: 12, Amount: 479920, Attempts: 3, QueuedAt: at}},
+		"engine.LookSAF": []engine.SAFView{{ID: "R4", Kind: "reversal", State: "dead", Purchase: 12, Amount: 479920,
+			Attempts: 3, QueuedAt: at}},
 		"engine.LookBudget": []subsidy.NodeView{{Path: "210100", Allocated: 5, Held: 1, Spent: 2, Free: 2}},
-		"engine.LookHolds":  []engine.HoldView{{Purchase: 12, State: engine.Reversing, Subsidy: 119980, Since: at, Proposed: by}},
+		"engine.LookHolds": []engine.HoldView{{Purchase: 12, State: engine.Reversing, Subsidy: 119980, Since: at,
+			Proposed: by}},
 		"engine.LookPauses": []engine.PauseView{{ID: 1, City: "210100", FromAt: at, By: by}},
 		"engine.LookKills":  []engine.KillView{{Terminal: "21010001", Since: at, By: by}},
 		"engine.LookRows":   &engine.RowsView{Merchants: [][]string{{"m"}}},
-		"engine.LookPolicy": &engine.PolicyView{Programme: "p", Versions: []string{"v1"}, Files: map[string][]byte{"policy.yaml": []byte("x")}},
+		"engine.LookPolicy": &engine.PolicyView{Programme: "p", Versions: []string{"v1"},
+			Files: map[string][]byte{"policy.yaml": []byte("x")}},
 	}
 	r.engine.answer = func(body any) *engine.AdminReply {
 		return &engine.AdminReply{Result: results[typeName(body.(*engine.Look).What)]}
 	}
 	saf, err := r.client.SAF(t.Context(), "R4", 7)
 	require.NoError(t, err)
-	require.Equal(t, []SAFItem{{ID: "R4", Kind: "reversal", State: "dead", Purchase: 12, Amount: 479920, Attempts: 3, QueuedAt: trail.Instant(at)}}, saf)
+	require.Equal(t, []SAFItem{{ID: "R4", Kind: "reversal", State: "dead", Purchase: 12, Amount: 479920, Attempts: 3,
+		QueuedAt: trail.Instant(at)}}, saf)
 	require.Equal(t, engine.LookSAF{ID: "R4", Limit: 7}, r.engine.last().(*engine.Look).What)
 	nodes, err := r.client.Budget(t.Context(), "210100")
 	require.NoError(t, err)
@@ -286,7 +300,8 @@ func TestViewsAreShownWithTheirUnitsAndStates(t *testing.T) {
 	p, err := r.client.Policy(t.Context())
 	require.NoError(t, err)
 	sum := policy.DigestOf(map[string][]byte{"policy.yaml": []byte("x")})
-	require.Equal(t, Policy{Programme: "p", Digest: hex.EncodeToString(sum[:]), Versions: []string{"v1"}, Files: map[string][]byte{"policy.yaml": []byte("x")}}, p)
+	require.Equal(t, Policy{Programme: "p", Digest: hex.EncodeToString(sum[:]), Versions: []string{"v1"},
+		Files: map[string][]byte{"policy.yaml": []byte("x")}}, p)
 }
 
 func typeName(v any) string {

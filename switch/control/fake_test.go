@@ -161,7 +161,8 @@ type rig struct {
 func newRig(t *testing.T, journal *fakeJournal, change func(*Config)) *rig {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	r := &rig{engine: &fakeEngine{answer: func(any) *engine.AdminReply { return &engine.AdminReply{} }}, index: &fakeIndex{}, logs: logs}
+	r := &rig{engine: &fakeEngine{answer: func(any) *engine.AdminReply { return &engine.AdminReply{} }},
+		index: &fakeIndex{}, logs: logs}
 	r.desk = NewDesk(4, r.engine.submit(&r.desk))
 	cfg := Config{
 		Asker: r.desk, Archive: &Archive{Index: r.index, Journal: journal}, Hasher: fakeHasher{},

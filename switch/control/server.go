@@ -199,7 +199,8 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, ErrBusy):
 		known = &problem{http.StatusServiceUnavailable, err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
-		known = &problem{http.StatusGatewayTimeout, "no answer in time: it is not known whether anything was done, look before you repeat it"}
+		known = &problem{http.StatusGatewayTimeout,
+			"no answer in time: it is not known whether anything was done, look before you repeat it"}
 	case errors.Is(err, context.Canceled): // the caller has gone
 		known = &problem{http.StatusServiceUnavailable, "cancelled"}
 	default:
@@ -255,8 +256,8 @@ func (s *Server) operate(r *http.Request) (any, error) {
 		in.Token = t
 		return in
 	})
-	log := s.cfg.Log.With(zap.String("act", fmt.Sprintf("%T", in.Act)), zap.String("by", in.By.Actor), zap.String("account", in.By.Account),
-		zap.Bool("dry_run", in.DryRun))
+	log := s.cfg.Log.With(zap.String("act", fmt.Sprintf("%T", in.Act)), zap.String("by", in.By.Actor),
+		zap.String("account", in.By.Account), zap.Bool("dry_run", in.DryRun))
 	if err != nil {
 		log.Warn("operator's act without an answer", zap.Error(err))
 		return nil, err

@@ -92,7 +92,8 @@ type Pause struct {
 }
 
 func pause(v engine.PauseView) Pause {
-	return Pause{ID: v.ID, City: v.City, Category: v.Category, Channel: v.Channel, From: trail.Instant(v.FromAt), To: trail.Instant(v.ToAt), By: v.By}
+	return Pause{ID: v.ID, City: v.City, Category: v.Category, Channel: v.Channel, From: trail.Instant(v.FromAt),
+		To: trail.Instant(v.ToAt), By: v.By}
 }
 
 // Stop is a merchant or terminal that is stopped.

@@ -45,12 +45,16 @@ func (v *vitals) gauges() []prometheus.Collector {
 			func() float64 { return float64(value(v.latest.Load())) })
 	}
 	return []prometheus.Collector{
-		gauge("huanxin_saf_queued", "Reversals and queries on their way to hosts.", func(v *engine.Vitals) int { return v.Queued }),
-		gauge("huanxin_saf_unknown", "Refunds and wallet payments whose end is not known.", func(v *engine.Vitals) int { return v.Unknown }),
+		gauge("huanxin_saf_queued", "Reversals and queries on their way to hosts.",
+			func(v *engine.Vitals) int { return v.Queued }),
+		gauge("huanxin_saf_unknown", "Refunds and wallet payments whose end is not known.",
+			func(v *engine.Vitals) int { return v.Unknown }),
 		gauge("huanxin_saf_dead_letters", "Reversals and refunds past their clearing cut-off, to be settled by a person.",
 			func(v *engine.Vitals) int { return v.Dead }),
-		gauge("huanxin_work_items_open", "Work items that nobody has closed.", func(v *engine.Vitals) int { return v.WorkItems }),
-		gauge("huanxin_open_holds", "Purchases that lock a subsidy and have no end yet.", func(v *engine.Vitals) int { return v.OpenHolds }),
+		gauge("huanxin_work_items_open", "Work items that nobody has closed.",
+			func(v *engine.Vitals) int { return v.WorkItems }),
+		gauge("huanxin_open_holds", "Purchases that lock a subsidy and have no end yet.",
+			func(v *engine.Vitals) int { return v.OpenHolds }),
 		gauge("huanxin_pauses", "Pauses in force or to come.", func(v *engine.Vitals) int { return v.Pauses }),
 		gauge("huanxin_stopped", "Merchants and terminals that are stopped.", func(v *engine.Vitals) int { return v.Kills }),
 	}

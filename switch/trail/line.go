@@ -34,13 +34,14 @@ func AppendLine(dst []byte, position uint64, ev *event.Event) ([]byte, error) {
 		return dst, err
 	}
 	maskSealed(m.Get(field).Message().Descriptor(), masked)
+	at := time.Unix(0, ev.At).In(policy.China()).Format(time.RFC3339Nano)
 	line := struct {
 		Seq      uint64 `json:"seq"`
 		Position uint64 `json:"position"`
 		At       string `json:"at"`
 		Type     string `json:"type"`
 		Body     any    `json:"body"`
-	}{ev.Seq, position, time.Unix(0, ev.At).In(policy.China()).Format(time.RFC3339Nano), string(field.Message().Name()), masked}
+	}{ev.Seq, position, at, string(field.Message().Name()), masked}
 	raw, err := json.Marshal(line)
 	return append(dst, raw...), err
 }

@@ -16,7 +16,8 @@ func (b *Builder) ofOperation(e *Entry, ev *event.Event) bool {
 		if op == nil {
 			return false
 		}
-		e.say("撤销成功，款项退回；释放的额度暂存隔离", "voided: the payer has the money back; what it frees is in quarantine").
+		e.say("撤销成功，款项退回；释放的额度暂存隔离",
+			"voided: the payer has the money back; what it frees is in quarantine").
 			fact("operation", number(m.VoidApproved.Operation)).fact("quarantine_at", moment(m.VoidApproved.QuarantineAt))
 		op.fromHost(e, m.VoidApproved.Answer)
 		op.toTerminal(e, m.VoidApproved.Answer, m.VoidApproved.Answer.GetResponse())
@@ -25,7 +26,8 @@ func (b *Builder) ofOperation(e *Entry, ev *event.Event) bool {
 		if op == nil {
 			return false
 		}
-		e.say("撤销未成，原交易照旧", "the void was declined: the purchase is captured as before").fact("operation", number(m.VoidDeclined.Operation))
+		e.say("撤销未成，原交易照旧", "the void was declined: the purchase is captured as before").
+			fact("operation", number(m.VoidDeclined.Operation))
 		op.declined(e, m.VoidDeclined.Answer, m.VoidDeclined.Cause)
 	case *event.Event_VoidReleased:
 		if !b.mine(m.VoidReleased.Purchase) {
@@ -43,21 +45,24 @@ func (b *Builder) ofOperation(e *Entry, ev *event.Event) bool {
 			return false
 		}
 		e.By = m.RefundDeclined.By
-		e.say("退货未成，未退款", "the refund was declined: nothing was given back").fact("operation", number(m.RefundDeclined.Operation))
+		e.say("退货未成，未退款", "the refund was declined: nothing was given back").
+			fact("operation", number(m.RefundDeclined.Operation))
 		op.declined(e, m.RefundDeclined.Answer, m.RefundDeclined.Cause)
 	case *event.Event_RefundUnknown:
 		op := b.operations[m.RefundUnknown.Operation]
 		if op == nil {
 			return false
 		}
-		e.say("退货结果未知：从不冲正，锁定至主机或清算告知", "the end of the refund is not known: it is never reversed, and locked until the host or clearing tells").
+		e.say("退货结果未知：从不冲正，锁定至主机或清算告知",
+			"the end of the refund is not known: it is never reversed, and locked until the host or clearing tells").
 			fact("operation", number(m.RefundUnknown.Operation)).fact("expires_at", moment(m.RefundUnknown.ExpiresAt))
 		op.toTerminal(e, nil, "98")
 	case *event.Event_EntitlementRestored:
 		if !b.mine(m.EntitlementRestored.Purchase) {
 			return false
 		}
-		e.say("补贴资格与序列号已恢复", "entitlement, quota and serial can be used again").fact("entitlement", number(m.EntitlementRestored.Entitlement))
+		e.say("补贴资格与序列号已恢复", "entitlement, quota and serial can be used again").
+			fact("entitlement", number(m.EntitlementRestored.Entitlement))
 	default:
 		return false
 	}
@@ -76,7 +81,8 @@ func (b *Builder) voidSent(e *Entry, m *event.VoidSent) bool {
 	}
 	b.operations[m.Operation] = &operation{void: m}
 	b.batch(m.Key)
-	e.say("撤销已落盘，发往主机", "a void, durable, goes to the host").fact("operation", number(m.Operation)).fact("amount", yuan(m.Amount)).
+	e.say("撤销已落盘，发往主机", "a void, durable, goes to the host").fact("operation", number(m.Operation)).
+		fact("amount", yuan(m.Amount)).
 		fact("rrn", m.Rrn).fact("deadline", moment(m.Deadline))
 	f := request(m.Card.GetMask(), "200000", m.Amount, m.Key, "23", "")
 	f.add("F61", original(b.sale.GetKey(), b.sale.GetTransmittedAt()))
@@ -101,8 +107,10 @@ func (b *Builder) refundSent(e *Entry, m *event.RefundSent) bool {
 	}
 	b.operations[m.Operation] = &operation{refund: m}
 	b.batch(m.Key)
-	e.say("退货已落盘，发往主机；资格、序列号与结算锁定", "a refund, durable, goes to the host; entitlement, serial and payout are locked").
-		fact("operation", number(m.Operation)).fact("amount", yuan(m.Amount)).fact("rrn", m.Rrn).fact("deadline", moment(m.Deadline)).
+	e.say("退货已落盘，发往主机；资格、序列号与结算锁定",
+		"a refund, durable, goes to the host; entitlement, serial and payout are locked").
+		fact("operation", number(m.Operation)).fact("amount", yuan(m.Amount)).fact("rrn", m.Rrn).
+		fact("deadline", moment(m.Deadline)).
 		fact("reference", m.Reference)
 	if m.Activated {
 		e.fact("activated", "yes")

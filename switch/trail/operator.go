@@ -108,11 +108,12 @@ func (b *Builder) settled(e *Entry, m *event.BatchSettled) bool {
 }
 
 func totalsText(t *event.BatchTotals) string {
-	return fmt.Sprintf("debit %d × %s, credit %d × %s, subsidy %d × %s", t.GetDebitCount(), yuan(t.GetDebitAmount()), t.GetCreditCount(),
-		yuan(t.GetCreditAmount()), t.GetSubsidyCount(), yuan(t.GetSubsidyAmount()))
+	return fmt.Sprintf("debit %d × %s, credit %d × %s, subsidy %d × %s", t.GetDebitCount(), yuan(t.GetDebitAmount()),
+		t.GetCreditCount(), yuan(t.GetCreditAmount()), t.GetSubsidyCount(), yuan(t.GetSubsidyAmount()))
 }
 
 // totalsField is the first half of DE48, the domestic one, with the reconciliation code.
 func totalsField(t *event.BatchTotals, code string) string {
-	return fmt.Sprintf("%012d%03d%012d%03d%s", t.GetDebitAmount(), t.GetDebitCount(), t.GetCreditAmount(), t.GetCreditCount(), code)
+	return fmt.Sprintf("%012d%03d%012d%03d%s", t.GetDebitAmount(), t.GetDebitCount(), t.GetCreditAmount(),
+		t.GetCreditCount(), code)
 }

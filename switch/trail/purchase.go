@@ -115,7 +115,8 @@ func (b *Builder) cancelled(e *Entry, m *event.HoldCancelled) bool {
 		e.say("预占经两人复核由运营方释放", "the hold was released by two operators")
 		return true
 	case event.CancelCause_CANCEL_CAUSE_REVERSAL:
-		e.say("预占的应答丢失，终端冲正，预占已释放", "the answer of the reserve was lost: the terminal's reversal has given the hold back")
+		e.say("预占的应答丢失，终端冲正，预占已释放",
+			"the answer of the reserve was lost: the terminal's reversal has given the hold back")
 		return true // the 0400 is an event of its own
 	}
 	e.say("预占已取消", "the hold was cancelled")
@@ -159,7 +160,8 @@ func (b *Builder) saleSent(e *Entry, m *event.SaleSent) bool {
 	if m.Kind != event.SaleKind_SALE_KIND_UNSPECIFIED {
 		kind = strings.ToLower(strings.TrimPrefix(m.Kind.String(), "SALE_KIND_"))
 	}
-	e.fact("amount", yuan(m.Amount)).fact("kind", kind).fact("host", m.Host).fact("rrn", m.Rrn).fact("deadline", moment(m.Deadline)).
+	e.fact("amount", yuan(m.Amount)).fact("kind", kind).fact("host", m.Host).fact("rrn", m.Rrn).
+		fact("deadline", moment(m.Deadline)).
 		fact("reference", m.Reference)
 	mti, processing, form := saleForm(m.Kind)
 	switch {
@@ -284,7 +286,8 @@ func (b *Builder) saleDeclined(e *Entry, m *event.SaleDeclined) bool {
 	case event.DeclineCause_DECLINE_CAUSE_NOT_SENT:
 		e.say("请求确定未发出，未扣款，预占已释放", "the request certainly never left: nothing is charged, the hold is free")
 	case event.DeclineCause_DECLINE_CAUSE_PARTIAL:
-		e.say("部分批准不予接受，已批准部分将冲正，预占已释放", "approved in part only: that part is reversed, the hold is free")
+		e.say("部分批准不予接受，已批准部分将冲正，预占已释放",
+			"approved in part only: that part is reversed, the hold is free")
 		partial := &event.HostAnswer{
 			Response: "10", Approval: a.GetApproval(), ClearingDate: a.GetClearingDate(), LocalTime: a.GetLocalTime(),
 			LocalDate: a.GetLocalDate(), Amount: a.GetAmount(),
@@ -319,7 +322,8 @@ func (b *Builder) paymentUnknown(e *Entry, m *event.PaymentUnknown) bool {
 	if !b.mine(m.Purchase) {
 		return false
 	}
-	e.say("钱包未告知结果，保留预占并持续查询", "the wallet has not said how it ended: the hold is kept, the wallet is asked").
+	e.say("钱包未告知结果，保留预占并持续查询",
+		"the wallet has not said how it ended: the hold is kept, the wallet is asked").
 		fact("operation", number(m.Operation)).fact("next_at", moment(m.NextAt))
 	if m.Operation == 0 {
 		b.answered(e, nil, "68")

@@ -22,14 +22,16 @@ func (b *Builder) ofReversal(e *Entry, ev *event.Event) bool {
 		if b.reversals[m.ReversalDead.Reversal] == nil {
 			return false
 		}
-		e.say("清算截止前未获应答，转入死信，待按清算文件处理", "no answer by the clearing cut-off: a dead letter, to be settled from the clearing file").
+		e.say("清算截止前未获应答，转入死信，待按清算文件处理",
+			"no answer by the clearing cut-off: a dead letter, to be settled from the clearing file").
 			fact("reversal", reversalID(m.ReversalDead.Reversal)).fact("operation", number(m.ReversalDead.Operation))
 	case *event.Event_ReversalRequeued:
 		if b.reversals[m.ReversalRequeued.Reversal] == nil {
 			return false
 		}
 		e.By = m.ReversalRequeued.By
-		e.say("运营方要求重新发送", "an operator has it sent again").fact("reversal", reversalID(m.ReversalRequeued.Reversal)).
+		e.say("运营方要求重新发送", "an operator has it sent again").
+			fact("reversal", reversalID(m.ReversalRequeued.Reversal)).
 			fact("expires_at", moment(m.ReversalRequeued.ExpiresAt))
 	case *event.Event_ReversalResolved:
 		if b.reversals[m.ReversalResolved.Reversal] == nil {
@@ -64,12 +66,17 @@ func (b *Builder) reversalAnswered(e *Entry, m *event.ReversalAnswered) bool {
 
 // queuedText says why a purchase or a void is being reversed.
 var queuedText = map[event.ReversalCause]Text{
-	event.ReversalCause_REVERSAL_CAUSE_TIMEOUT:       {"主机超时，决定冲正", "no answer in time: it is being reversed"},
-	event.ReversalCause_REVERSAL_CAUSE_RESTART:       {"系统重启时未有应答，决定冲正", "unanswered at a restart: it is being reversed"},
-	event.ReversalCause_REVERSAL_CAUSE_PARTIAL:       {"部分批准，冲正已批准部分", "approved in part: that part is being reversed"},
-	event.ReversalCause_REVERSAL_CAUSE_TERMINAL:      {"应终端冲正请求，向主机冲正", "the terminal wants it reversed: it is being reversed at the host"},
-	event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL: {"冲正之后主机又批准，再次冲正", "approved after its reversal was answered: it is reversed once more"},
-	event.ReversalCause_REVERSAL_CAUSE_OPERATOR:      {"经两人复核由运营方释放，向主机冲正", "released by two operators: it is being reversed at the host"},
+	event.ReversalCause_REVERSAL_CAUSE_TIMEOUT: {"主机超时，决定冲正", "no answer in time: it is being reversed"},
+	event.ReversalCause_REVERSAL_CAUSE_RESTART: {"系统重启时未有应答，决定冲正",
+		"unanswered at a restart: it is being reversed"},
+	event.ReversalCause_REVERSAL_CAUSE_PARTIAL: {"部分批准，冲正已批准部分",
+		"approved in part: that part is being reversed"},
+	event.ReversalCause_REVERSAL_CAUSE_TERMINAL: {"应终端冲正请求，向主机冲正",
+		"the terminal wants it reversed: it is being reversed at the host"},
+	event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL: {"冲正之后主机又批准，再次冲正",
+		"approved after its reversal was answered: it is reversed once more"},
+	event.ReversalCause_REVERSAL_CAUSE_OPERATOR: {"经两人复核由运营方释放，向主机冲正",
+		"released by two operators: it is being reversed at the host"},
 }
 
 func (b *Builder) reversalQueued(e *Entry, m *event.ReversalQueued) bool {
@@ -88,7 +95,8 @@ func (b *Builder) reversalQueued(e *Entry, m *event.ReversalQueued) bool {
 	}
 	e.fact("reversal", reversalID(m.Reversal)).fact("of", what).fact("operation", number(m.Operation)).
 		fact("cause", strings.ToLower(strings.TrimPrefix(m.Cause.String(), "REVERSAL_CAUSE_"))).
-		fact("amount", yuan(m.Amount)).fact("first_attempt_at", moment(m.FirstAttemptAt)).fact("expires_at", moment(m.ExpiresAt))
+		fact("amount", yuan(m.Amount)).fact("first_attempt_at", moment(m.FirstAttemptAt)).
+		fact("expires_at", moment(m.ExpiresAt))
 	if m.KeepsHold {
 		e.fact("hold", "钱包确认未扣款前保留 kept until the wallet has said that nothing is charged")
 	}

@@ -172,7 +172,8 @@ func (b *Builder) Batches() (list []Batch) {
 		}
 	}
 	slices.SortFunc(list, func(x, y Batch) int {
-		return cmp.Or(cmp.Compare(x.Terminal, y.Terminal), cmp.Compare(x.Merchant, y.Merchant), cmp.Compare(x.Number, y.Number))
+		return cmp.Or(cmp.Compare(x.Terminal, y.Terminal), cmp.Compare(x.Merchant, y.Merchant),
+			cmp.Compare(x.Number, y.Number))
 	})
 	return list
 }
