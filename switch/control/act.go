@@ -121,7 +121,7 @@ var errOneAct = errors.New("act: want exactly one")
 
 // operate makes the engine's input of a request, but for its token and account.
 func (r *OperateRequest) operate(h Hasher) (*engine.Operate, error) {
-	act, _, err := r.Act.engine(h)
+	act, err := r.Act.engine(h)
 	if err != nil {
 		return nil, err
 	}
@@ -153,61 +153,60 @@ func written(name, text string) (string, error) {
 	return label.Reference([]byte(text)), nil
 }
 
-// choice is one act with its name, as far as it is set.
+// choice is one act, if it is set.
 type choice struct {
-	set  bool
-	name string
-	act  func() any
+	set bool
+	act func() any
 }
 
 // engine turns the act that is set into the engine's type.
-func (a *Act) engine(h Hasher) (act any, name string, err error) {
+func (a *Act) engine(h Hasher) (act any, err error) {
 	if a.Supplement != nil {
 		if a.Supplement.CaseID, err = written("case_id", a.Supplement.CaseID); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if a.Supplement.Evidence, err = written("evidence", a.Supplement.Evidence); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
 	for _, c := range append(a.programmeActs(), a.purchaseActs(h)...) {
 		if !c.set {
 			continue
 		}
-		if name != "" {
-			return nil, "", errOneAct
+		if act != nil {
+			return nil, errOneAct
 		}
-		act, name = c.act(), c.name
+		act = c.act()
 	}
-	if name == "" {
-		return nil, "", errOneAct
+	if act == nil {
+		return nil, errOneAct
 	}
-	return act, name, nil
+	return act, nil
 }
 
 func (a *Act) programmeActs() []choice {
 	return []choice{
-		{a.ApplyPolicy != nil, "apply_policy", func() any { return engine.ApplyPolicy{Files: a.ApplyPolicy.Files} }},
-		{a.ReleaseBudget != nil, "release_budget", func() any { return engine.ReleaseBudget(*a.ReleaseBudget) }},
-		{a.TransferBudget != nil, "transfer_budget", func() any { return engine.TransferBudget(*a.TransferBudget) }},
-		{a.LowerBudget != nil, "lower_budget", func() any { return engine.LowerBudget(*a.LowerBudget) }},
-		{a.Pause != nil, "pause", func() any { return engine.Pause(a.Pause.scope()) }},
-		{a.Resume != nil, "resume", func() any { return engine.Resume(a.Resume.scope()) }},
-		{a.Stop != nil, "stop", func() any { return engine.Kill{Merchant: a.Stop.Merchant, Terminal: a.Stop.Terminal} }},
-		{a.Start != nil, "start", func() any {
+		{a.ApplyPolicy != nil, func() any { return engine.ApplyPolicy{Files: a.ApplyPolicy.Files} }},
+		{a.ReleaseBudget != nil, func() any { return engine.ReleaseBudget(*a.ReleaseBudget) }},
+		{a.TransferBudget != nil, func() any { return engine.TransferBudget(*a.TransferBudget) }},
+		{a.LowerBudget != nil, func() any { return engine.LowerBudget(*a.LowerBudget) }},
+		{a.Pause != nil, func() any { return engine.Pause(a.Pause.scope()) }},
+		{a.Resume != nil, func() any { return engine.Resume(a.Resume.scope()) }},
+		{a.Stop != nil, func() any { return engine.Kill{Merchant: a.Stop.Merchant, Terminal: a.Stop.Terminal} }},
+		{a.Start != nil, func() any {
 			return engine.Kill{Merchant: a.Start.Merchant, Terminal: a.Start.Terminal, Off: true}
 		}},
-		{a.ChangeRows != nil, "change_rows", func() any { return engine.ChangeRows(*a.ChangeRows) }},
-		{a.SetState != nil, "set_state", func() any { return engine.SetState(*a.SetState) }},
+		{a.ChangeRows != nil, func() any { return engine.ChangeRows(*a.ChangeRows) }},
+		{a.SetState != nil, func() any { return engine.SetState(*a.SetState) }},
 	}
 }
 
 func (a *Act) purchaseActs(h Hasher) []choice {
 	return []choice{
-		{a.ReleaseHold != nil, "release_hold", func() any { return engine.ReleaseHold(*a.ReleaseHold) }},
-		{a.Supplement != nil, "supplement", func() any { return a.Supplement.engine(h) }},
-		{a.RetryItem != nil, "retry_item", func() any { return engine.RetryItem(*a.RetryItem) }},
-		{a.ResolveItem != nil, "resolve_item", func() any { return engine.ResolveItem(*a.ResolveItem) }},
+		{a.ReleaseHold != nil, func() any { return engine.ReleaseHold(*a.ReleaseHold) }},
+		{a.Supplement != nil, func() any { return a.Supplement.engine(h) }},
+		{a.RetryItem != nil, func() any { return engine.RetryItem(*a.RetryItem) }},
+		{a.ResolveItem != nil, func() any { return engine.ResolveItem(*a.ResolveItem) }},
 	}
 }
 
