@@ -177,7 +177,8 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 		if errors.As(err, &failed) && failed.Op == "dial" {
 			return fmt.Errorf("%w on %s: %w", ErrUnreachable, c.place, failed.Err)
 		}
-		return fmt.Errorf("ask the switch: %w", errors.Unwrap(err))
+		return fmt.Errorf("the switch has ended without an answer, and it is not known whether anything was done: %w",
+			errors.Unwrap(err))
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
