@@ -57,8 +57,12 @@ func (b *Book) queued(q *event.ReversalQueued) error {
 }
 
 func (b *Book) voidTakenBack(p *Purchase, operation uint64) error {
+	givenUp := false
+	if o := b.Operations[operation]; o != nil {
+		givenUp = o.State == "declined" || o.State == "reversed"
+	}
 	o, err := b.turn(operation, "reversing", "sent", "approved", "declined", "reversed")
-	if err != nil {
+	if err != nil || givenUp { // one that takes effect after all: the purchase is what has become of it since
 		return err
 	}
 	if p.subsidised && !p.budget {
@@ -66,7 +70,7 @@ func (b *Book) voidTakenBack(p *Purchase, operation uint64) error {
 			p.ID, o.ID))
 	}
 	switch p.State {
-	case Voiding, Voided, Captured:
+	case Voiding, Voided:
 		p.State = Captured
 		return nil
 	}

@@ -587,6 +587,10 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 	if outcome == "" {
 		outcome = outcomeReturned
 	}
+	if r.state == reversalQueued {
+		p.problem("reversal %d is on its way to the host", r.id)
+		return
+	}
 	if outcome != outcomeReturned && outcome != outcomeCharged {
 		p.problem("outcome %q: want %s or %s", outcome, outcomeReturned, outcomeCharged)
 		return
@@ -600,6 +604,11 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 		Reversal: r.id, Purchase: r.purchase, Operation: r.operation, Outcome: outcome, By: &in.By,
 	}}})
 	p.after = func() {
+		if r.operation == 0 && outcome == outcomeCharged {
+			e.openItem(&event.WorkItemOpened{
+				Kind: "repayment", Purchase: of.id, Detail: fmt.Sprintf("%s was charged and cannot be reversed: pay it back by other means", r.amount),
+			})
+		}
 		e.expireIfReleased(of)
 		e.next(of)
 	}

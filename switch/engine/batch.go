@@ -23,6 +23,11 @@ type closedBatch struct {
 	ended    bool
 }
 
+func (c *closedBatch) names(stan uint32) bool {
+	_, ok := slices.BinarySearch(c.named, stan)
+	return ok
+}
+
 // line is one record of a batch as a terminal would print it.
 type line struct {
 	stan    uint32
@@ -134,7 +139,7 @@ func (e *Engine) upload(in *UploadRequest) {
 			if known {
 				m.DifferingKnown = append(m.DifferingKnown, record.STAN)
 			}
-		case !slices.Contains(c.named, record.STAN) && !slices.Contains(m.Matched, record.STAN):
+		case !c.names(record.STAN) && !slices.Contains(m.Matched, record.STAN):
 			m.Matched = append(m.Matched, record.STAN)
 		}
 	}
@@ -205,7 +210,7 @@ func (e *Engine) endUpload(in *UploadEndRequest) {
 	}
 	var missing []difference
 	for _, t := range c.items {
-		if l, counts, _ := e.line(t); counts && !slices.Contains(c.named, l.stan) && (!in.Equal || c.uploaded > 0) {
+		if l, counts, _ := e.line(t); counts && !c.names(l.stan) && (!in.Equal || c.uploaded > 0) {
 			missing = append(missing, difference{t, fmt.Sprintf("STAN %06d: the switch has %s, the terminal did not send it", l.stan, l.amount)})
 		}
 	}

@@ -108,6 +108,9 @@ func (e *Engine) checkHosts() error {
 		if (p.state == Refunding) != (n > 0) {
 			return fmt.Errorf("purchase %d is %s and has %d refunds without an end", id, p.state, n)
 		}
+		if (p.state == Reversing || p.state == Reversed) && p.refunded != 0 {
+			return fmt.Errorf("purchase %d is %s and %s of it are refunded", id, p.state, p.refunded)
+		}
 		if p.sale != nil && p.refunded+open > money.Amount(p.sale.Amount) {
 			return fmt.Errorf("purchase %d was paid %s, %s are refunded and %s on the way", id, money.Amount(p.sale.Amount), p.refunded, open)
 		}

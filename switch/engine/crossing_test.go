@@ -132,13 +132,14 @@ type book struct {
 	refunded   map[uint64]int64
 	keeps      map[uint64]bool // a wallet's: let go when the reversal is done
 	refunds    map[uint64]*event.RefundSent
+	voidedBy   map[uint64]uint64 // the void by which it is voiding or voided
 }
 
 func newBook() *book {
 	return &book{rrn: map[uint64]string{}, captured: map[uint64]bool{}, subsidised: map[uint64]bool{}, subsidy: map[uint64]int64{},
 		amount: map[uint64]int64{}, payable: map[uint64]int64{}, serial: map[string]uint64{}, serialOf: map[uint64]string{},
 		items: map[string]int{}, personOf: map[uint64]string{}, pending: map[uint64]bool{}, refunded: map[uint64]int64{},
-		keeps: map[uint64]bool{}, refunds: map[uint64]*event.RefundSent{}}
+		keeps: map[uint64]bool{}, refunds: map[uint64]*event.RefundSent{}, voidedBy: map[uint64]uint64{}}
 }
 
 func (b *book) release(t require.TestingT, id uint64) {
@@ -188,8 +189,10 @@ func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
 	switch m := ev.Body.(type) {
 	case *event.Event_ReversalQueued:
 		id := m.ReversalQueued.Purchase
-		if m.ReversalQueued.Operation != 0 { // a void is taken back
-			b.captured[id] = true
+		if op := m.ReversalQueued.Operation; op != 0 { // a void is taken back
+			if b.voidedBy[id] == op {
+				b.captured[id], b.voidedBy[id] = true, 0
+			}
 			return
 		}
 		require.Zero(t, b.refunded[id], "what is refunded is never reversed")
@@ -202,6 +205,10 @@ func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
 			b.keeps[id] = false
 			b.release(t, id)
 		}
+	case *event.Event_VoidSent:
+		b.voidedBy[m.VoidSent.Purchase] = m.VoidSent.Operation
+	case *event.Event_VoidDeclined:
+		b.voidedBy[m.VoidDeclined.Purchase] = 0
 	case *event.Event_VoidApproved:
 		require.True(t, b.captured[m.VoidApproved.Purchase])
 		b.captured[m.VoidApproved.Purchase] = false

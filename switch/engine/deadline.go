@@ -119,7 +119,7 @@ func (e *Engine) schedule() {
 		switch {
 		case o.state == opSent:
 			e.remind(deadline{at: o.request().GetDeadline(), id: o.id, kind: operationDeadline})
-		case o.state == opUnknown && e.atWallet(o):
+		case o.state == opUnknown && e.atWallet(o) && o.item == 0:
 			e.remind(deadline{at: o.queryAt, id: o.id, kind: operationQueryDeadline})
 		case o.state == opUnknown && o.item == 0:
 			e.remind(deadline{at: o.expiresAt, id: o.id, kind: refundExpiry})

@@ -26,6 +26,9 @@ type reversal struct {
 	state     reversalState
 }
 
+// waits reports whether a queued reversal stands behind another of its terminal.
+func (r *reversal) waits() bool { return r.nextAt == 0 }
+
 type reversalState uint8
 
 const (
@@ -48,12 +51,25 @@ func (e *Engine) queueReversal(p *purchase, m *event.ReversalQueued) {
 		m.ExpiresAt = e.expiry(r.GetHost(), e.legOf(p, m.Operation).answer.GetClearingDate(), r.GetTransmittedAt())
 	}
 	e.emit(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: m}})
-	if t := e.lane(p); t == nil || t.pending[0] == m.Reversal {
+	if first := e.first(p); first == nil || first.id == m.Reversal {
 		e.attempt(e.reversals[m.Reversal])
 	}
 }
 
-// lane is the queue in which a purchase's reversals keep their order: that of its terminal. What came over HTTP has none.
+// first is the reversal that is the next, or on its way, to the host of a purchase, of all those of the same terminal: they
+// keep their order. Another host's do not wait for it. What came over HTTP has no order, and nil.
+func (e *Engine) first(p *purchase) *reversal {
+	if t := e.lane(p); t != nil {
+		for _, id := range t.pending {
+			if r := e.reversals[id]; e.purchases[r.purchase].sale.Host == p.sale.Host {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// lane is where a terminal's reversals stand in their order.
 func (e *Engine) lane(p *purchase) *terminalState {
 	if p.overHTTP() {
 		return nil
@@ -139,7 +155,7 @@ func (e *Engine) hostUp(in *HostUp) {
 	var due []uint64
 	pause := int64(e.profile(in.Host).FirstRetry)
 	for id, r := range e.reversals {
-		if r.state != reversalQueued || e.now-r.sentAt < pause || r.attempt == 0 {
+		if r.state != reversalQueued || e.now-r.sentAt < pause || r.waits() {
 			continue
 		}
 		if p := e.purchases[r.purchase]; e.requestOf(p, r.operation).GetHost() == in.Host {
@@ -156,12 +172,14 @@ func (e *Engine) hostUp(in *HostUp) {
 func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
 	l := e.legOf(p, operation)
 	r := e.reversals[l.reversal]
-	if r == nil || r.state != reversalQueued || r.attempt == 0 {
+	if r == nil || r.attempt == 0 {
 		return // answered before: hosts answer repeats too
 	}
 	profile := e.profile(e.requestOf(p, operation).GetHost())
 	nothingThere := code == "12" || code == "25"
 	switch {
+	case r.state != reversalQueued && (nothingThere || !slices.Contains(profile.Done, code)):
+		return // a person has it already, and this settles nothing
 	case slices.Contains(profile.Retry, code), nothingThere && l.charged >= r.sentAt:
 		// Later; or the host had nothing to reverse when it looked, and approved the sale afterwards.
 		e.emit(&event.Event{Body: &event.Event_ReversalAttempted{ReversalAttempted: &event.ReversalAttempted{
@@ -184,11 +202,7 @@ func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
 
 // next sends the reversal that has waited behind the one that is now out of the way.
 func (e *Engine) next(p *purchase) {
-	t := e.lane(p)
-	if t == nil || len(t.pending) == 0 {
-		return
-	}
-	if r := e.reversals[t.pending[0]]; r.attempt == 0 {
+	if r := e.first(p); r != nil && r.waits() {
 		e.attempt(r)
 	}
 }
@@ -201,11 +215,12 @@ func (e *Engine) applyReversalQueued(m *event.ReversalQueued) {
 	e.lastReversal = m.Reversal
 	if m.Operation != 0 {
 		o, _ := e.mustOperation(m.Operation)
+		given := o.state == opDeclined || o.state == opReversed // up before: another void or refund may be under way by now
 		e.turn(o, opReversing, opSent, opApproved, opDeclined, opReversed)
-		if p.state != Captured { // not so when a void takes effect that had been given up
+		if !given {
 			e.move(p, Captured, Voiding, Voided)
+			e.leaveQuarantine(p)
 		}
-		e.leaveQuarantine(p)
 	} else {
 		spent := p.spends()
 		if m.KeepsHold {
@@ -268,7 +283,14 @@ func (e *Engine) applyReversalAttempted(m *event.ReversalAttempted) {
 func (e *Engine) applyReversalDone(m *event.ReversalDone) {
 	r := e.mustReversal(m.Reversal)
 	p := e.mustPurchase(m.Purchase)
-	e.dequeue(p, r)
+	switch r.state {
+	case reversalQueued:
+		e.dequeue(p, r)
+	case reversalDead:
+		e.leaveState(r)
+	case reversalRefused:
+		e.closeItemsOf(r)
+	}
 	e.endReversal(p, r, rc(m.Response))
 }
 
@@ -300,7 +322,7 @@ func (e *Engine) applyReversalDead(m *event.ReversalDead) {
 func (e *Engine) applyReversalRequeued(m *event.ReversalRequeued) {
 	r := e.mustReversal(m.Reversal)
 	e.leaveState(r)
-	r.state, r.attempt, r.nextAt, r.expiresAt = reversalQueued, 0, 0, m.ExpiresAt
+	r.state, r.nextAt, r.expiresAt = reversalQueued, 0, m.ExpiresAt
 	e.enqueue(e.mustPurchase(r.purchase), r)
 }
 

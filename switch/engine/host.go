@@ -198,11 +198,11 @@ func (e *Engine) cleared(host, date string) {
 }
 
 // cutOver reports whether the clearing day of a captured purchase is over: its host has answered with a later one, or its
-// cut-off has passed.
+// cut-off has passed. Of a host that has named no day, the cut-off after the sale was sent counts.
 func (e *Engine) cutOver(p *purchase) bool {
 	date := p.answer.GetClearingDate()
 	if !isMMDD(date) {
-		return false
+		return e.now >= e.cutOff(p.sale.Host, e.clearingDay(p.sale.Host, "", p.sale.TransmittedAt), p.sale.TransmittedAt)
 	}
 	return laterDate(date, e.clearing[p.sale.Host]) || e.now >= e.cutOff(p.sale.Host, date, p.sale.TransmittedAt)
 }
@@ -226,15 +226,19 @@ func abs(n int64) int64 { return max(n, -n) }
 // expiry is until when the network can still be told about a request: the clearing cut-off of its DE15 – where it has none,
 // of the clearing day in which it was sent –, and LeastLife from now at least.
 func (e *Engine) expiry(host, date string, sentAt int64) int64 {
-	profile := e.profile(host)
-	if !isMMDD(date) {
-		at := time.Unix(0, sentAt).In(china)
-		if at.Sub(time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, china)) >= profile.CutOff {
-			at = at.AddDate(0, 0, 1)
-		}
-		date = at.Format("0102")
+	return max(e.cutOff(host, e.clearingDay(host, date, sentAt), sentAt), e.now+int64(e.profile(host).LeastLife))
+}
+
+// clearingDay is the MMDD that a host has given, or without one the day in which the request was sent.
+func (e *Engine) clearingDay(host, date string, sentAt int64) string {
+	if isMMDD(date) {
+		return date
 	}
-	return max(e.cutOff(host, date, sentAt), e.now+int64(profile.LeastLife))
+	at := time.Unix(0, sentAt).In(china)
+	if at.Sub(time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, china)) >= e.profile(host).CutOff {
+		at = at.AddDate(0, 0, 1)
+	}
+	return at.Format("0102")
 }
 
 // laterDate reports whether the MMDD b lies after a, within half a year, so that January follows December. A straggler

@@ -39,6 +39,8 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 		e.replyAPI(APIReply{Token: token, Status: APIConflict})
 	case len(known.reasons) > 0:
 		e.replyAPI(APIReply{Token: token, Status: APIRefused, Reasons: known.reasons, Purchase: e.viewOf(known.purchase)})
+	case e.purchases[known.purchase] == nil: // gone with the key of its reserve, which is a little older
+		return false
 	case kind == event.RequestKind_REQUEST_KIND_COMMIT:
 		p := e.purchases[known.purchase]
 		if p.state == Sent {
@@ -55,8 +57,8 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 		e.replyAPIRefund(token, o, APIRepeated)
 	default:
 		v := e.viewOf(known.purchase)
-		if v != nil && kind == event.RequestKind_REQUEST_KIND_RESERVE {
-			v.State = Reserved // as it was answered first
+		if kind == event.RequestKind_REQUEST_KIND_RESERVE {
+			v = e.viewReserved(e.purchases[known.purchase])
 		}
 		e.replyAPI(APIReply{Token: token, Status: APIRepeated, Purchase: v})
 	}
@@ -82,7 +84,7 @@ func (e *Engine) reserveOverHTTP(in *ReserveRequest) {
 	}
 	merchant := e.registry.Merchant(text(in.Key.Merchant[:]))
 	switch {
-	case merchant == nil || merchant.State != registry.Active:
+	case merchant == nil || !e.isActive(merchant.ID):
 		e.refuseAPI(in.Token, reason.MerchantNotInScheme)
 		return
 	case e.kills[killKey{merchant: merchant.ID}] != nil:
@@ -136,6 +138,8 @@ func (e *Engine) commit(in *CommitRequest) {
 		e.refuseKept(in.Token, &in.API, kind, p.id, reason.PayableMismatch)
 	case e.kills[killKey{merchant: p.merchant()}] != nil:
 		e.refuseAPI(in.Token, reason.Stopped)
+	case !e.isActive(p.merchant()):
+		e.refuseAPI(in.Token, reason.MerchantNotInScheme)
 	case in.Host == "":
 		e.capture(in, p)
 	case !known || !host.Wallet:
@@ -143,6 +147,11 @@ func (e *Engine) commit(in *CommitRequest) {
 	default:
 		e.pay(in, p, host)
 	}
+}
+
+func (e *Engine) isActive(merchant string) bool {
+	m := e.registry.Merchant(merchant)
+	return m != nil && m.State == registry.Active
 }
 
 // committed is the SaleSent of a commit.
@@ -178,7 +187,7 @@ func (e *Engine) pay(in *CommitRequest, p *purchase, host HostProfile) {
 
 // replyCommit answers a commit as the payment stands.
 func (e *Engine) replyCommit(token Token, p *purchase, done APIStatus) {
-	r := APIReply{Token: token, Status: done, Purchase: e.viewPurchase(p)}
+	r := APIReply{Token: token, Status: done, Purchase: e.viewCommitted(p)}
 	switch {
 	case p.state == Declined:
 		r.Status, r.Response = APIDeclined, p.answer.GetResponse()
@@ -231,6 +240,10 @@ func (e *Engine) refundOverHTTP(in *APIRefundRequest) {
 		e.refuseKept(in.Token, &in.API, kind, p.id, reason.OriginalNotCaptured)
 		return
 	}
+	if e.kills[killKey{merchant: p.merchant()}] != nil {
+		e.refuseAPI(in.Token, reason.Stopped)
+		return
+	}
 	amount := in.Amount
 	if amount == 0 {
 		open, _ := e.openRefunds(p)
@@ -260,7 +273,7 @@ func (e *Engine) refundOverHTTP(in *APIRefundRequest) {
 func (e *Engine) replyAPIRefund(token Token, o *operation, done APIStatus) {
 	p := e.purchases[o.purchase]
 	r := APIReply{Token: token, Status: done, Purchase: e.viewPurchase(p), Refund: &RefundView{
-		Amount: o.amount(), Returned: o.returned, Kept: p.subsidy,
+		Amount: o.amount(), Returned: o.returned, Kept: o.kept,
 	}}
 	switch o.state {
 	case opSent, opUnknown:
@@ -309,6 +322,22 @@ func (e *Engine) viewPurchase(p *purchase) *PurchaseView {
 	if s := p.sale; s != nil {
 		v.Kind, v.Batch, v.STAN, v.Amount, v.SentAt = s.Kind, s.Key.GetBatch(), s.Key.GetStan(), money.Amount(s.Amount), s.TransmittedAt
 		v.Host, v.RRN, v.CardMask, v.EntryMode, v.Reference = s.Host, s.Rrn, s.Card.GetMask(), s.EntryMode, s.Reference
+	}
+	return v
+}
+
+// viewReserved is a purchase as its reserve was answered, whatever has become of it since.
+func (e *Engine) viewReserved(p *purchase) *PurchaseView {
+	v := e.viewPurchase(&purchase{id: p.id, reserved: p.reserved, reservedAt: p.reservedAt, subsidy: money.Amount(p.reserved.Subsidy)})
+	v.State = Reserved
+	return v
+}
+
+// viewCommitted is a purchase as its commit was answered, without what has been refunded since.
+func (e *Engine) viewCommitted(p *purchase) *PurchaseView {
+	v := e.viewPurchase(p)
+	if p.state == Refunding || p.state == Refunded || p.state == Captured {
+		v.State, v.Subsidy, v.Refunded, v.Returned, v.Refunding = Captured, money.Amount(p.reserved.Subsidy), 0, 0, 0
 	}
 	return v
 }

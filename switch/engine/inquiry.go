@@ -7,6 +7,7 @@ type inquiry struct {
 	key      Key
 	host     string
 	deadline int64
+	sent     transmission
 }
 
 // inquire passes a question on. It is journaled for its numbers and its key; what was answered is not kept, so a resend
@@ -68,16 +69,17 @@ func (e *Engine) endInquiry(id uint64, r Reply) {
 func (e *Engine) applyInquirySent(m *event.InquirySent) {
 	id, key := rrnNumber(m.Rrn), keyOf(m.Key)
 	e.hostCounter++
-	e.inquiries[id] = inquiry{key: key, host: m.Host, deadline: m.Deadline}
-	e.byRRN[id] = target{inquiry: id}
-	e.byTransmission[transmissionOf(m.HostStan, TransmissionTime(m.TransmittedAt))] = target{inquiry: id}
+	q := inquiry{key: key, host: m.Host, deadline: m.Deadline, sent: transmissionOf(m.HostStan, TransmissionTime(m.TransmittedAt))}
+	e.inquiries[id] = q
+	e.byRRN[id], e.byTransmission[q.sent] = target{inquiry: id}, target{inquiry: id}
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeInquiry, operation: id})
 	e.remind(deadline{at: m.Deadline, id: id, kind: inquiryDeadline})
 }
 
-// applyInquiryEnded leaves byTransmission alone: the entry finds nothing any more, and its number comes round.
-func (e *Engine) applyInquiryEnded(m *event.InquiryEnded) {
-	id := rrnNumber(m.Rrn)
+func (e *Engine) applyInquiryEnded(m *event.InquiryEnded) { e.forgetInquiry(rrnNumber(m.Rrn)) }
+
+func (e *Engine) forgetInquiry(id uint64) {
+	delete(e.byTransmission, e.inquiries[id].sent)
 	delete(e.inquiries, id)
 	delete(e.byRRN, id)
 }

@@ -117,7 +117,7 @@ func (e *Engine) viewReversal(r *reversal) SAFView {
 	case p.sale.Wallet:
 		v.Kind = "cancel"
 	}
-	if r.state == reversalQueued && r.attempt == 0 {
+	if r.state == reversalQueued && r.waits() {
 		v.State = "waiting"
 	}
 	return e.viewRequest(p, e.requestOf(p, r.operation), v)
@@ -175,7 +175,7 @@ func (e *Engine) lookHolds(what LookHolds) []HoldView {
 		}
 		v := HoldView{
 			Purchase: p.id, State: p.state, Subsidy: p.subsidy, Leaf: e.book.Budget.Path(p.leaf), Since: p.changed,
-			ExpiresAt: p.reserved.ExpiresAt, Merchant: p.merchant(),
+			ReservedAt: p.reservedAt, ExpiresAt: p.reserved.ExpiresAt, Merchant: p.merchant(),
 		}
 		if !p.overHTTP() {
 			terminal := p.terminal()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 
 	"huanxin/internal/money"
@@ -22,6 +23,7 @@ type operation struct {
 	leg
 	changed   int64
 	returned  money.Amount // refund: of the subsidy, to the budget
+	kept      money.Amount // refund: the subsidy that was left when it ended; when it was sent, while it has not
 	expiresAt int64        // unknown refund: clearing cut-off, 0 = none
 	queryAt   int64        // unknown, at a wallet: when it is asked next
 	queries   uint32
@@ -155,7 +157,7 @@ func (e *Engine) begin(o *operation, key *event.ExchangeKey, content []byte, kin
 	if key.GetTerminal() != "" {
 		k := keyOf(key)
 		t := e.touch(k.Terminal)
-		t.last = target{purchase: p.id, operation: o.id}
+		t.last, t.passed = target{purchase: p.id, operation: o.id}, false
 		if o.refund != nil {
 			t.items = append(t.items, t.last)
 		}
@@ -196,6 +198,9 @@ func (e *Engine) operationAnswered(o *operation, a *event.HostAnswer, pending bo
 			e.payUnknown(o.purchase, o.id)
 		}
 		return
+	case isApproved(a.Response) && a.Amount != 0 && a.Amount != int64(o.amount()), a.Response == "10":
+		e.answeredOtherwise(o, a)
+		return
 	case o.void != nil && isApproved(a.Response):
 		e.emit(&event.Event{Body: &event.Event_VoidApproved{VoidApproved: &event.VoidApproved{
 			Operation: o.id, Purchase: o.purchase, Answer: a, QuarantineAt: e.now + quarantine,
@@ -206,6 +211,29 @@ func (e *Engine) operationAnswered(o *operation, a *event.HostAnswer, pending bo
 		e.approveRefund(o, a, nil)
 	default:
 		e.declineRefund(o, a, event.DeclineCause_DECLINE_CAUSE_HOST, nil)
+	}
+	e.answerWaiting(waitOperation(o.id))
+}
+
+// answeredOtherwise: the host has given back another amount than it was asked for. Nothing that the rules know follows from
+// that. A void is taken back; a refund waits for a person as a dead letter, and nobody is asked about it any more.
+func (e *Engine) answeredOtherwise(o *operation, a *event.HostAnswer) {
+	if o.item != 0 {
+		return
+	}
+	detail := fmt.Sprintf("asked for %s, answered %s over %s", o.amount(), a.Response, money.Amount(a.Amount))
+	if o.void != nil {
+		e.openOperationItem("void-amount", o, a.Response, detail+"; the void is reversed")
+		e.queueReversal(e.purchases[o.purchase], &event.ReversalQueued{
+			Operation: o.id, Cause: event.ReversalCause_REVERSAL_CAUSE_PARTIAL, Reason: "98", Amount: cmp.Or(a.Amount, int64(o.amount())),
+		})
+	} else {
+		if o.state == opSent {
+			e.emit(&event.Event{Body: &event.Event_RefundUnknown{RefundUnknown: &event.RefundUnknown{
+				Operation: o.id, Purchase: o.purchase, ExpiresAt: e.expiry(o.refund.Host, "", o.refund.TransmittedAt),
+			}}})
+		}
+		e.openOperationItem(itemRefundUnknown, o, a.Response, detail)
 	}
 	e.answerWaiting(waitOperation(o.id))
 }
@@ -225,9 +253,7 @@ func (e *Engine) lateOperation(o *operation, a *event.HostAnswer) {
 		e.openOperationItem("answers-differ", o, a.Response, "approved, then answered otherwise")
 	case o.void != nil && done && (o.state == opDeclined || o.state == opReversed && o.undone != rc("00")):
 		e.openOperationItem("late-void", o, a.Response, "the void took effect after the switch had given it up; reversed once more")
-		if p.state == Captured {
-			e.undoVoid(o, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", nil)
-		}
+		e.undoVoid(o, event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, "98", nil)
 	case o.refund != nil && done && o.state == opDeclined:
 		e.openOperationItem("late-refund", o, a.Response, "the payer was given back what had been declined before")
 		open, _ := e.openRefunds(p)
@@ -301,8 +327,10 @@ func (e *Engine) replyOperation(token Token, o *operation) {
 		r.ExpiresAt = 0
 	}
 	if o.refund != nil && o.state == opApproved {
-		r.Refund = &RefundView{Amount: o.amount(), Returned: o.returned, Kept: p.subsidy}
-		r.Subsidy = p.subsidy
+		r.Refund = &RefundView{Amount: o.amount(), Returned: o.returned, Kept: o.kept}
+	}
+	if o.refund != nil && p.reserved != nil {
+		r.Subsidy = o.kept
 	}
 	e.reply(r)
 }

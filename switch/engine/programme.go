@@ -273,8 +273,11 @@ func (e *Engine) release(plan *policy.Budget, n *policy.BudgetNode, id subsidy.N
 	today := ""
 	if n.Daily != nil {
 		today = time.Unix(n.Daily.Day(e.now)*86400, 0).UTC().Format(time.DateOnly)
-		if !n.Daily.CarryOver && released > 0 { // what yesterday left over is taken back
+		if !n.Daily.CarryOver && released > 0 { // what yesterday left over is taken back, however it was released
 			released = v.Held + v.Spent + n.Daily.Amount
+			if v.ReleasedOn != "" {
+				carried = 0
+			}
 		}
 	}
 	if v.Paced && (today != "" && v.ReleasedOn == today) {
@@ -295,8 +298,7 @@ func (e *Engine) applyOwnershipTaken(m *event.OwnershipTaken) {
 	}
 	e.epoch = m.Epoch
 	for id := range e.inquiries { // who asked is gone with the process that asked
-		delete(e.byRRN, id)
-		delete(e.inquiries, id)
+		e.forgetInquiry(id)
 	}
 }
 

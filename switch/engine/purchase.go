@@ -277,7 +277,9 @@ func keyOf(k *event.ExchangeKey) (key Key) {
 }
 
 func (k Key) event() *event.ExchangeKey {
-	return &event.ExchangeKey{
-		Class: uint32(k.Class - '0'), Terminal: string(k.Terminal[:]), Merchant: string(k.Merchant[:]), Batch: k.Batch, Stan: k.STAN,
+	m := &event.ExchangeKey{Class: uint32(k.Class - '0'), Merchant: string(k.Merchant[:]), Batch: k.Batch, Stan: k.STAN}
+	if k.Terminal != ([8]byte{}) { // over HTTP there is none
+		m.Terminal = string(k.Terminal[:])
 	}
+	return m
 }

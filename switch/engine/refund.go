@@ -237,7 +237,7 @@ func (e *Engine) declineRefund(o *operation, a *event.HostAnswer, cause event.De
 // refundExpired: the clearing cut-off of a refund without an answer has come. Only the clearing file can tell now.
 func (e *Engine) refundExpired(id uint64, at int64) {
 	o := e.operations[id]
-	if o == nil || o.state != opUnknown || o.expiresAt != at {
+	if o == nil || o.state != opUnknown || o.expiresAt != at || o.item != 0 {
 		return
 	}
 	e.openOperationItem(itemRefundUnknown, o, "", "no answer by the clearing cut-off: settle it from the clearing file")
@@ -247,7 +247,9 @@ func (e *Engine) refundExpired(id uint64, at int64) {
 const itemRefundUnknown = "refund-unknown"
 
 func (e *Engine) applyRefundSent(m *event.RefundSent) {
-	p := e.begin(&operation{id: m.Operation, purchase: m.Purchase, refund: m}, m.Key, m.Content, exchangeRefund)
+	o := &operation{id: m.Operation, purchase: m.Purchase, refund: m}
+	p := e.begin(o, m.Key, m.Content, exchangeRefund)
+	o.kept = p.subsidy
 	e.move(p, Refunding, Captured, Refunding)
 }
 
@@ -267,6 +269,7 @@ func (e *Engine) applyRefundApproved(m *event.RefundApproved) {
 			p.parts[i] -= money.Amount(part.Amount)
 		}
 	}
+	o.kept = p.subsidy
 	e.afterRefund(p)
 	if !m.Whole {
 		return
@@ -295,7 +298,7 @@ func (e *Engine) applyRefundDeclined(m *event.RefundDeclined) {
 	o, p := e.mustOperation(m.Operation)
 	e.turn(o, opDeclined, opSent, opUnknown)
 	e.closeRefundItem(o)
-	o.answer = m.Answer
+	o.answer, o.kept = m.Answer, p.subsidy
 	e.afterRefund(p)
 }
 

@@ -459,7 +459,7 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	e.book.Reserve(h)
 	e.count(p, p.subsidy)
 	if key := keyOf(m.Key); m.Caller == "" {
-		e.touch(key.Terminal)
+		e.touch(key.Terminal).passed = true
 		e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
 	}
 	e.remind(deadline{at: m.ExpiresAt, id: p.id, kind: holdDeadline})
@@ -473,8 +473,10 @@ func (e *Engine) applyReserveRefused(m *event.ReserveRefused, seq uint64) {
 	if m.Key == nil { // over HTTP: RequestKept has what a repeat needs
 		return
 	}
+	key := keyOf(m.Key)
+	e.touch(key.Terminal).passed = true
 	e.refusals[seq] = refusal{price: m.Price, reasons: reasons}
-	e.remember(keyOf(m.Key), exchange{content: hash(m.Content), kind: exchangeRefusedReserve, refusal: seq})
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeRefusedReserve, refusal: seq})
 }
 
 func (e *Engine) applyHoldCancelled(m *event.HoldCancelled) {

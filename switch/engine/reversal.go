@@ -115,11 +115,12 @@ func (e *Engine) takeBack(in *ReversalRequest, p *purchase) {
 }
 
 // reversible: a captured sale can be reversed by its terminal in the same batch and clearing day, and before that
-// terminal's next financial message. After that the goods may have left the shop.
+// terminal's next financial message. After that the goods may have left the shop. Of what has been refunded, at whatever
+// terminal, nothing can be reversed: the whole would be given back on top of the part.
 func (e *Engine) reversible(p *purchase) bool {
 	key := keyOf(p.sale.Key)
 	t := e.session(key.Terminal)
-	return t.batch == key.Batch && t.last == target{purchase: p.id} && !e.cutOver(p)
+	return t.batch == key.Batch && t.last == target{purchase: p.id} && !t.passed && p.refunded == 0 && !e.cutOver(p)
 }
 
 func (e *Engine) applyReversalAnswered(m *event.ReversalAnswered) {

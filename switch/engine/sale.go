@@ -188,7 +188,7 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 	e.index(m, target{purchase: p.id})
 	if key := keyOf(m.Key); m.Caller == "" {
 		t := e.touch(key.Terminal)
-		t.last = target{purchase: p.id}
+		t.last, t.passed = target{purchase: p.id}, false
 		t.items = append(t.items, t.last)
 		e.remember(key, exchange{content: hash(m.Content), kind: exchangeSale, purchase: p.id})
 	}
@@ -201,5 +201,7 @@ func (e *Engine) applySaleRefused(m *event.SaleRefused, seq uint64) {
 		x.refusal = seq
 		e.refusals[seq] = refusal{reasons: []reason.Code{reason.Code(m.Reason)}}
 	}
-	e.remember(keyOf(m.Key), x)
+	key := keyOf(m.Key)
+	e.touch(key.Terminal).passed = true
+	e.remember(key, x)
 }

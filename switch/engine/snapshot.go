@@ -98,6 +98,7 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 		w.Uint(uint64(t.batch))
 		w.Bool(t.signedOff)
 		w.target(t.last)
+		w.Bool(t.passed)
 		w.uints(t.pending)
 		w.uints(t.quarantined)
 		w.targets(t.items)
@@ -215,6 +216,7 @@ func (e *Engine) writeOperations(w *stateWriter) {
 		w.leg(&o.leg)
 		w.Int(o.changed)
 		w.Int(int64(o.returned))
+		w.Int(int64(o.kept))
 		w.Int(o.expiresAt)
 		w.Int(o.queryAt)
 		w.Uint(uint64(o.queries))
@@ -226,6 +228,7 @@ func (e *Engine) writeOperations(w *stateWriter) {
 		w.key(q.key)
 		w.Text(q.host)
 		w.Int(q.deadline)
+		w.Uint(uint64(q.sent))
 	}
 }
 
@@ -358,7 +361,7 @@ func (e *Engine) readTerminals(r *stateReader) {
 	for range r.Len() {
 		id := terminalID(r.Text())
 		t := &terminalState{
-			batch: uint32(r.Uint()), signedOff: r.Bool(), last: r.target(), pending: r.uints(), quarantined: r.uints(), items: r.targets(),
+			batch: uint32(r.Uint()), signedOff: r.Bool(), last: r.target(), passed: r.Bool(), pending: r.uints(), quarantined: r.uints(), items: r.targets(),
 		}
 		if r.Bool() {
 			c := &closedBatch{batch: uint32(r.Uint()), settled: &event.BatchSettled{}}
@@ -474,6 +477,7 @@ func (e *Engine) readOperations(r *stateReader) error {
 			o.refund = m
 		}
 		o.state, o.leg, o.changed, o.returned = operationState(r.Uint()), r.leg(), r.Int(), money.Amount(r.Int())
+		o.kept = money.Amount(r.Int())
 		o.expiresAt, o.queryAt, o.queries = r.Int(), r.Int(), uint32(r.Uint())
 		if p := e.purchases[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
 			o.state < opSent || o.state > opReversed) {
@@ -488,8 +492,9 @@ func (e *Engine) readOperations(r *stateReader) error {
 	}
 	for range r.Len() {
 		id := r.Uint()
-		e.inquiries[id] = inquiry{key: r.key(), host: r.Text(), deadline: r.Int()}
-		e.byRRN[id] = target{inquiry: id}
+		q := inquiry{key: r.key(), host: r.Text(), deadline: r.Int(), sent: transmission(r.Uint())}
+		e.inquiries[id] = q
+		e.byRRN[id], e.byTransmission[q.sent] = target{inquiry: id}, target{inquiry: id}
 	}
 	for id, p := range e.purchases {
 		for _, o := range p.operations {

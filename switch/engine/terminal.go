@@ -13,7 +13,8 @@ import (
 type terminalState struct {
 	batch       uint32
 	signedOff   bool
-	last        target       // of the last financial message: only that one can still be reversed by the terminal
+	last        target       // of the last sale, void or refund: only that one can still be reversed by the terminal
+	passed      bool         // and that no longer, for a reserve or a refused message has come after it
 	pending     []uint64     // reversals towards hosts, in order; only the first is on its way
 	items       []target     // sales and refunds of the open batch, in order
 	closed      *closedBatch // the batch settled last, nil = none
@@ -131,17 +132,9 @@ func (e *Engine) inSession(token Token, key Key) bool {
 	return false
 }
 
-// mayLogOn is identify for the session messages: a suspended party has no session to open, close or probe.
-func (e *Engine) mayLogOn(terminal [8]byte, merchant [15]byte) [2]byte {
-	p, code := e.identify(terminal, merchant)
-	if code == rc("00") {
-		code = p.active()
-	}
-	return code
-}
-
+// signOn is taken from suspended parties too: they still refund and settle.
 func (e *Engine) signOn(in *SignOnRequest) {
-	if code := e.mayLogOn(in.Terminal, in.Merchant); code != rc("00") {
+	if _, code := e.identify(in.Terminal, in.Merchant); code != rc("00") {
 		e.reply(Reply{Token: in.Token, Response: code})
 		return
 	}
@@ -153,7 +146,7 @@ func (e *Engine) signOn(in *SignOnRequest) {
 }
 
 func (e *Engine) signOff(in *SignOffRequest) {
-	if code := e.mayLogOn(in.Terminal, in.Merchant); code != rc("00") {
+	if _, code := e.identify(in.Terminal, in.Merchant); code != rc("00") {
 		e.reply(Reply{Token: in.Token, Response: code})
 		return
 	}
@@ -167,7 +160,8 @@ func (e *Engine) signOff(in *SignOffRequest) {
 }
 
 func (e *Engine) echo(in *EchoRequest) {
-	e.reply(Reply{Token: in.Token, Response: e.mayLogOn(in.Terminal, in.Merchant), Batch: e.session(in.Terminal).batch})
+	_, code := e.identify(in.Terminal, in.Merchant)
+	e.reply(Reply{Token: in.Token, Response: code, Batch: e.session(in.Terminal).batch})
 }
 
 func (e *Engine) applySignedOn(m *event.TerminalSignedOn) {

@@ -32,7 +32,7 @@ func (e *Engine) queryDue(id uint64, at int64) {
 // operationQueryDue asks for a void or refund. It goes on for as long as it takes, ever more slowly.
 func (e *Engine) operationQueryDue(id uint64, at int64) {
 	o := e.operations[id]
-	if o == nil || o.state != opUnknown || o.queryAt != at {
+	if o == nil || o.state != opUnknown || o.queryAt != at || o.item != 0 {
 		return
 	}
 	p := e.purchases[o.purchase]

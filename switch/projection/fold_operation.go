@@ -93,13 +93,21 @@ func (f *fold) voidReleased(m *event.VoidReleased) error {
 	return f.takeBack(p, &Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Amount: o.Amount}, Voided)
 }
 
-// voidUndone: the void is reversed at the host; the purchase is captured again and keeps what it has.
+// voidUndone: the void is reversed at the host; the purchase is captured again and keeps what it has. One that takes effect
+// after it was given up is reversed too, and leaves the purchase to what has become of it since.
 func (f *fold) voidUndone(p *Purchase, r *Reversal) error {
 	o, err := f.operation(r.Operation, OperationSent, OperationApproved, OperationDeclined, OperationUnknown, OperationReversed)
 	if err != nil {
 		return err
 	}
+	givenUp := o.State == OperationDeclined || o.State == OperationReversed
 	o.State, o.Reversal, o.QueryAt, o.QuarantineAt = OperationReversing, r.ID, 0, 0
+	if givenUp {
+		return nil
+	}
+	if p.State != Voiding && p.State != Voided {
+		return fmt.Errorf("void %d is reversed while purchase %d is %s", o.ID, p.ID, p.State)
+	}
 	p.State, p.QuarantineAt = Captured, 0
 	return nil
 }

@@ -46,7 +46,7 @@ func (f *fold) reversalQueued(m *event.ReversalQueued) error {
 	}
 	from := []string{Sent, Unknown, Captured, Declined, Reversing, Reversed}
 	if m.Operation != 0 {
-		from = []string{Voiding, Voided, Captured}
+		from = []string{Voiding, Voided, Captured, Refunding, Refunded}
 	}
 	p, err := f.purchase(m.Purchase, from...)
 	if err != nil {
@@ -126,6 +126,9 @@ func (f *fold) reversalDone(m *event.ReversalDone) error {
 	r, err := f.reversal(m.Reversal)
 	if err != nil {
 		return err
+	}
+	if r.State == ReversalRefused { // the host has changed its mind
+		f.closeItems("", func(w *WorkItem) bool { return w.Reversal == r.ID })
 	}
 	r.State, r.Response, r.NextAt = ReversalDone, text(m.Response), 0
 	return f.reversalEnded(r)

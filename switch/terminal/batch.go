@@ -1,7 +1,9 @@
 package terminal
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	"huanxin/internal/money"
 	"huanxin/subsidy/label"
@@ -218,10 +220,14 @@ func (r *reader) report() (any, *refusal) {
 }
 
 // reportDetail is what is kept of DE62: its text, or its bytes in hexadecimal. It goes to the journal in clear, so what
-// could be a card number in it is masked.
+// could be a card number in it is masked; bytes that are long enough to hold one in BCD are named by their hash only.
 func reportDetail(codes []byte) string {
-	if printable(codes) {
+	switch {
+	case printable(codes):
 		return label.Reference(codes)
+	case len(codes) <= 6:
+		return hex.EncodeToString(codes)
 	}
-	return hex.EncodeToString(codes)
+	sum := sha256.Sum256(codes)
+	return fmt.Sprintf("%d bytes, SHA-256 %x", len(codes), sum[:8])
 }

@@ -125,9 +125,11 @@ func TestReportsAreKeptWithoutSecrets(t *testing.T) {
 	require.Equal(t, unhexFrame(t, script[55]), in.ICC, "neither card number nor track")
 	require.Equal(t, engine.ReportRequest{Key: key('3', 24), Kind: "certificate", Original: original, ICC: unhexFrame(t, chip)},
 		ask(certificate), "of a certificate also the cryptogram")
-	require.Equal(t, engine.ReportRequest{Key: key('8', 25), Kind: "status", Detail: hex.EncodeToString([]byte("010203\n"))}, ask(state))
+	require.Equal(t, engine.ReportRequest{Key: key('8', 25), Kind: "status", Detail: "7 bytes, SHA-256 f58a480d9d21f550"}, ask(state))
 	require.Equal(t, "010203", ask(state.with(fields{62: hex.EncodeToString([]byte("010203"))})).Detail)
 	require.Equal(t, "622424******0017", ask(state.with(fields{62: hex.EncodeToString([]byte(pan))})).Detail)
+	require.Equal(t, "0102030405ff", ask(state.with(fields{62: "0102030405ff"})).Detail)
+	require.NotContains(t, ask(state.with(fields{62: "16" + pan + "00"})).Detail, pan, "a card number in BCD")
 	for _, code := range []string{"360", "361"} {
 		require.Equal(t, "status", ask(state.with(fields{60: "00000001" + code})).Kind)
 	}
