@@ -587,7 +587,7 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 	if outcome == "" {
 		outcome = outcomeReturned
 	}
-	if r.state == reversalQueued {
+	if r.state == reversalQueued && outcome == outcomeCharged { // it may still get through, and then be paid back twice
 		p.problem("reversal %d is on its way to the host", r.id)
 		return
 	}
