@@ -42,6 +42,8 @@ type options struct {
 	outage   time.Duration // of postgres-down and host-down
 	rate     int           // requests a second
 	rewrite  string        // smoke: file to write the receipts to
+	begins   time.Duration // campaign: from now
+	lasts    time.Duration // campaign
 }
 
 func newRootCommand() *cobra.Command {
@@ -61,6 +63,8 @@ func newRootCommand() *cobra.Command {
 	flags.DurationVar(&o.outage, "outage", 2*time.Minute, "postgres-down, host-down: how long")
 	flags.StringVar(&o.rewrite, "rewrite-receipts", "", "smoke: write the receipts to this file instead of comparing them")
 	flags.IntVar(&o.rate, "rate", 150, "load: messages a second")
+	flags.DurationVar(&o.begins, "begins", 3*time.Second, "campaign: begins so long from now")
+	flags.DurationVar(&o.lasts, "lasts", 4*time.Second, "campaign: lasts so long")
 	root.AddCommand(
 		command("run", "演示并持续服务 – everything on the configured ports, until Ctrl-C", &o, runDemo),
 		command("smoke", "同一演示并核对每个数字 – the same on its own ports and folder, every figure checked", &o, smoke),
@@ -73,6 +77,8 @@ func newRootCommand() *cobra.Command {
 		command("postgres-down", "PostgreSQL stopped under load", &o, scenario((*drill.Arena).PostgresDown)),
 		command("host-down", "the card network gone under load", &o, scenario((*drill.Arena).HostDown)),
 		command("bad-input", "what terminals should never send", &o, scenario((*drill.Arena).BadInput)),
+		command("campaign", "为演示编写一次限时加码 – write a programme with a short campaign, from the rules in force at the switch\n"+
+			"that HUANXIN_STATE names", &o, campaign),
 		command("all", "every drill, one after the other", &o, all),
 	)
 	return root
@@ -132,6 +138,24 @@ func smoke(ctx context.Context, o *options) error {
 	}
 	demo := drill.Demo{Site: site, Script: demoScript, Out: os.Stdout}
 	return demo.Smoke(ctx, o.rewrite)
+}
+
+// campaign is what the demonstration's script runs before an operator applies a policy.
+func campaign(ctx context.Context, o *options) error {
+	cfg, _, err := config.Load("", os.Environ())
+	if err != nil {
+		return err
+	}
+	state, err := filepath.Abs(cfg.State)
+	if err != nil {
+		return err
+	}
+	c, err := drill.WriteCampaign(ctx, state, time.Now().Add(o.begins), time.Now().Add(o.begins+o.lasts))
+	if err != nil {
+		return err
+	}
+	c.Print(os.Stdout)
+	return nil
 }
 
 // newSite is a fresh folder with free ports.

@@ -71,7 +71,8 @@ func newLoad() *cobra.Command {
 	flags.IntVar(&f.inFlight, "in-flight", 0, "terminals at work on each connection; 0: all terminals, spread evenly")
 	flags.IntVar(&f.terminals, "terminals", 0, "use only the first so many terminals; 0: all")
 	flags.DurationVar(&f.duration, "duration", 10*time.Second, "how long new work is begun")
-	flags.StringVar(&f.mix, "mix", "reserve=60,sale=60,ordinary=40", "messages of each kind: reserve, sale, cancel, ordinary;\nand stories: void, unvoid, refund, partial, undo, preauth, settle, balance, status, certificate, shop")
+	flags.StringVar(&f.mix, "mix", "reserve=60,sale=60,ordinary=40", "messages of each kind: reserve, sale, cancel, ordinary;\n"+
+		"and stories: void, unvoid, refund, partial, undo, preauth, settle, balance, status, certificate, shop")
 	flags.StringSliceVar(&f.goods, "goods", []string{"A11:6901234106664:399.00", "A12:6901234107036:599.00"},
 		"what is sold under a hold: category:barcode:price[:imei]")
 	flags.StringSliceVar(&f.expect, "expect", nil,
@@ -86,7 +87,8 @@ func newLoad() *cobra.Command {
 	flags.StringVar(&f.shop.Channel, "shop-channel", "online", "its channel")
 	flags.StringVar(&f.shop.Delivery, "shop-delivery", "210102", "division where its buyers live")
 	flags.Float64Var(&f.wallet, "wallet", 0, "part of the payments, 0 to 1, that are made by payment code")
-	flags.Float64Var(&f.unfriendly, "unfriendly", 0, "probability that a terminal does what it should not: resend, reverse late,\nvoid or refund twice, settle with wrong totals")
+	flags.Float64Var(&f.unfriendly, "unfriendly", 0, "probability that a terminal does what it should not: resend, reverse late,\n"+
+		"void or refund twice, settle with wrong totals")
 	flags.IntVar(&f.feeders, "feeders", 8, "claims and codes asked for at the same time")
 	flags.StringVar(&f.acknowledged, "acknowledged", "", "file for the acknowledged answers (appended)")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON")

@@ -97,7 +97,8 @@ func newTerminal() *cobra.Command {
 	}
 	to.register(cmd)
 	cmd.Flags().StringVar(&script, "script", "config/simulator/demo.yaml", "script file")
-	cmd.Flags().StringVar(&programs, "programs", "", "folder of the programs that operator steps run; they find the switch by this\nprocess's HUANXIN_ variables")
+	cmd.Flags().StringVar(&programs, "programs", "", "folder of the programs that operator steps run; they find the switch by this\n"+
+		"process's HUANXIN_ variables")
 	cmd.Flags().BoolVar(&brief, "brief", false, "print no receipts")
 	return cmd
 }

@@ -36,7 +36,8 @@ func (b *Book) settled(m *event.BatchSettled) {
 			key.Batch, key.Terminal, kept, text))
 	}
 	if claimed := totalsText(m.Claimed) == totalsText(m.Kept); claimed != m.Equal {
-		b.Miscounted = append(b.Miscounted, fmt.Sprintf("batch %d of terminal %s: equal is %v, the totals say %v", key.Batch, key.Terminal, m.Equal, claimed))
+		b.Miscounted = append(b.Miscounted, fmt.Sprintf("batch %d of terminal %s: equal is %v, the totals say %v",
+			key.Batch, key.Terminal, m.Equal, claimed))
 	}
 }
 

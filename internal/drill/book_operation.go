@@ -70,7 +70,8 @@ func (b *Book) operation(o *Operation, to State, from ...State) error {
 	p := b.Purchases[o.Purchase]
 	p.operations = append(p.operations, o)
 	if open := openRefunds(p); p.Refunded+open > p.Amount {
-		b.Overspent = append(b.Overspent, fmt.Sprintf("purchase %d: %d fen given back and %d in refunds of %d paid", p.ID, p.Refunded, open, p.Amount))
+		b.Overspent = append(b.Overspent, fmt.Sprintf("purchase %d: %d fen given back and %d in refunds of %d paid",
+			p.ID, p.Refunded, open, p.Amount))
 	}
 	if o.key == (Key{}) {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"huanxin/internal/money"
 	"huanxin/internal/postgres"
 	"huanxin/internal/simulator/issuer"
+	"huanxin/internal/simulator/wallet"
 	"huanxin/settlement"
 	"huanxin/subsidy/reason"
 )
@@ -23,6 +24,8 @@ type Demo struct {
 	Site   *Site
 	Script string
 	Out    io.Writer
+
+	cutOver time.Time // when the network's clearing day ends, every day
 }
 
 // Run shows the script once and serves until ctx ends. Started again it continues from the same state.
@@ -45,6 +48,8 @@ func (d *Demo) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: huanxin serve; see %s", ErrEnded, d.Site.Serve.Log())
 	case <-d.Site.Host.Done():
 		return fmt.Errorf("%w: the simulated card network; see %s", ErrEnded, d.Site.Host.Log())
+	case <-d.Site.Wallet.Done():
+		return fmt.Errorf("%w: the simulated wallet; see %s", ErrEnded, d.Site.Wallet.Log())
 	}
 }
 
@@ -56,14 +61,36 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// start starts the card network and the switch, and says what was there before.
+// The demonstration's own times: a network that does not answer is given up after three seconds, a late answer comes after
+// five, and a payer types a password for one. The network's clearing day ends while the script plays, so that a cut-over can
+// be seen and with it what becomes of a reversal that the network never answers.
+const (
+	hostPatience = 3 * time.Second
+	lateBy       = 5 * time.Second
+	passwordBy   = time.Second
+
+	untilCutOver = 15 * time.Second // from the start of the programs
+	scriptLead   = 5 * time.Second  // that must be left when the script begins
+)
+
+// start starts the hosts and the switch, and says what was there before.
 func (d *Demo) start(ctx context.Context) (*postgres.Database, error) {
-	d.Site.say("启动卡组织模拟器与交换 · starting the card network and the switch (first start: a few seconds more)")
-	if err := d.Site.StartHost(ctx); err != nil {
-		return nil, err
-	}
-	if err := d.Site.StartServe(ctx); err != nil {
-		return nil, err
+	d.Site.say("启动卡组织与钱包模拟器、交换 · starting card network, wallet and switch (first start: a few seconds more)")
+	settings := d.Site.Settings
+	for wait := untilCutOver; ; wait *= 2 {
+		cutOver := cutOverAt(time.Now().Add(wait))
+		d.Site.Settings = append(settings[:len(settings):len(settings)], demoSettings(cutOver)...)
+		if err := d.startPrograms(ctx, cutOver); err != nil {
+			return nil, err
+		}
+		if time.Until(cutOver) >= scriptLead {
+			d.cutOver = cutOver
+			break
+		}
+		// A slow machine has used the time up for its first start.
+		if err := d.Site.Stop(); err != nil {
+			return nil, err
+		}
 	}
 	db, err := d.Site.openDatabase(ctx)
 	if err != nil {
@@ -80,6 +107,34 @@ func (d *Demo) start(ctx context.Context) (*postgres.Database, error) {
 		d.Site.say("沿用已有状态 · continuing: %d purchases, %s yuan subsidised before this start", before.Purchases, before.Subsidised)
 	}
 	return db, nil
+}
+
+// cutOverAt is a time of day to the second; midnight stands for no time of its own.
+func cutOverAt(at time.Time) time.Time {
+	at = at.In(china).Truncate(time.Second)
+	if timeOfDay(at) == "00:00:00" {
+		at = at.Add(time.Second)
+	}
+	return at
+}
+
+func timeOfDay(at time.Time) string { return at.In(china).Format("15:04:05") }
+
+func demoSettings(cutOver time.Time) []string {
+	return []string{
+		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=" + hostPatience.String(), "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=1s",
+		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=1s", "HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF=" + timeOfDay(cutOver),
+	}
+}
+
+func (d *Demo) startPrograms(ctx context.Context, cutOver time.Time) error {
+	if err := d.Site.StartHost(ctx, "--cut-over", timeOfDay(cutOver), "--late-by", lateBy.String()); err != nil {
+		return err
+	}
+	if err := d.Site.StartWallet(ctx, "--password-by", passwordBy.String()); err != nil {
+		return err
+	}
+	return d.Site.StartServe(ctx)
 }
 
 func closed(db *postgres.Database) error {
@@ -109,7 +164,8 @@ func (d *Demo) show(ctx context.Context, db *postgres.Database) error {
 func (d *Demo) play(ctx context.Context, out io.Writer) error {
 	s := d.Site
 	cmd := exec.CommandContext(ctx, s.program("simulator"), "terminal", "--script", d.Script, "--connect", s.Ports.CUP,
-		"--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("terminals.json"), "--wait", "20s")
+		"--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("terminals.json"), "--wait", "20s", "--programs", s.Programs)
+	cmd.Env = append(os.Environ(), s.environment()...) // by which an operator's commands find the switch
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -143,8 +199,10 @@ func (f *Facts) print(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "captures %d: charged %s, subsidised %s   refunds %d: given back %s, subsidy restored %s\n",
 		t.Captures, t.Charged, t.Subsidised, t.Refunds, t.GivenBack, t.SubsidyRestored)
-	fmt.Fprintf(&b, "entitlements %d   open holds %d (%s)   reversals waiting %d   work items %d\n",
-		t.Entitlements, t.OpenHolds, t.Held, t.ReversalsWaiting, t.WorkItems)
+	fmt.Fprintf(&b, "撤销 voids standing %d   退货 refunds to payers %d: %s, subsidy returned %s   终端结算 batches settled %d, unequal %d\n",
+		t.Voids, t.PayerRefunds, t.Refunded, t.SubsidyReturned, t.Batches, t.BatchesUnequal)
+	fmt.Fprintf(&b, "entitlements %d   open holds %d (%s)   reversals waiting %d   dead letters %d   work items %d, open %d   operator's acts %d\n",
+		t.Entitlements, t.OpenHolds, t.Held, t.ReversalsWaiting, t.DeadLetters, t.WorkItems, t.WorkItemsOpen, t.OperatorActs)
 	fmt.Fprintf(&b, "拒绝 refused: %s\n", f.refusals())
 	fmt.Fprintf(&b, "──── 预算 · budgets in use, yuan: allocated = free + held + spent ────\n")
 	for _, n := range f.Budgets {
@@ -153,9 +211,15 @@ func (f *Facts) print(w io.Writer) error {
 		}
 	}
 	f.appendOwed(&b)
-	fmt.Fprintf(&b, "──── 卡组织账本 · the card network's own ledger ────\n")
-	fmt.Fprintf(&b, "  charged %d (%s)   given back %d (%s)   standing %s\n", f.Ledger.Charges, f.Ledger.Charged,
-		f.Ledger.Returns, f.Ledger.Returned, f.Ledger.Charged-f.Ledger.Returned)
+	fmt.Fprintf(&b, "──── 卡组织与钱包自己的账本 · the hosts' own ledgers ────\n")
+	for _, host := range []struct {
+		name string
+		book *LedgerSums
+	}{{"卡组织 card network", &f.Ledger}, {"钱包 wallet", &f.Wallet}} {
+		l := host.book
+		fmt.Fprintf(&b, "  %s: charged %d (%s)   reversed %d (%s)   voided %d (%s), of which undone %d   refunded %d (%s)   standing %s\n",
+			host.name, l.Charges, l.Charged, l.Returns, l.Returned, l.Voids, l.Voided, l.Unvoids, l.Refunds, l.Refunded, l.standing())
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -216,25 +280,34 @@ func (d *Demo) where() {
   HTTP            %s   metrics %s/metrics   readiness %s/readyz
   API token       %s
   sample ids      terminal %s, merchant %s, product %s (冰箱 A01), city %s
-  logs            %s, %s
+  operator        bin/huanxin saf list, pauses, budget show, purchase show 3, … (docs/operator.md); socket %s
+  clearing day    ends at %s in this demonstration
+  logs            %s, %s, %s
 `, s.Ports.CUP, s.Ports.NAC, s.base(), s.base(), s.base(), s.tokenFile(),
-		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.Serve.Log(), s.Host.Log())
+		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.controlSocket(), timeOfDay(d.cutOver),
+		s.Serve.Log(), s.Host.Log(), s.Wallet.Log())
 }
 
-// Facts is what a demonstration left behind, as PostgreSQL and the network's ledger have it.
+// Facts is what a demonstration left behind, as PostgreSQL and the hosts' own ledgers have it.
 type Facts struct {
 	Totals   postgres.Totals
 	States   []postgres.StateCount
 	Refusals []postgres.ReasonCount
 	Budgets  []postgres.BudgetNode // nodes with something held or spent
 	Owed     []settlement.Balance  // payables to merchants, receivables from payers, up to today
-	Ledger   LedgerSums
+	Ledger   LedgerSums            // of the card network
+	Wallet   LedgerSums
 }
 
-// LedgerSums is the card network's own book in figures.
+// LedgerSums is a host's own book in figures.
 type LedgerSums struct {
-	Charges, Returns  int
-	Charged, Returned money.Amount
+	Charges, Returns, Voids, Unvoids, Refunds     int
+	Charged, Returned, Voided, Unvoided, Refunded money.Amount
+}
+
+// standing is what payers are charged in the end.
+func (l *LedgerSums) standing() money.Amount {
+	return l.Charged - l.Returned - l.Voided + l.Unvoided - l.Refunded
 }
 
 // Facts reads everything back.
@@ -264,12 +337,17 @@ func (s *Site) Facts(ctx context.Context, db *postgres.Database) (f Facts, err e
 	if err != nil {
 		return f, err
 	}
-	f.Ledger = sumLedger(lines)
+	payments, err := s.WalletLedger()
+	if err != nil {
+		return f, err
+	}
+	f.Ledger, f.Wallet = sumLedger(lines), sumWallet(payments)
 	return f, nil
 }
 
 func sumLedger(lines []issuer.Line) (sums LedgerSums) {
-	for _, line := range lines {
+	for i := range lines {
+		line := &lines[i]
 		switch line.Kind {
 		case issuer.Charge:
 			sums.Charges++
@@ -277,6 +355,33 @@ func sumLedger(lines []issuer.Line) (sums LedgerSums) {
 		case issuer.Return:
 			sums.Returns++
 			sums.Returned += line.Amount
+		case issuer.Void:
+			sums.Voids++
+			sums.Voided += line.Amount
+		case issuer.Unvoid:
+			sums.Unvoids++
+			sums.Unvoided += line.Amount
+		case issuer.Refund:
+			sums.Refunds++
+			sums.Refunded += line.Amount
+		}
+	}
+	return sums
+}
+
+func sumWallet(lines []wallet.Line) (sums LedgerSums) {
+	for i := range lines {
+		line := &lines[i]
+		switch line.Kind {
+		case wallet.Pay:
+			sums.Charges++
+			sums.Charged += line.Amount
+		case wallet.Return:
+			sums.Returns++
+			sums.Returned += line.Amount
+		case wallet.RefundDone:
+			sums.Refunds++
+			sums.Refunded += line.Amount
 		}
 	}
 	return sums

@@ -22,7 +22,8 @@ type Load struct {
 // Mixes of what terminals and shops do.
 const (
 	// wholeDay has everything in it that a terminal and a shop can do.
-	wholeDay = "reserve=60,sale=50,cancel=4,ordinary=40,void=10,unvoid=5,refund=6,partial=8,undo=5,preauth=5,settle=2,balance=4,status=4,certificate=2,shop=10"
+	wholeDay = "reserve=60,sale=50,cancel=4,ordinary=40,void=10,unvoid=5,refund=6,partial=8,undo=5,preauth=5,settle=2," +
+		"balance=4,status=4,certificate=2,shop=10"
 	// afterSale is mostly what takes back.
 	afterSale = "reserve=20,sale=20,ordinary=20,void=25,unvoid=15,refund=15,partial=20,undo=10,preauth=10,settle=3,shop=12"
 	// closing is short batches.

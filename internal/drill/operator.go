@@ -68,7 +68,7 @@ func (s *Site) settledByHand(ctx context.Context, holds bool) (*Book, error) {
 
 // resolve does what `huanxin saf resolve` does.
 func (s *Site) resolve(ctx context.Context, list []resolution) error {
-	client, err := control.NewClient(s.file("control.sock"))
+	client, err := control.NewClient(s.controlSocket())
 	if err != nil {
 		return err
 	}

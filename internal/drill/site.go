@@ -176,6 +176,7 @@ func (s *Site) walletLedgerFile() string { return filepath.Join(s.Dir, "wallet-l
 func (s *Site) tokenFile() string        { return filepath.Join(s.Dir, "token") }
 func (s *Site) databaseDir() string      { return filepath.Join(s.Dir, "postgres") }
 func (s *Site) journalDir() string       { return filepath.Join(s.Dir, "journal") }
+func (s *Site) controlSocket() string    { return filepath.Join(s.Dir, "control.sock") }
 func (s *Site) base() string             { return "http://" + s.Ports.HTTP }
 func (s *Site) file(n string) string     { return filepath.Join(s.Dir, n) }
 

@@ -217,7 +217,7 @@ func (s *Slip) standing(l *layout) {
 		l.pair("商品成交价", Yuan(s.Price))
 		l.pair("国家补贴", Yuan(-s.Subsidy))
 	}
-	l.pair("实付金额", Yuan(s.Paid))
+	l.pair("交易金额", Yuan(s.Paid))
 	if s.Refunded != 0 {
 		l.pair("已退金额", Yuan(s.Refunded))
 	}
@@ -241,7 +241,11 @@ func (s *Slip) remarks(l *layout) {
 		l.text("撤销未成立，原消费有效")
 	case Refund:
 		l.rule('-')
-		l.text("款项原路退回；收回的补贴退还补贴资金，不退现金")
+		if s.Returned != 0 || s.Kept != 0 {
+			l.text("款项原路退回；收回的补贴退还补贴资金，不退现金")
+		} else {
+			l.text("款项原路退回")
+		}
 	case SubsidisedSale:
 		l.rule('-')
 		l.text("国家补贴由商户先行垫付，退货时补贴不退现金")

@@ -206,9 +206,20 @@ func (p *Player) once(ctx context.Context, s *story, step *Step) error {
 		return p.shop(ctx, s, step)
 	case step.Operator != nil:
 		return p.operate(ctx, step)
+	case step.Until != "":
+		return p.until(ctx, p.expand(step.Until))
 	}
 	fmt.Fprintf(p.Out, "   等待 %s\n", step.Wait)
 	return pause(ctx, step.Wait)
+}
+
+func (p *Player) until(ctx context.Context, text string) error {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return fmt.Errorf("wait until %q: want an instant with its zone", text)
+	}
+	fmt.Fprintf(p.Out, "   等到 %s\n", at.In(shanghai).Format("15:04:05"))
+	return pause(ctx, at.Sub(p.Now()))
 }
 
 // buyer returns the person that a step or its case names.
@@ -316,6 +327,7 @@ func (p *Player) reserve(ctx context.Context, s *story, step *Step) error {
 		p.print(p.refusal(s, a, money.Amount(want.Price)))
 	} else {
 		s.hold = *a
+		p.learnt["hold"] = holdTag(a.Hold)
 		p.say("申请补贴 00 预占号 %012d 补贴 %s 应付 %s", a.Hold, a.Subsidy, a.Payable)
 	}
 	return step.Expect.terminalAnswer(a)

@@ -74,6 +74,7 @@ type Step struct {
 
 	Operator *OperatorStep `yaml:"operator"` // somebody types a command
 	Wait     time.Duration `yaml:"wait"`
+	Until    string        `yaml:"until"` // waits for an instant, RFC 3339, such as one that was learnt
 
 	Expect Expect `yaml:"expect"`
 	// Within repeats a step until its answer is as expected, so long: status, look_up, operator, settle.
@@ -385,7 +386,7 @@ func (s *Step) count() int {
 		s.SignOn != nil, s.SignOff != nil, s.Echo != nil, s.Report != nil, s.Settle != nil, s.Upload != nil, s.Claim != nil,
 		s.Show != nil, s.Reserve != nil, s.Cancel != nil, s.Sale != nil, s.Preauth != nil, s.Void != nil, s.Refund != nil,
 		s.Reversal != nil, s.Status != nil, s.Balance != nil, s.Order != nil, s.Commit != nil, s.Drop != nil, s.GiveBack != nil,
-		s.LookUp != nil, s.Operator != nil, s.Wait != 0,
+		s.LookUp != nil, s.Operator != nil, s.Wait != 0, s.Until != "",
 	} {
 		if set {
 			n++
