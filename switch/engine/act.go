@@ -446,9 +446,7 @@ func (e *Engine) planReleaseHold(in *Operate, act ReleaseHold, p *plan) {
 	}
 	p.add(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: m}})
 	p.after = func() {
-		if t := e.lane(held); t == nil || t.pending[0] == m.Reversal {
-			e.attempt(e.reversals[m.Reversal])
-		}
+		e.start(held, m.Reversal)
 		e.expireIfReleased(held)
 		e.answerWaiting(waitPurchase(held.id))
 	}
@@ -554,9 +552,7 @@ func (e *Engine) planRetry(in *Operate, act RetryItem, p *plan) {
 		}
 		p.add(&event.Event{Body: &event.Event_ReversalRequeued{ReversalRequeued: m}})
 		p.after = func() {
-			if t := e.lane(of); t == nil || t.pending[0] == id {
-				e.attempt(e.reversals[id])
-			}
+			e.start(of, id)
 		}
 	}
 }

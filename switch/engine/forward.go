@@ -51,8 +51,13 @@ func (e *Engine) queueReversal(p *purchase, m *event.ReversalQueued) {
 		m.ExpiresAt = e.expiry(r.GetHost(), e.legOf(p, m.Operation).answer.GetClearingDate(), r.GetTransmittedAt())
 	}
 	e.emit(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: m}})
-	if first := e.first(p); first == nil || first.id == m.Reversal {
-		e.attempt(e.reversals[m.Reversal])
+	e.start(p, m.Reversal)
+}
+
+// start sends a reversal that has just been queued, unless it must wait.
+func (e *Engine) start(p *purchase, id uint64) {
+	if first := e.first(p); first == nil || first.id == id {
+		e.attempt(e.reversals[id])
 	}
 }
 
