@@ -60,38 +60,57 @@ func itemID(id string) (kind byte, number uint64, ok bool) {
 const defaultLook = 1000
 
 func (e *Engine) lookSAF(what LookSAF) []SAFView {
+	list := []SAFView{}
+	if what.ID != "" {
+		if kind, id, ok := itemID(what.ID); ok {
+			list = e.appendSAF(list, kind, id)
+		}
+		return list
+	}
 	limit := what.Limit
 	if limit <= 0 {
 		limit = defaultLook
 	}
-	list := []SAFView{}
-	wanted := func(id string) bool { return what.ID == "" || what.ID == id }
-	for _, id := range slices.Sorted(maps.Keys(e.reversals)) {
-		if v := e.viewReversal(e.reversals[id]); wanted(v.ID) {
-			list = append(list, v)
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(e.unsettled)) {
-		if o := e.operations[id]; o.state == opUnknown || o.refund != nil {
-			if v := e.viewOperation(o); wanted(v.ID) {
-				list = append(list, v)
+	for _, of := range []struct {
+		kind byte
+		ids  []uint64
+	}{
+		{'R', slices.Sorted(maps.Keys(e.reversals))}, {'F', slices.Sorted(maps.Keys(e.unsettled))},
+		{'Q', slices.Sorted(maps.Keys(e.asking))}, {'W', slices.Sorted(maps.Keys(e.items))},
+	} {
+		for _, id := range of.ids {
+			if len(list) == limit {
+				return list
 			}
+			list = e.appendSAF(list, of.kind, id)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.asking)) {
-		p := e.purchases[id]
-		v := e.viewRequest(p, p.sale, SAFView{ID: fmt.Sprintf("Q%d", id), Kind: "query", State: "unknown", QueuedAt: p.changed})
-		v.Attempts, v.NextAt = p.queries, p.queryAt
-		if wanted(v.ID) {
-			list = append(list, v)
+	return list
+}
+
+// appendSAF adds the item of that kind and number, if there is one to see.
+func (e *Engine) appendSAF(list []SAFView, kind byte, id uint64) []SAFView {
+	switch kind {
+	case 'R':
+		if r := e.reversals[id]; r != nil {
+			return append(list, e.viewReversal(r))
+		}
+	case 'F': // a void that a card network has not answered yet ends by itself
+		if o := e.operations[id]; o != nil && o.isUnsettled() && (o.state == opUnknown || o.refund != nil) {
+			return append(list, e.viewOperation(o))
+		}
+	case 'Q':
+		if p := e.purchases[id]; p != nil && p.state == Unknown {
+			v := e.viewRequest(p, p.sale, SAFView{ID: fmt.Sprintf("Q%d", id), Kind: "query", State: "unknown", QueuedAt: p.changed})
+			v.Attempts, v.NextAt = p.queries, p.queryAt
+			return append(list, v)
+		}
+	case 'W':
+		if e.items[id].opened != nil {
+			return append(list, e.viewItem(id))
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.items)) {
-		if v := e.viewItem(id); wanted(v.ID) {
-			list = append(list, v)
-		}
-	}
-	return list[:min(limit, len(list))]
+	return list
 }
 
 // viewRequest fills in what a request to a host says.
