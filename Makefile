@@ -15,7 +15,7 @@ run: build ## everything on 127.0.0.1: 7001 cup, 7002 nac, 8080 HTTP; state in v
 	@bin/huanxin db ensure
 	@bin/drill run
 
-smoke: build ## the same on free ports in var/smoke, every figure checked; exits
+smoke: build ## the same twice, on free ports in var/smoke, every figure checked; exits
 	@bin/huanxin db ensure
 	@bin/drill smoke
 
@@ -34,7 +34,7 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## codec, decision and journal append, with allocations
 	$(PURE_GO) test -run '^$$' -bench . -benchmem ./switch/iso8583/ ./switch/engine/ ./switch/journal/
 
-drill: build ## kill -9, PostgreSQL down, host down, bad input; DRILL=kill9 for one
+drill: build ## kills, outages and bad manners under load, then the books compared; DRILL=kill9 for one (bin/drill --help)
 	@bin/huanxin db ensure
 	@bin/drill $(DRILL)
 
