@@ -77,7 +77,6 @@ func (l *Ledger) mayStandAgain(charge *Entry) bool {
 }
 
 func (l *Ledger) apply(line *Line) {
-	l.seq = line.Seq
 	l.summary.add(line)
 	entry, of := l.entries[line.RRN], l.entries[line.Original]
 	switch line.Kind {

@@ -142,11 +142,11 @@ func (l *Ledger) charges(wanted func(*Entry) bool) []Entry {
 	return list
 }
 
-// lines is how many lines the book has.
-func (l *Ledger) lines() uint64 {
+// length is how many lines the book has.
+func (l *Ledger) length() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seq
+	return l.file.Seq()
 }
 
 // CardToken names a card or payment code in the ledger without giving its number.

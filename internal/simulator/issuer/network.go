@@ -78,7 +78,7 @@ func New(cfg Config) (*Network, error) {
 		cfg: cfg, stopAt: make(chan struct{}), conns: make(map[*conn]struct{}), reversals: make(map[string]int),
 	}
 	// Each approval has a line of its own, so codes begin where the book ends: no two charges of a book share one.
-	n.approval.Store(uint32(cfg.Ledger.lines() % 1_000_000))
+	n.approval.Store(uint32(cfg.Ledger.length() % 1_000_000))
 	return n, nil
 }
 

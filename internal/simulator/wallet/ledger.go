@@ -1,27 +1,23 @@
 package wallet
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/ledger"
 	link "huanxin/switch/wallet"
 )
 
 // Errors of a ledger.
 var (
 	// ErrLedger is returned for a ledger file that does not add up: it was edited, or two processes wrote it.
-	ErrLedger = errors.New("ledger file is damaged")
+	ErrLedger = ledger.ErrDamaged
 	// ErrConflict is returned for a number that is known with other content. Nothing is done.
 	ErrConflict = errors.New("known with other content")
 	// ErrUnknown is returned for a payment or refund that the wallet has never seen.
@@ -36,13 +32,10 @@ var (
 // death of the process, not that of the machine: it is a simulator's book. Safe for concurrent use.
 type Ledger struct {
 	mu       sync.Mutex // guards all below; one line is one write
-	file     io.Writer
-	closer   io.Closer
+	file     *ledger.File[Line]
 	payments map[string]*Entry
 	refunds  map[string]*RefundEntry
-	seq      uint64
 	summary  Summary
-	buffer   []byte
 }
 
 // Summary is the whole ledger in figures. Amounts are fen.
@@ -97,33 +90,19 @@ func (s *Summary) count(line *Line) {
 	}
 }
 
-// OpenLedger reads the file, creating it when it is missing, and goes on where it ended. A last line without newline was
-// being written when the process died; no answer told of it, so it is cut off.
+// OpenLedger reads the file, creating it when it is missing, and goes on where it ended.
 func OpenLedger(path string) (*Ledger, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
-	}
 	l := NewLedger(nil)
-	whole, err := l.load(file)
-	if err == nil {
-		err = file.Truncate(whole)
+	if err := l.file.Open(path); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		_, err = file.Seek(whole, io.SeekStart)
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("read ledger %s: %w", path, err)
-	}
-	l.file, l.closer = file, file
 	return l, nil
 }
 
 // ReadLedger reads a ledger for looking at it only.
 func ReadLedger(r io.Reader) (*Ledger, error) {
 	l := NewLedger(nil)
-	if _, err := l.load(r); err != nil {
+	if _, err := l.file.Load(r); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -131,73 +110,27 @@ func ReadLedger(r io.Reader) (*Ledger, error) {
 
 // NewLedger is an empty ledger that writes its lines to w; nil keeps it in memory only.
 func NewLedger(w io.Writer) *Ledger {
-	return &Ledger{file: w, payments: make(map[string]*Entry), refunds: make(map[string]*RefundEntry)}
+	l := &Ledger{payments: make(map[string]*Entry), refunds: make(map[string]*RefundEntry)}
+	l.file = ledger.New[Line](lines{l}, w)
+	return l
 }
 
 // Close closes the file.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closer == nil {
-		return nil
-	}
-	err := l.closer.Close()
-	l.file, l.closer = closedFile{}, nil
-	return err
+	return l.file.Close()
 }
 
-type closedFile struct{}
+// lines is what the ledger's file asks of the ledger.
+type lines struct{ of *Ledger }
 
-func (closedFile) Write([]byte) (int, error) { return 0, os.ErrClosed }
+func (l lines) Number(line *Line) *uint64 { return &line.Seq }
+func (l lines) Check(line *Line) error    { return l.of.check(line) }
+func (l lines) Apply(line *Line)          { l.of.apply(line) }
 
-// load replays lines and returns how many bytes of whole lines there were.
-func (l *Ledger) load(r io.Reader) (int64, error) {
-	reader := bufio.NewReaderSize(r, 64<<10)
-	var whole int64
-	for n := 1; ; n++ {
-		text, err := reader.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return whole, nil
-		}
-		if err != nil {
-			return whole, err
-		}
-		var line Line
-		decoder := json.NewDecoder(bytes.NewReader(text))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&line); err != nil {
-			return whole, fmt.Errorf("%w: line %d: %w", ErrLedger, n, err)
-		}
-		if line.Seq != l.seq+1 {
-			return whole, fmt.Errorf("%w: line %d: seq %d follows %d", ErrLedger, n, line.Seq, l.seq)
-		}
-		if err := l.check(&line); err != nil {
-			return whole, fmt.Errorf("%w: line %d: %w", ErrLedger, n, err)
-		}
-		l.apply(&line)
-		whole += int64(len(text))
-	}
-}
-
-// post writes one line, then applies it. l.mu is held. A line that cannot be written is not applied and not answered.
-func (l *Ledger) post(line *Line) error {
-	line.Seq = l.seq + 1
-	if err := l.check(line); err != nil {
-		return err
-	}
-	if l.file != nil {
-		text, err := json.Marshal(line)
-		if err != nil {
-			return fmt.Errorf("encode ledger line: %w", err)
-		}
-		l.buffer = append(append(l.buffer[:0], text...), '\n')
-		if _, err := l.file.Write(l.buffer); err != nil {
-			return fmt.Errorf("write ledger: %w", err)
-		}
-	}
-	l.apply(line)
-	return nil
-}
+// post writes one line, then applies it. l.mu is held.
+func (l *Ledger) post(line *Line) error { return l.file.Post(line) }
 
 // Order is a payment or a refund that the switch has ordered, and what the rules make of it: Status paid, pending or declined
 // of a payment, done, pending or refused of a refund.

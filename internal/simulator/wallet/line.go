@@ -158,7 +158,6 @@ func (l *Ledger) check(line *Line) error {
 
 // apply changes the entries as the line says; it has passed check.
 func (l *Ledger) apply(line *Line) {
-	l.seq = line.Seq
 	l.summary.count(line)
 	switch line.Kind {
 	case Pay, Wait, Decline, Close, Return, Tombstone:
