@@ -96,7 +96,7 @@ func (a *Arena) BadInput(ctx context.Context) (err error) {
 	if failed > 0 {
 		return fmt.Errorf("bad-input: %d inputs were not refused as documented", failed)
 	}
-	return a.audit(ctx, "bad-input", site, nil, nil)
+	return a.audit(ctx, "bad-input", site, m.Heard, nil)
 }
 
 // drainLimit bounds the wait until nothing is in flight: a time-out, then reversals with their repeats.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/load"
 	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
@@ -83,7 +84,7 @@ func (o Outcome) String() string {
 	if reason == "" {
 		reason = "–"
 	}
-	text := strings.TrimSpace(fmt.Sprintf("bad-input %-34s code %-6s reason %-19s %s", o.Input, o.Code, reason, o.Said))
+	text := strings.TrimSpace(fmt.Sprintf("bad-input %-37s code %-6s reason %-19s %s", o.Input, o.Code, reason, o.Said))
 	switch {
 	case o.Err != nil:
 		text += fmt.Sprintf("  FAILED: %v", o.Err)
@@ -101,6 +102,8 @@ type Mischief struct {
 	API       *till.API
 	Counter   func(ctx context.Context, name string, labels ...string) (float64, error) // of /metrics
 	People    uint64                                                                    // number of the first person to use
+
+	Heard []Answer // every answer
 
 	stan uint32
 	used uint64
@@ -131,6 +134,11 @@ func tricks() []trick {
 		{"duplicate STAN with other content", "94", "", (*Mischief).otherContent},
 		{"reversal of nothing", "25", "", (*Mischief).reversalOfNothing},
 		{"its late original", "94", "", (*Mischief).lateOriginal},
+		{"void of nothing", "25", "", (*Mischief).voidOfNothing},
+		{"refund of nothing", "25", "", (*Mischief).refundOfNothing},
+		{"pre-authorisation with a hold", "40", "", (*Mischief).subsidisedPreauth},
+		{"settlement of another batch", "77", "", (*Mischief).otherBatchSettled},
+		{"upload of a batch that is not settled", "77", "", (*Mischief).unsettledUpload},
 	}
 }
 
@@ -259,6 +267,40 @@ func (m *Mischief) lateOriginal(ctx context.Context) (string, string, error) {
 	r := m.ordinary(otherTerminal, applianceMerchant)
 	r.STAN = strangerSTAN
 	return m.ask(ctx, r)
+}
+
+// ---- After the sale -------------------------------------------------------------------------------------------------
+
+// nothing is a message about a sale that never was.
+func (m *Mischief) nothing(mti iso8583.MTI, kind int) *till.Request {
+	r := m.ordinary(otherTerminal, applianceMerchant)
+	r.MTI, r.Kind, r.RRN = mti, kind, "999999999999"
+	r.Original = &till.Original{Batch: firstBatch, STAN: strangerSTAN, Date: "0618"}
+	return r
+}
+
+func (m *Mischief) voidOfNothing(ctx context.Context) (string, string, error) {
+	return m.ask(ctx, m.nothing(0x0200, till.KindVoid))
+}
+
+func (m *Mischief) refundOfNothing(ctx context.Context) (string, string, error) {
+	return m.ask(ctx, m.nothing(0x0220, till.KindRefund))
+}
+
+func (m *Mischief) subsidisedPreauth(ctx context.Context) (string, string, error) {
+	r := m.ordinary(otherTerminal, applianceMerchant)
+	r.MTI, r.Kind, r.Tags = 0x0100, till.KindPreauth, []till.Tag{{Name: "S7", Value: "000000000001"}}
+	return m.ask(ctx, r)
+}
+
+func (m *Mischief) otherBatchSettled(ctx context.Context) (string, string, error) {
+	r := till.SettleRequest(till.Till{Terminal: otherTerminal, Merchant: applianceMerchant}, 999, m.nextSTAN(), &till.Totals{})
+	return m.ask(ctx, &r)
+}
+
+func (m *Mischief) unsettledUpload(ctx context.Context) (string, string, error) {
+	r := till.UploadEndRequest(till.Till{Terminal: otherTerminal, Merchant: applianceMerchant}, firstBatch, m.nextSTAN(), 0, true)
+	return m.ask(ctx, &r)
 }
 
 // ---- The subsidy ----------------------------------------------------------------------------------------------------
@@ -446,7 +488,27 @@ func (m *Mischief) answer(ctx context.Context, r *till.Request) (*till.Answer, e
 		return nil, err
 	}
 	defer line.Close()
-	return line.Ask(ctx, r)
+	a, err := line.Ask(ctx, r)
+	if err == nil {
+		m.Heard = append(m.Heard, heard(r, a))
+	}
+	return a, err
+}
+
+// heard is an answer as the load generator would write it down.
+func heard(r *till.Request, a *till.Answer) Answer {
+	kinds := map[int]load.Kind{
+		till.KindReserve: load.Reserve, till.KindSale: load.Ordinary, till.KindVoid: load.Void, till.KindRefund: load.Refund,
+		till.KindPreauth: load.Preauth, till.KindManagement: load.Settle,
+	}
+	class := uint32(r.MTI >> 8)
+	if r.MTI == 0x0400 { // of a sale: no other is reversed here
+		class = 2
+	}
+	return Answer{
+		Kind: kinds[r.Kind], MTI: r.MTI.String(), Terminal: r.Terminal, Merchant: r.Merchant, Batch: r.Batch, STAN: r.STAN, Class: class,
+		Response: a.Response, Hold: a.Hold, RRN: a.RRN, Amount: int64(r.Amount), Subsidy: int64(a.Subsidy),
+	}
 }
 
 func (m *Mischief) dial(ctx context.Context) (*net.TCPConn, error) {
