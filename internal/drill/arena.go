@@ -48,6 +48,7 @@ func quickHosts() []string {
 	return []string{
 		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=2s", "HUANXIN_HOSTS_UNIONPAY_RECONNECT_MAX=500ms",
 		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=300ms", "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MAX=2s",
+		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=1s",
 		"HUANXIN_HOSTS_WALLET_TIMEOUT=2s", "HUANXIN_HOSTS_WALLET_ATTEMPT_TIMEOUT=2s", "HUANXIN_HOSTS_WALLET_RECONNECT_MAX=500ms",
 		"HUANXIN_HOSTS_WALLET_REVERSAL_RETRY_MIN=300ms", "HUANXIN_HOSTS_WALLET_REVERSAL_RETRY_MAX=2s",
 		"HUANXIN_HOSTS_WALLET_QUERY_EVERY=3s", "HUANXIN_HOSTS_WALLET_CANCEL_AFTER=5s",
@@ -61,6 +62,7 @@ func (a *Arena) prepare(name string, settings ...string) (*Site, error) {
 		return nil, err
 	}
 	site.Programme = site.file("programme")
+	site.CutOver = timeOfDay(cutOverAt(time.Now().Add(12 * time.Hour))) // far away, whenever the drill is held
 	site.Settings = append(quickHosts(), settings...)
 	if err := WriteProgramme(site.Programme); err != nil {
 		return nil, err

@@ -92,10 +92,7 @@ func (p *Purchase) charged() (net int64, ok bool) {
 	case Refunding: // refunds without an end: what the host has done with them is not known
 		return p.Amount - p.Refunded, openRefunds(p) == 0
 	case Reversed:
-		if p.Standing {
-			return p.Amount, true
-		}
-		return 0, true
+		return p.Standing, true
 	case Captured, Refunded:
 	default:
 		return 0, true

@@ -57,7 +57,7 @@ func (h *history) decline(id uint64) {
 }
 
 func (h *history) reverse(id uint64) {
-	h.add(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{Reversal: 9000 + id, Purchase: id}}})
+	h.add(&event.Event{Body: &event.Event_ReversalQueued{ReversalQueued: &event.ReversalQueued{Reversal: 9000 + id, Purchase: id, Amount: 4000}}})
 }
 
 func (h *history) reversed(id uint64) {

@@ -52,7 +52,7 @@ type Purchase struct {
 	Sendings    int   // SaleSent events
 	Pending     int   // reversals of the sale that have no end
 	WithPerson  bool  // the host knew nothing to reverse although it had approved: a person settles what is charged
-	Standing    bool  // a person has found that a charge stands although the purchase is reversed
+	Standing    int64 // fen, of a charge that a person has found to stand although the purchase is reversed
 
 	operations []*Operation
 	wallet     bool // its host is a wallet
@@ -86,6 +86,7 @@ type Reversal struct {
 	Purchase  uint64
 	Operation uint64 // the void that is taken back; 0 = the sale
 	State     string // queued, dead, refused
+	amount    int64
 	keepsHold bool
 }
 

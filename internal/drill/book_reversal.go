@@ -38,7 +38,7 @@ func (b *Book) queued(q *event.ReversalQueued) error {
 		return fmt.Errorf("reversal %d is queued twice", q.Reversal)
 	}
 	b.Open[q.Reversal] = &Reversal{
-		ID: q.Reversal, Purchase: p.ID, Operation: q.Operation, State: "queued", keepsHold: q.KeepsHold,
+		ID: q.Reversal, Purchase: p.ID, Operation: q.Operation, State: "queued", amount: q.Amount, keepsHold: q.KeepsHold,
 	}
 	if q.Operation != 0 {
 		return b.voidTakenBack(p, q.Operation)
@@ -93,7 +93,10 @@ func (b *Book) closed(id uint64, outcome string) error {
 		b.free(p)
 	}
 	p.Pending--
-	p.State, p.Standing = Reversed, outcome == "charged"
+	p.State, p.Standing = Reversed, 0
+	if outcome == "charged" {
+		p.Standing = r.amount
+	}
 	return nil
 }
 

@@ -24,8 +24,6 @@ type Demo struct {
 	Site   *Site
 	Script string
 	Out    io.Writer
-
-	cutOver time.Time // when the network's clearing day ends, every day
 }
 
 // Run shows the script once and serves until ctx ends. Started again it continues from the same state.
@@ -76,15 +74,14 @@ const (
 // start starts the hosts and the switch, and says what was there before.
 func (d *Demo) start(ctx context.Context) (*postgres.Database, error) {
 	d.Site.say("启动卡组织与钱包模拟器、交换 · starting card network, wallet and switch (first start: a few seconds more)")
-	settings := d.Site.Settings
+	d.Site.Settings = append(d.Site.Settings[:len(d.Site.Settings):len(d.Site.Settings)], demoSettings()...)
 	for wait := untilCutOver; ; wait *= 2 {
 		cutOver := cutOverAt(time.Now().Add(wait))
-		d.Site.Settings = append(settings[:len(settings):len(settings)], demoSettings(cutOver)...)
-		if err := d.startPrograms(ctx, cutOver); err != nil {
+		d.Site.CutOver = timeOfDay(cutOver)
+		if err := d.startPrograms(ctx); err != nil {
 			return nil, err
 		}
 		if time.Until(cutOver) >= scriptLead {
-			d.cutOver = cutOver
 			break
 		}
 		// A slow machine has used the time up for its first start.
@@ -120,15 +117,15 @@ func cutOverAt(at time.Time) time.Time {
 
 func timeOfDay(at time.Time) string { return at.In(china).Format("15:04:05") }
 
-func demoSettings(cutOver time.Time) []string {
+func demoSettings() []string {
 	return []string{
 		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=" + hostPatience.String(), "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=1s",
-		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=1s", "HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF=" + timeOfDay(cutOver),
+		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=1s",
 	}
 }
 
-func (d *Demo) startPrograms(ctx context.Context, cutOver time.Time) error {
-	if err := d.Site.StartHost(ctx, "--cut-over", timeOfDay(cutOver), "--late-by", lateBy.String()); err != nil {
+func (d *Demo) startPrograms(ctx context.Context) error {
+	if err := d.Site.StartHost(ctx, "--late-by", lateBy.String()); err != nil {
 		return err
 	}
 	if err := d.Site.StartWallet(ctx, "--password-by", passwordBy.String()); err != nil {
@@ -284,7 +281,7 @@ func (d *Demo) where() {
   clearing day    ends at %s in this demonstration
   logs            %s, %s, %s
 `, s.Ports.CUP, s.Ports.NAC, s.base(), s.base(), s.base(), s.tokenFile(),
-		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.controlSocket(), timeOfDay(d.cutOver),
+		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.controlSocket(), s.CutOver,
 		s.Serve.Log(), s.Host.Log(), s.Wallet.Log())
 }
 

@@ -25,11 +25,14 @@ func (a *Arena) unfriendlyWallet(ctx context.Context, s *Site, how string) error
 	return s.StartWallet(ctx, "--unfriendly", how, "--late-by", "3s", "--password-by", "1s", "--seed", fmt.Sprint(a.Seed))
 }
 
-// frightened starts a site whose hosts are all unfriendly.
-func (a *Arena) frightened(ctx context.Context, name string) (*Site, error) {
+// frightened starts a site whose hosts are all unfriendly. cutOver, when it is not 0, is how soon the clearing day ends.
+func (a *Arena) frightened(ctx context.Context, name string, cutOver time.Duration) (*Site, error) {
 	site, err := a.prepare(name)
 	if err != nil {
 		return nil, err
+	}
+	if cutOver > 0 {
+		site.CutOver = timeOfDay(cutOverAt(time.Now().Add(cutOver)))
 	}
 	for _, start := range []func() error{
 		func() error { return a.unfriendlyHost(ctx, site) },
@@ -56,7 +59,7 @@ const killRound = 3 * time.Second
 // Kill9 kills the switch at random moments under load, restarts it while the terminals go on, and after each drain holds
 // the books against each other.
 func (a *Arena) Kill9(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "kill9")
+	site, err := a.frightened(ctx, "kill9", 0)
 	if err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func (a *Arena) behind(ctx context.Context, site *Site) error {
 
 // HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind.
 func (a *Arena) HostDown(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "host-down")
+	site, err := a.frightened(ctx, "host-down", 0)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ var (
 // KillPoints lets the switch end itself at each named point under load: after a decision and before it is durable, when it
 // is durable and nothing has left, and when everything has left.
 func (a *Arena) KillPoints(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "kill-points")
+	site, err := a.frightened(ctx, "kill-points", 0)
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,16 @@ func (s *Site) crashed(ctx context.Context) error {
 	}
 }
 
-// AfterTheSale lets unfriendly terminals void, refund, reverse and settle at unfriendly hosts.
-func (a *Arena) AfterTheSale(ctx context.Context) error {
-	return a.busy(ctx, "after-the-sale", Plan{Mix: afterSale, Wallet: part, Unfriendly: 0.2}, func(r *simulated.Report) error {
+// AfterTheSale lets unfriendly terminals void, refund, reverse and settle at unfriendly hosts. In the middle of it the
+// network's clearing day ends: what waits for an answer then becomes a dead letter.
+func (a *Arena) AfterTheSale(ctx context.Context) (err error) {
+	site, err := a.frightened(ctx, "after-the-sale", 2*busyTime/3)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Stop()) }()
+	plan := Plan{Mix: afterSale, Wallet: part, Unfriendly: 0.2}
+	return a.work(ctx, site, "after-the-sale", plan, func(r *simulated.Report) error {
 		return played(r, simulated.Void, simulated.Refund, simulated.Reversal, simulated.Settle, simulated.Preauth, simulated.GiveBack)
 	})
 }
@@ -146,16 +153,6 @@ func (a *Arena) Settlement(ctx context.Context) (err error) {
 
 // busyTime is how long terminals work in a scenario in which nothing is taken away.
 const busyTime = 30 * time.Second
-
-// busy lets terminals work at unfriendly hosts.
-func (a *Arena) busy(ctx context.Context, name string, plan Plan, check func(*simulated.Report) error) (err error) {
-	site, err := a.frightened(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, site.Stop()) }()
-	return a.work(ctx, site, name, plan, check)
-}
 
 // work lets terminals work for a while, checks what they met, and compares.
 func (a *Arena) work(ctx context.Context, site *Site, name string, plan Plan, check func(*simulated.Report) error) error {

@@ -47,6 +47,7 @@ type Site struct {
 	Ports     Ports
 	Programme string   // name or folder; "" as configured
 	Settings  []string // HUANXIN_… of the switch, beside state and addresses
+	CutOver   string   // hh:mm:ss, when the network's clearing day ends; "" as configured
 	Log       io.Writer
 
 	Host, Wallet, Serve *Process
@@ -80,6 +81,9 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 		return err
 	}
 	args = append([]string{"host", "--listen", s.Ports.Host, "--ledger", s.ledgerFile()}, args...)
+	if s.CutOver != "" {
+		args = append(args, "--cut-over", s.CutOver)
+	}
 	if s.Host, err = StartProcess(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
 		return err
 	}
@@ -146,6 +150,10 @@ func (s *Site) StartServe(ctx context.Context) (err error) {
 
 // environment are the settings of the switch. Addresses are set even where they are the defaults.
 func (s *Site) environment() []string {
+	settings := s.Settings
+	if s.CutOver != "" {
+		settings = append(settings[:len(settings):len(settings)], "HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF="+s.CutOver)
+	}
 	return append([]string{
 		"HUANXIN_STATE=" + s.Dir,
 		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.Ports.CUP,
@@ -153,7 +161,7 @@ func (s *Site) environment() []string {
 		"HUANXIN_HTTP_ADDRESS=" + s.Ports.HTTP,
 		"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Ports.Host,
 		"HUANXIN_HOSTS_WALLET_URL=http://" + s.Ports.Wallet,
-	}, s.Settings...)
+	}, settings...)
 }
 
 // stopLimit is longer than the switch's own limits for draining and stopping its database.
