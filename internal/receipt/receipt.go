@@ -116,7 +116,7 @@ func (s *Slip) title() string { return titles[s.Kind] }
 // states are the words for how a purchase stands.
 var states = map[string]string{
 	"reserved": "已预占", "expired": "预占过期", "cancelled": "已取消", "sent": "处理中", "captured": "已付款", "declined": "未成功",
-	"unknown": "结果待确认", "reversing": "冲正中", "reversed": "已冲正", "voiding": "撤销中", "voided": "已撤销",
+	"unknown": "结果待确认", "reversing": "冲正中", "reversed": "已冲正", "charged": "已扣款，另行退还", "voiding": "撤销中", "voided": "已撤销",
 	"refunding": "退货中", "refunded": "已退货",
 }
 

@@ -349,6 +349,7 @@ func (e *Engine) applyReversalResolved(m *event.ReversalResolved) {
 	e.leaveState(r)
 	e.closeItemsOf(r)
 	e.endReversal(p, r, rc("00"))
+	p.standing = r.operation == 0 && m.Outcome == outcomeCharged
 	if r.operation != 0 && m.Outcome == outcomeReturned {
 		e.letGo(p)
 		e.move(p, Voided, Captured)

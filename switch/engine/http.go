@@ -305,7 +305,7 @@ func (e *Engine) viewPurchase(p *purchase) *PurchaseView {
 	open, _ := e.openRefunds(p)
 	v := &PurchaseView{
 		ID: p.id, State: p.state, Ordinary: p.reserved == nil, Merchant: p.merchant(), Caller: p.caller(), Subsidy: p.subsidy,
-		Refunded: p.refunded, Returned: p.returned, Refunding: open, Manual: p.manual, Answer: p.answer,
+		Refunded: p.refunded, Returned: p.returned, Refunding: open, Manual: p.manual, Standing: p.standing, Answer: p.answer,
 	}
 	if !p.overHTTP() {
 		terminal := p.terminal()

@@ -310,6 +310,7 @@ type PurchaseView struct {
 	PolicyVersion       string
 	Marks               []string
 	Manual              bool // recorded by hand
+	Standing            bool // reversed in vain: the charge stands and is paid back by other means
 }
 
 // ---- Hosts ----------------------------------------------------------------------------------------------------------

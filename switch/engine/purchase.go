@@ -72,6 +72,7 @@ type purchase struct {
 	manual     bool     // the subsidy was recorded by hand
 
 	// At a wallet.
+	standing  bool   // reversed in vain: the charge stands, an operator has said so, and it is paid back by other means
 	keepsHold bool   // reversing: what it held is kept until the wallet has said that nothing is charged
 	spent     bool   // keepsHold: it was captured before
 	queryAt   int64  // unknown: when the wallet is asked next

@@ -177,6 +177,7 @@ func (e *Engine) writePurchases(w *stateWriter) {
 		w.Bool(p.locked)
 		w.Int(p.restoreAt)
 		w.Bool(p.manual)
+		w.Bool(p.standing)
 		w.Bool(p.keepsHold)
 		w.Bool(p.spent)
 		w.Int(p.queryAt)
@@ -458,7 +459,7 @@ func (r *stateReader) purchase() *purchase {
 		p.parts[i] = money.Amount(r.Int())
 	}
 	p.refunded, p.returned, p.operations, p.quarantine = money.Amount(r.Int()), money.Amount(r.Int()), r.uints(), r.Int()
-	p.locked, p.restoreAt, p.manual, p.keepsHold, p.spent = r.Bool(), r.Int(), r.Bool(), r.Bool(), r.Bool()
+	p.locked, p.restoreAt, p.manual, p.standing, p.keepsHold, p.spent = r.Bool(), r.Int(), r.Bool(), r.Bool(), r.Bool(), r.Bool()
 	p.queryAt, p.queries = r.Int(), uint32(r.Uint())
 	if m := (&event.HoldReleaseProposed{}); r.present(m) {
 		p.proposal = m

@@ -236,7 +236,11 @@ func (a *answerer) amounts(x *exchange, r *engine.Reply) {
 
 // purchase is how a purchase stands, and what its slip says. One without a subsidy has no hold and none of its amounts.
 func (a *answerer) purchase(p *engine.PurchaseView) {
-	a.tag(tagState, p.State.String())
+	state := p.State.String()
+	if p.Standing {
+		state = "charged"
+	}
+	a.tag(tagState, state)
 	a.text = iso8583.AppendDigits(a.text[:0], uint64(p.Batch), 6)
 	a.text = iso8583.AppendDigits(a.text, uint64(p.STAN), 6)
 	at := p.SentAt

@@ -196,6 +196,10 @@ func TestStatusAnswersWhatTheSlipWouldSay(t *testing.T) {
 	reply(ordinary)
 	require.Equal(t, text59("SF", "captured", "SH", "0000010000050618102955", "SI", "00", "SL", "000000479920",
 		"SM", "622424******0017"), b.ask(status)[59], "no subsidy, no hold")
+
+	ordinary.State, ordinary.Standing = engine.Reversed, true
+	reply(ordinary)
+	require.Contains(t, b.ask(status)[59], text59("SF", "charged"), "a slip that said reversed would be untrue")
 }
 
 func TestPreAuthorisationFamilyPassesAsOrdinarySales(t *testing.T) {
