@@ -53,6 +53,7 @@ type loadFlags struct {
 	shop         load.Shop
 	wallet       float64
 	unfriendly   float64
+	stuck        float64
 	acknowledged string
 	asJSON       bool
 	strict       bool
@@ -87,6 +88,8 @@ func newLoad() *cobra.Command {
 	flags.StringVar(&f.shop.Channel, "shop-channel", "online", "its channel")
 	flags.StringVar(&f.shop.Delivery, "shop-delivery", "210102", "division where its buyers live")
 	flags.Float64Var(&f.wallet, "wallet", 0, "part of the payments, 0 to 1, that are made by payment code")
+	flags.Float64Var(&f.stuck, "stuck", 0, "part of the ordinary card sales, 0 to 1, that the simulated network never answers, nor\n"+
+		"their reversals")
 	flags.Float64Var(&f.unfriendly, "unfriendly", 0, "probability that a terminal does what it should not: resend, reverse late,\n"+
 		"void or refund twice, settle with wrong totals")
 	flags.IntVar(&f.feeders, "feeders", 8, "claims and codes asked for at the same time")
@@ -188,7 +191,7 @@ func (f *loadFlags) config() (load.Config, error) {
 		cfg.InFlight = max(1, len(cfg.Tills)/max(1, cfg.Connections))
 	}
 	cfg.Duration, cfg.City, cfg.Channel, cfg.Feeders = f.duration, f.city, f.channel, f.feeders
-	cfg.Shop, cfg.Wallet, cfg.Unfriendly = f.shop, f.wallet, f.unfriendly
+	cfg.Shop, cfg.Wallet, cfg.Unfriendly, cfg.Stuck = f.shop, f.wallet, f.unfriendly, f.stuck
 	return cfg, nil
 }
 

@@ -40,6 +40,7 @@ type Plan struct {
 	Mix        string
 	Wallet     float64 // part of the payments that are made by payment code
 	Unfriendly float64 // probability that a terminal does what it should not
+	Stuck      float64 // part of ordinary card sales that the network never answers, nor their reversals
 }
 
 // StartLoad starts terminals and shops. Their STANs go on where the run before ended.
@@ -49,7 +50,7 @@ func (s *Site) StartLoad(name string, p Plan) (*Load, error) {
 		"--terminals-file", s.file("programme/terminals.csv"), "--merchants-file", s.file("programme/merchants.csv"),
 		"--rate", strconv.Itoa(p.Rate), "--duration", p.Duration.String(), "--connections", "8", "--timeout", "20s",
 		"--mix", p.Mix, "--seed", strconv.FormatUint(p.Seed, 10), "--wallet", fmt.Sprint(p.Wallet),
-		"--unfriendly", fmt.Sprint(p.Unfriendly), "--acknowledged", s.file(answersFile), "--json",
+		"--unfriendly", fmt.Sprint(p.Unfriendly), "--stuck", fmt.Sprint(p.Stuck), "--acknowledged", s.file(answersFile), "--json",
 	}
 	process, err := StartProcess(s.Dir, name, s.program("simulator"), args, nil)
 	if err != nil {

@@ -169,9 +169,10 @@ func (a *Arena) behind(ctx context.Context, site *Site) error {
 	return nil
 }
 
-// HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind.
+// HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind. The network's clearing
+// day ends while it is away.
 func (a *Arena) HostDown(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "host-down", 0)
+	site, err := a.frightened(ctx, "host-down", a.Outage/4)
 	if err != nil {
 		return err
 	}

@@ -96,15 +96,15 @@ func (s *Site) crashed(ctx context.Context) error {
 	}
 }
 
-// AfterTheSale lets unfriendly terminals void, refund, reverse and settle at unfriendly hosts. In the middle of it the
-// network's clearing day ends: what waits for an answer then becomes a dead letter.
+// AfterTheSale lets unfriendly terminals void, refund, reverse and settle at unfriendly hosts. Some sales the network never
+// answers, nor their reversals: its clearing day ends when the terminals have finished, and these become dead letters.
 func (a *Arena) AfterTheSale(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "after-the-sale", 2*busyTime/3)
+	site, err := a.frightened(ctx, "after-the-sale", busyTime+afterBusyTime)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	plan := Plan{Mix: afterSale, Wallet: part, Unfriendly: 0.2}
+	plan := Plan{Mix: afterSale, Wallet: part, Unfriendly: 0.2, Stuck: 0.01}
 	return a.work(ctx, site, "after-the-sale", plan, func(r *simulated.Report) error {
 		return played(r, simulated.Void, simulated.Refund, simulated.Reversal, simulated.Settle, simulated.Preauth, simulated.GiveBack)
 	})
@@ -151,8 +151,12 @@ func (a *Arena) Settlement(ctx context.Context) (err error) {
 	})
 }
 
-// busyTime is how long terminals work in a scenario in which nothing is taken away.
-const busyTime = 30 * time.Second
+// busyTime is how long terminals work in a scenario in which nothing is taken away; afterBusyTime is enough for a start
+// before it and for what they finish after it.
+const (
+	busyTime      = 30 * time.Second
+	afterBusyTime = 20 * time.Second
+)
 
 // work lets terminals work for a while, checks what they met, and compares.
 func (a *Arena) work(ctx context.Context, site *Site, name string, plan Plan, check func(*simulated.Report) error) error {

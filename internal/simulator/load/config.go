@@ -44,6 +44,9 @@ type Config struct {
 	Shop Shop
 	// Wallet is the part of payments, 0 … 1, that are made by payment code.
 	Wallet float64
+	// Stuck is the part of ordinary card sales, 0 … 1, whose amount orders the simulated network never to answer, and never to
+	// answer a reversal either.
+	Stuck float64
 	// Unfriendly is the probability, 0 … 1, that a terminal does after a story what it should not.
 	Unfriendly float64
 	// Feeders claim entitlements and show codes at the same time. Default 4.
@@ -256,8 +259,11 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: reserves and shops need the HTTP interface and goods", ErrConfig)
 	case c.Mix.Shop > 0 && c.Shop.Merchant == "":
 		return c, fmt.Errorf("%w: shops need a merchant", ErrConfig)
-	case !(c.Unfriendly >= 0 && c.Unfriendly <= 1) || !(c.Wallet >= 0 && c.Wallet <= 1):
-		return c, fmt.Errorf("%w: unfriendly %v, wallet %v: want 0 … 1", ErrConfig, c.Unfriendly, c.Wallet)
+	case !part(c.Unfriendly) || !part(c.Wallet) || !part(c.Stuck):
+		return c, fmt.Errorf("%w: unfriendly %v, wallet %v, stuck %v: want 0 … 1", ErrConfig, c.Unfriendly, c.Wallet, c.Stuck)
 	}
 	return c, nil
 }
+
+// part reports whether a number is one of 0 … 1.
+func part(p float64) bool { return p >= 0 && p <= 1 }

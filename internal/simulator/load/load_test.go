@@ -168,6 +168,8 @@ func TestRunsThatCannotBeMadeAreRefused(t *testing.T) {
 		"goods":     func(c *Config) { c.Goods = nil },
 		"mix":       func(c *Config) { c.Mix = Mix{} },
 		"sales":     func(c *Config) { c.Mix = Mix{Reserve: 1, Sale: 2} },
+		"shop":      func(c *Config) { c.Mix.Shop = 1 },
+		"part":      func(c *Config) { c.Stuck = 2 },
 	} {
 		cfg := good
 		change(&cfg)

@@ -89,6 +89,9 @@ func (w *worker) cancel(soft, hard context.Context, hold *till.Answer) {
 	w.ask(soft, hard, Cancel, &r, true)
 }
 
+// stuck is the ending, in fen, by which the simulated network never answers.
+const stuck = 34
+
 // ordinary returns the purchase, nil when there is none.
 func (w *worker) ordinary(soft, hard context.Context) *bought {
 	r, err := w.request()
@@ -98,6 +101,9 @@ func (w *worker) ordinary(soft, hard context.Context) *bought {
 	}
 	r.MTI, r.Kind, r.Card = 0x0200, till.KindSale, w.card()
 	r.Amount = w.run.cfg.Ordinary + money.Amount(100*w.dice.IntN(100))
+	if r.Card.Code == "" && w.dice.Float64() < w.run.cfg.Stuck {
+		r.Amount += stuck
+	}
 	a, ok := w.ask(soft, hard, Ordinary, &r, false)
 	if !ok {
 		return nil
