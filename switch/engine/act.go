@@ -172,7 +172,7 @@ func (e *Engine) planRelease(in *Operate, act ReleaseBudget, p *plan) {
 		p.problem("the amount must be above zero")
 	case !v.Leaf || !v.Paced:
 		p.problem("budget node %q has no release plan: all of it is at disposal", act.Path)
-	case v.Released+act.Amount > v.Allocated:
+	case act.Amount > v.Allocated-v.Released:
 		p.problem("budget node %q: %s more wanted, %s of %s are released", act.Path, act.Amount, v.Released, v.Allocated)
 	default:
 		p.add(&event.Event{Body: &event.Event_BudgetReleased{BudgetReleased: &event.BudgetReleased{
@@ -325,14 +325,17 @@ func (e *Engine) planRows(in *Operate, act ChangeRows, p *plan) {
 		p.problem("%d rows, want 1 to %d", n, maxRows)
 		return
 	}
-	merchants := map[string]bool{}
+	merchants, seen := map[string]bool{}, map[string]bool{}
 	known := func(kind, id string, is bool) {
-		switch {
+		switch name := kind + " " + id; {
+		case seen[name]:
+			p.problem("%s stands twice", name)
 		case is && act.AddOnly:
 			p.problem("%s %s is there already", kind, id)
 		case !is && act.ChangeOnly:
 			p.problem("no %s %s", kind, id)
 		}
+		seen[kind+" "+id] = true
 	}
 	for _, row := range act.Merchants {
 		m, err := registry.ParseMerchant(row)
@@ -410,7 +413,10 @@ func (e *Engine) planReleaseHold(in *Operate, act ReleaseHold, p *plan) {
 	}
 	switch held.state {
 	case Reserved, Sent, Unknown:
-	case Voiding, Voided, Refunding, Reversing:
+	case Voiding, Voided:
+		p.problem("purchase %d is %s: it ends by itself", held.id, held.state)
+		return
+	case Refunding, Reversing:
 		p.problem("purchase %d is %s: settle its item with `saf resolve`", held.id, held.state)
 		return
 	default:
@@ -565,6 +571,10 @@ func (e *Engine) planResolve(in *Operate, act ResolveItem, p *plan) {
 	case ok && kind == 'F' && e.operations[id] != nil && e.operations[id].refund != nil:
 		e.planResolveRefund(in, e.operations[id], act.Outcome, p)
 	case ok && kind == 'W' && e.items[id].opened != nil:
+		if act.Outcome != "" {
+			p.problem("a work item has no outcome")
+			return
+		}
 		if e.items[id].opened.Kind == itemRefundUnknown {
 			p.problem("settle the refund itself: F%d", e.items[id].opened.Operation)
 			return

@@ -55,6 +55,11 @@ func (e *Engine) CheckInvariants() error {
 	if len(orders) != len(e.orders) {
 		return fmt.Errorf("%d orders have live purchases, %d are counted", len(orders), len(e.orders))
 	}
+	for id := range e.book.Budget.Len() {
+		if v := e.book.Budget.View(subsidy.NodeID(id)); v.Paced && (v.Released < 0 || v.Manual < 0) {
+			return fmt.Errorf("budget node %q has released %s, %s of it by hand", v.Path, v.Released, v.Manual)
+		}
+	}
 	if holds != e.book.OpenHolds() {
 		return fmt.Errorf("%d purchases hold a subsidy, the book counts %d", holds, e.book.OpenHolds())
 	}

@@ -327,6 +327,7 @@ func (e *Engine) applyReversalDead(m *event.ReversalDead) {
 func (e *Engine) applyReversalRequeued(m *event.ReversalRequeued) {
 	r := e.mustReversal(m.Reversal)
 	e.leaveState(r)
+	e.closeItemsOf(r) // of a refusal; another one opens another
 	r.state, r.nextAt, r.expiresAt = reversalQueued, 0, m.ExpiresAt
 	e.enqueue(e.mustPurchase(r.purchase), r)
 }

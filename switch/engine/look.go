@@ -71,6 +71,7 @@ func (e *Engine) lookSAF(what LookSAF) []SAFView {
 	if limit <= 0 {
 		limit = defaultLook
 	}
+	one := []SAFView{}
 	for _, of := range []struct {
 		kind byte
 		ids  []uint64
@@ -82,7 +83,9 @@ func (e *Engine) lookSAF(what LookSAF) []SAFView {
 			if len(list) == limit {
 				return list
 			}
-			list = e.appendSAF(list, of.kind, id)
+			if one = e.appendSAF(one[:0], of.kind, id); len(one) > 0 && (what.State == "" || what.State == one[0].State) {
+				list = append(list, one[0])
+			}
 		}
 	}
 	return list

@@ -93,9 +93,10 @@ type Look struct {
 
 // What can be looked at.
 type (
-	// LookSAF: []SAFView of everything on its way to a host or waiting for a person. ID "" = all; at most Limit.
+	// LookSAF: []SAFView of everything on its way to a host or waiting for a person. ID "" = all; State "" = any; at most Limit.
 	LookSAF struct {
 		ID    string
+		State string
 		Limit int
 	}
 	// LookBudget: []subsidy.NodeView below and with a path.

@@ -231,6 +231,7 @@ func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {
 		if p.state == s {
 			p.state = to
 			p.changed = e.now
+			p.proposal = nil // it was about the state that is left
 			e.track(p)
 			return
 		}

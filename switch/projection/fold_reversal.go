@@ -29,6 +29,7 @@ func (f *fold) applyReversal(ev *event.Event) error {
 			return err
 		}
 		r.State, r.NextAt, r.DeadAt, r.ExpiresAt = ReversalWaiting, f.at, 0, Instant(m.ExpiresAt)
+		f.closeItems(text(m.By.GetActor()), func(w *WorkItem) bool { return w.Reversal == r.ID })
 		f.act("reversal-requeued", m.By, r.Purchase, fmt.Sprintf("reversal=%d", r.ID))
 	case *event.Event_ReversalResolved:
 		return f.reversalResolved(b.ReversalResolved)
