@@ -75,6 +75,7 @@ func (h *History) afterReversal(r *reversal) {
 			h.emit(&event.Event{Body: &event.Event_ReversalRequeued{ReversalRequeued: &event.ReversalRequeued{
 				Reversal: r.id, ExpiresAt: h.at + 86400e9, By: h.by()}}})
 			r.state = projection.ReversalWaiting
+			h.closeItems(r)
 			return
 		}
 		h.resolve(r)
@@ -117,15 +118,20 @@ func (h *History) resolve(r *reversal) {
 	h.emit(&event.Event{Body: &event.Event_ReversalResolved{ReversalResolved: &event.ReversalResolved{
 		Reversal: r.id, Purchase: r.of.id, Operation: r.operationID(), Outcome: outcome, By: h.by()}}})
 	r.state = projection.ReversalResolved
-	for _, item := range r.items {
-		delete(h.OpenItems, item)
-	}
+	h.closeItems(r)
 	h.endReversal(r)
 	if o := r.operation; o != nil && outcome == "returned" {
 		o.state, o.free = projection.OperationApproved, true
 		h.State[r.of.id] = projection.Voided
 		h.undo(r.of, o.amount)
 	}
+}
+
+func (h *History) closeItems(r *reversal) {
+	for _, item := range r.items {
+		delete(h.OpenItems, item)
+	}
+	r.items = nil
 }
 
 func (h *History) endReversal(r *reversal) {
