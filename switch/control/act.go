@@ -140,7 +140,8 @@ func (r *OperateRequest) operate(h Hasher) (*engine.Operate, error) {
 // longestText bounds what people write, in bytes. The engine has narrower bounds of its own.
 const longestText = 1000
 
-// written is a text that goes to the journal in clear: one line, and no card number in it.
+// written is a text that goes to the journal in clear and stays there: one line, and no number of a person in it. It is
+// refused and never altered, since a document number with stars in it proves nothing.
 func written(name, text string) (string, error) {
 	if len(text) > longestText || !utf8.ValidString(text) {
 		return "", fmt.Errorf("%s: want at most %d bytes of UTF-8", name, longestText)
@@ -150,7 +151,17 @@ func written(name, text string) (string, error) {
 			return "", fmt.Errorf("%s: want one line without control characters", name)
 		}
 	}
-	return label.Reference([]byte(text)), nil
+	if found := label.FindPersonal(text); found != label.NothingPersonal {
+		return "", fmt.Errorf("%s: 含有疑似%s，不予记录，请去掉后重试 – what looks like %s stands in it and would stay in the journal; leave it out",
+			name, personalNames[found].zh, personalNames[found].en)
+	}
+	return text, nil
+}
+
+var personalNames = map[label.Personal]struct{ zh, en string }{
+	label.CardNumber:     {"银行卡号", "a card number"},
+	label.IdentityNumber: {"身份证号", "an identity number"},
+	label.MobileNumber:   {"手机号码", "a mobile number"},
 }
 
 // choice is one act, if it is set.

@@ -126,13 +126,28 @@ func TestSerialsStandInNoLog(t *testing.T) {
 	}
 }
 
-func TestWhatPeopleWriteIsOneLineAndHoldsNoCardNumber(t *testing.T) {
+func TestWhatPeopleWriteIsOneLineAndHoldsNoNumberOfAPerson(t *testing.T) {
 	r := newRig(t, history(), nil)
+	for _, personal := range []string{"payer of 6222 0212 3456 7890 128 complains", "身份证 11010519491231002X", "回电138-0013-8000"} {
+		for field, request := range map[string]*OperateRequest{
+			"by":       {By: personal, Reason: "b", Document: "c", Act: Act{Pause: &Pausing{}}},
+			"reason":   {By: "a", Reason: personal, Document: "c", Act: Act{Pause: &Pausing{}}},
+			"document": {By: "a", Reason: "b", Document: personal, Act: Act{Pause: &Pausing{}}},
+			"case_id":  act(Act{Supplement: &Supplement{CaseID: personal, Evidence: "E"}}),
+			"evidence": act(Act{Supplement: &Supplement{CaseID: "C", Evidence: personal}}),
+		} {
+			_, err := r.client.Operate(t.Context(), request)
+			require.Equal(t, http.StatusBadRequest, status(err), "%s %s", field, personal)
+			require.ErrorContains(t, err, field+": 含有疑似")
+			require.NotContains(t, err.Error(), personal, "not shown again either")
+		}
+	}
+	require.Nil(t, r.engine.last(), "nothing of it reached the engine")
 	request := act(Act{Pause: &Pausing{}})
-	request.Reason = "payer of 6222021234567890128 complains"
+	request.Document = "LN6222021234567890128"
 	_, err := r.client.Operate(t.Context(), request)
 	require.NoError(t, err)
-	require.Equal(t, "payer of 622202*********0128 complains", r.engine.last().(*engine.Operate).By.Reason)
+	require.Equal(t, request.Document, r.engine.last().(*engine.Operate).By.Document, "a document number, and as it was given")
 	for _, bad := range []string{"two\nlines", "\x1b[2J", strings.Repeat("x", longestText+1)} {
 		request.Reason = bad
 		_, err = r.client.Operate(t.Context(), request)
