@@ -103,9 +103,9 @@ func cleanDay(t require.TestingT) (*history, Evidence) {
 	h.reverse(6)
 	h.add(&event.Event{Body: &event.Event_ReversalDead{ReversalDead: &event.ReversalDead{Reversal: 9006, Purchase: 6}}})
 	h.add(&event.Event{Body: &event.Event_ReversalResolved{ReversalResolved: &event.ReversalResolved{Reversal: 9006, Purchase: 6, Outcome: "returned"}}})
-	h.sell(7, 0) // a refused reversal: the charge stands
+	h.sell(7, 0) // another: the charge stands
 	h.reverse(7)
-	h.workItem("reversal-refused", 7, 9007)
+	h.add(&event.Event{Body: &event.Event_ReversalDead{ReversalDead: &event.ReversalDead{Reversal: 9007, Purchase: 7}}})
 	h.add(&event.Event{Body: &event.Event_ReversalResolved{ReversalResolved: &event.ReversalResolved{Reversal: 9007, Purchase: 7, Outcome: "charged"}}})
 	h.settle(&event.BatchTotals{
 		DebitAmount: 16000, DebitCount: 4, CreditAmount: 5000, CreditCount: 3, SubsidyAmount: 150, SubsidyCount: 3,

@@ -35,6 +35,9 @@ var ErrFailed = errors.New("the books do not agree")
 // verdict prints the line of a scenario, with its findings below when there are any.
 func (a *Arena) verdict(v *Verdict) error {
 	fmt.Fprintln(a.Out, v)
+	if v.Acknowledged == 0 {
+		return fmt.Errorf("%s: nothing was answered, so it proves nothing: %w", v.Name, ErrFailed)
+	}
 	if v.Clean() {
 		return nil
 	}

@@ -62,7 +62,7 @@ type Verdict struct {
 	ChargedWithoutRecord    []string // a net charge with no captured purchase and no pending reversal
 	SubsidisedWithoutCharge []string // a captured subsidised purchase with no net charge
 	OrphanHolds             []string // reserved or sent after the drain and beyond expiry
-	Unresolved              []string // what has no end after the drain: refunds unknown, reversals open, dead letters
+	Unresolved              []string // what has no end after the drain: refunds unknown, reversals open, dead letters; and what hosts refused to reverse
 }
 
 // findings are all lists by their names, in the order of the line.
@@ -137,7 +137,8 @@ type Evidence struct {
 func Compare(name string, e Evidence) *Verdict {
 	v := &Verdict{
 		Name: name, Acknowledged: len(e.Answers), Lost: slices.Clone(e.Book.Miscounted),
-		Duplicated: slices.Clone(e.Book.Duplicated), Overspent: slices.Clone(e.Book.Overspent), Unresolved: e.Book.Unresolved(),
+		Duplicated: slices.Clone(e.Book.Duplicated), Overspent: slices.Clone(e.Book.Overspent),
+		Unresolved: slices.Concat(e.Book.Unresolved(), e.Book.Refusals),
 	}
 	for _, answer := range e.Answers {
 		if problem := unrecorded(e.Book, answer); problem != "" {

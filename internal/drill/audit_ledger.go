@@ -80,10 +80,9 @@ func balances(v *Verdict, lines []Movement) map[string]balance {
 	return list
 }
 
-// charged is what a purchase says that its payer is charged in the end; ok is false while that has no end, or where only
-// a person can tell.
+// charged is what a purchase says that its payer is charged in the end; ok is false while that has no end.
 func (p *Purchase) charged() (net int64, ok bool) {
-	if p.Pending > 0 || p.WithPerson {
+	if p.Pending > 0 {
 		return 0, false
 	}
 	switch p.State {

@@ -222,17 +222,21 @@ func TestEveryDefectIsCounted(t *testing.T) {
 	}
 }
 
-// TestWhatAPersonMustSettleIsNotHeldAgainstTheBooks: after these two kinds only the host knows whether it has charged.
-func TestWhatAPersonMustSettleIsNotHeldAgainstTheBooks(t *testing.T) {
+// A reversal that a host refuses, or that finds nothing, names the wrong amount or number: the drill's hosts do every right
+// one. A person who settles it by the ledger afterwards makes the books agree again, and must not hide it.
+func TestAReversalThatAHostWouldNotDoIsAFindingHoweverItIsSettled(t *testing.T) {
 	h, evidence := cleanRun(t)
 	h.reverseAgain(4)
 	h.workItem("reversal-refused", 4, 9504) // its charge stands
-	h.workItem("reversal-without-original", 2, 9002)
-	evidence.Ledger = append(evidence.Ledger, charge(2, 4000)) // charged after the host had looked
-	v := Compare("items", evidence)
-	require.Empty(t, v.ChargedWithoutRecord)
-	require.Equal(t, []string{"reversal 9504 of purchase 4 is refused"}, v.Unresolved, "until somebody has settled it")
 	require.Zero(t, h.book.moving(), "nobody will send the refused reversal again")
+	h.add(&event.Event{Body: &event.Event_ReversalResolved{ReversalResolved: &event.ReversalResolved{Reversal: 9504, Purchase: 4, Outcome: "charged"}}})
+	require.Len(t, Compare("refused", evidence).Unresolved, 1)
+
+	h, evidence = cleanRun(t)
+	h.workItem("reversal-without-original", 2, 9002)
+	require.Len(t, Compare("nothing to reverse", evidence).Unresolved, 1)
+	evidence.Ledger = append(evidence.Ledger, charge(2, 4000))
+	require.NotEmpty(t, Compare("charged", evidence).ChargedWithoutRecord)
 }
 
 func TestDrainWaitsForTheSecondReversalOfALateApproval(t *testing.T) {

@@ -51,7 +51,6 @@ type Purchase struct {
 	Captures    int   // SaleApproved events
 	Sendings    int   // SaleSent events
 	Pending     int   // reversals of the sale that have no end
-	WithPerson  bool  // the host knew nothing to reverse although it had approved: a person settles what is charged
 	Standing    int64 // fen, of a charge that a person has found to stand although the purchase is reversed
 
 	operations []*Operation
@@ -179,6 +178,7 @@ type Book struct {
 	Requests        map[string]string // idempotency key over HTTP → what it has led to
 	Duplicated      []string          // findings while reading: a hold captured twice, a key that started two purchases
 	Overspent       []string          // findings while reading: more live subsidy than allocation, a serial or entitlement used twice
+	Refusals        []string          // findings while reading: reversals that a host would not do. The hosts of a drill do all that are right
 	Miscounted      []string          // findings while reading: a batch that was settled with other totals than its records give
 	Events          uint64
 

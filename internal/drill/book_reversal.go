@@ -51,7 +51,7 @@ func (b *Book) queued(q *event.ReversalQueued) error {
 	if !q.KeepsHold {
 		b.free(p)
 	}
-	p.State, p.WithPerson = Reversing, false // what a person was asked about before, this reversal settles
+	p.State = Reversing
 	p.Pending++
 	return nil
 }
@@ -122,18 +122,16 @@ func (b *Book) resolved(m *event.ReversalResolved) error {
 	return b.end(m.Purchase, Voided, Captured)
 }
 
-// workItem notes the two kinds after which nobody but a person knows what the host has charged. Every other kind reports
-// something that the books must agree on nevertheless.
+// workItem notes the two kinds that a right reversal never leads to: no rule of the simulated hosts refuses one, nor forgets
+// what it has approved. A switch that named another amount or number would end here, and a person would find the charge in
+// the ledger and settle it: so the item itself is the finding.
 func (b *Book) workItem(w *event.WorkItemOpened) error {
 	switch w.Kind {
 	case "reversal-refused":
+		b.Refusals = append(b.Refusals, fmt.Sprintf("the host refuses reversal %d of purchase %d: %s", w.Reversal, w.Purchase, w.Response))
 		return b.waits(w.Reversal, "queued", "refused")
 	case "reversal-without-original":
-		p, err := b.purchase(w.Purchase)
-		if err != nil {
-			return fmt.Errorf("work item %d: %w", w.Item, err)
-		}
-		p.WithPerson = true
+		b.Refusals = append(b.Refusals, fmt.Sprintf("the host approved purchase %d and knows nothing to reverse", w.Purchase))
 	}
 	return nil
 }
