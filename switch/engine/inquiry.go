@@ -13,7 +13,7 @@ type inquiry struct {
 // inquire passes a question on. It is journaled for its numbers and its key; what was answered is not kept, so a resend
 // after the end is told to ask anew.
 func (e *Engine) inquire(in *InquiryRequest) {
-	if _, ok := e.admitBusiness(in.Token, in.Key); !ok || e.repeated(in.Token, in.Key, in.Content, exchangeInquiry) {
+	if _, ok := e.admitBusiness(in.Token, in.Key, in.Content, exchangeInquiry); !ok {
 		return
 	}
 	host, known := e.cfg.Hosts[in.Host]

@@ -15,7 +15,7 @@ import (
 // never reversed: what a host has paid back is gone. So a refund without an answer stays open, and with it the locks on
 // entitlement, serial and payout, until the host or the clearing tells.
 func (e *Engine) refund(in *RefundRequest) {
-	if !e.admitGivingBack(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeRefund, exchangeRefusedSale) {
+	if !e.admitGivingBack(in.Token, in.Key, in.Content, exchangeRefund, exchangeRefusedSale) {
 		return
 	}
 	e.advance(in.Key)

@@ -22,8 +22,8 @@ func (e *Engine) reserve(in *ReserveRequest) {
 		e.reserveOverHTTP(in)
 		return
 	}
-	who, ok := e.admitBusiness(in.Token, in.Key)
-	if !ok || e.repeated(in.Token, in.Key, in.Content, exchangeReserve, exchangeRefusedReserve) {
+	who, ok := e.admitBusiness(in.Token, in.Key, in.Content, exchangeReserve, exchangeRefusedReserve)
+	if !ok {
 		return
 	}
 	e.advance(in.Key)

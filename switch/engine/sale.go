@@ -14,8 +14,8 @@ import (
 // sale is 0200: the second exchange of a subsidised purchase, or an ordinary sale. The host request leaves after
 // SaleSent is durable.
 func (e *Engine) sale(in *SaleRequest) {
-	who, ok := e.admitBusiness(in.Token, in.Key)
-	if !ok || e.repeated(in.Token, in.Key, in.Content, exchangeSale, exchangeRefusedSale) {
+	who, ok := e.admitBusiness(in.Token, in.Key, in.Content, exchangeSale, exchangeRefusedSale)
+	if !ok {
 		return
 	}
 	e.advance(in.Key)

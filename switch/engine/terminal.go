@@ -86,21 +86,26 @@ func (e *Engine) recognised(token Token, key Key) bool {
 }
 
 // admitGivingBack admits voids and refunds: from suspended parties too, not from stopped ones.
-func (e *Engine) admitGivingBack(token Token, key Key) bool {
-	return e.recognised(token, key) && !e.stopped(token, key) && e.inSession(token, key)
+func (e *Engine) admitGivingBack(token Token, key Key, content Hash, kinds ...exchangeKind) bool {
+	return e.recognised(token, key) && e.inSession(token, key) && !e.repeated(token, key, content, kinds...) && !e.stopped(token, key)
 }
 
-// admitBusiness admits what begins something new.
-func (e *Engine) admitBusiness(token Token, key Key) (party, bool) {
+// admitBusiness admits what begins something new. A repeat is nothing new: it gets its answer, whatever the operator has
+// done to its sender since, or a payer would be charged whose till was told that it may not trade.
+func (e *Engine) admitBusiness(token Token, key Key, content Hash, kinds ...exchangeKind) (party, bool) {
 	p, code := e.identify(key.Terminal, key.Merchant)
-	if code == rc("00") {
-		code = p.active()
-	}
 	if code != rc("00") {
 		e.reply(Reply{Token: token, Response: code})
 		return p, false
 	}
-	return p, !e.stopped(token, key) && e.inSession(token, key)
+	if !e.inSession(token, key) || e.repeated(token, key, content, kinds...) {
+		return p, false
+	}
+	if code := p.active(); code != rc("00") {
+		e.reply(Reply{Token: token, Response: code})
+		return p, false
+	}
+	return p, !e.stopped(token, key)
 }
 
 // stopped answers a party that the kill switch has stopped.

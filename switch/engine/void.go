@@ -15,7 +15,7 @@ const quarantine = int64(10 * time.Minute)
 
 // void is 0200 / 200000: a sale of the same day and batch is taken back as a whole, on the card that paid.
 func (e *Engine) void(in *VoidRequest) {
-	if !e.admitGivingBack(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeVoid, exchangeRefusedSale) {
+	if !e.admitGivingBack(in.Token, in.Key, in.Content, exchangeVoid, exchangeRefusedSale) {
 		return
 	}
 	e.advance(in.Key)
