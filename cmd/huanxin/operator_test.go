@@ -193,6 +193,26 @@ func TestOperatorStopsSuspendsAndRegistersMerchantsAndTerminals(t *testing.T) {
 	d.end(t)
 }
 
+// A change edits the whole row that was read. What is suspended between the two stays suspended.
+func TestAChangeDoesNotUndoASuspensionThatLandsBetween(t *testing.T) {
+	d := openDesk(t)
+	client, err := control.NewClient(d.cfg.Path(d.cfg.Control.Socket))
+	require.NoError(t, err)
+	read, err := client.Registry(t.Context(), "", testTerminal)
+	require.NoError(t, err)
+	d.act(0, "terminal", "suspend", testTerminal)
+	_, err = client.Operate(t.Context(), &control.OperateRequest{By: "a", Reason: "b", Document: "c", Act: control.Act{
+		ChangeRows: &control.ChangeRows{Terminals: read.Terminals, ChangeOnly: true, Expected: &control.Registry{Terminals: read.Terminals}},
+	}})
+	var refused *control.Refusal
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, 409, refused.Status)
+	require.Contains(t, d.see("terminal", "show", testTerminal), "state=suspended")
+	d.act(0, "terminal", "change", testTerminal, "lon=123.5")
+	require.Contains(t, d.see("terminal", "show", testTerminal), "state=suspended")
+	d.end(t)
+}
+
 func TestImportChecksAllRowsBeforeTheFirstIsSent(t *testing.T) {
 	d := openDesk(t)
 	file := filepath.Join(t.TempDir(), "terminals.csv")
@@ -265,9 +285,17 @@ func TestPolicyIsAppliedForwardOnlyUnderTraffic(t *testing.T) {
 	out := d.act(1, "policy", "apply", wrong)
 	require.Contains(t, out, "golden.yaml:")
 	require.Contains(t, out, "golden cases failed")
-	past := programmeFolder(t, func(name string, data []byte) []byte {
+	unproved := programmeFolder(t, func(name string, data []byte) []byte {
 		if name == "golden.yaml" {
 			return []byte("source: test\nstatus: assumption\ncases: []\n")
+		}
+		return data
+	})
+	require.Contains(t, d.act(1, "policy", "apply", unproved), "no golden case")
+	require.Contains(t, d.see("policy", "show"), "ln-2025-1")
+	past := programmeFolder(t, func(name string, data []byte) []byte {
+		if name == "golden.yaml" {
+			return []byte(oneGolden)
 		}
 		return replaced(t, "policy.yaml", "item_cap: 2000.00", "item_cap: 1000.00")(name, data)
 	})
@@ -291,6 +319,18 @@ func TestPolicyIsAppliedForwardOnlyUnderTraffic(t *testing.T) {
 	require.Equal(t, "00", held.Response)
 	require.Equal(t, money.Amount(119980), held.Subsidy, "the version that begins later decides nothing yet")
 
+	// The difference was shown against the rules before.
+	client, err := control.NewClient(d.cfg.Path(d.cfg.Control.Socket))
+	require.NoError(t, err)
+	var before control.Policy
+	require.NoError(t, json.Unmarshal([]byte(inForce), &before))
+	now, err := client.Policy(t.Context())
+	require.NoError(t, err)
+	_, err = client.Operate(t.Context(), &control.OperateRequest{By: "a", Reason: "b", Document: "c", Act: control.Act{
+		ApplyPolicy: &control.ApplyPolicy{Files: now.Files, InForce: &before.Digest},
+	}})
+	require.ErrorContains(t, err, "nothing was done")
+
 	var change policyChange
 	require.NoError(t, json.Unmarshal([]byte(d.act(0, "policy", "apply", next, "--json")), &change))
 	require.Empty(t, change.Changes)
@@ -306,6 +346,16 @@ func TestPolicyIsAppliedForwardOnlyUnderTraffic(t *testing.T) {
 	require.Contains(t, d.see("policy", "show"), "ln-2025-2")
 	again.end(t)
 }
+
+// oneGolden is a golden case that no change of the caps touches.
+const oneGolden = `source: test
+status: assumption
+defaults: {at: "2025-06-18T10:00:00+08:00", city: "210100", channel: store}
+cases:
+  - name: 二级冰箱享 15%
+    reserve: {category: A01, grade: 2, price: 2299.00}
+    expect: {subsidy: 344.85, payable: 1954.15}
+`
 
 // nextVersion is the sample programme with a version that begins tomorrow and caps fridges lower, and with more money for
 // them.
@@ -329,7 +379,7 @@ func nextVersion(t *testing.T) string {
 		case "budget.yaml":
 			return []byte(text + "  - {path: \"210100/store/A01/r2\", amount: 91000000.00}\n")
 		case "golden.yaml":
-			return []byte("source: test\nstatus: assumption\ncases: []\n")
+			return []byte(oneGolden)
 		}
 		return data
 	})

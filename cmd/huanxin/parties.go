@@ -166,11 +166,15 @@ func (p *parties) newChangeCommand() *cobra.Command {
 			if len(rows) != 1 {
 				return fmt.Errorf("no %s %s", p.name, args[0])
 			}
-			if err := p.set(rows[0], args); err != nil {
+			row := slices.Clone(rows[0])
+			if err := p.set(row, args); err != nil {
 				return err
 			}
-			act := p.rows(rows)
+			act := p.rows([][]string{row})
 			act.ChangeOnly = true
+			// The whole row goes back, state and all: it must still be the one that was read, or a suspension in between is undone.
+			expected := p.rows(rows)
+			act.Expected = &control.Registry{Merchants: expected.Merchants, Terminals: expected.Terminals}
 			return f.run(cmd, control.Act{ChangeRows: act})
 		},
 	}

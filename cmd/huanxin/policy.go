@@ -93,6 +93,10 @@ func checkPolicy(out io.Writer, name string, assumptions bool) error {
 	writeOrigins(out, p, assumptions)
 	fmt.Fprintf(out, "摘要 digest %x\n", p.Digest)
 	fmt.Fprintf(out, "对照案例 golden cases: %d passed, %d failed\n", len(results)-failed, failed)
+	if len(results) == 0 {
+		fmt.Fprintf(out, "警告 warning: 没有对照案例，不能生效 – no golden case in %s: nothing says what is right, and policy apply refuses it\n",
+			policy.FileGolden)
+	}
 	if failed > 0 {
 		return &exitError{1, fmt.Errorf("%s: %d of %d golden cases failed", where, failed, len(results))}
 	}

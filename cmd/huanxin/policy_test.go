@@ -191,3 +191,18 @@ func TestCheckListsWhatIsAssumed(t *testing.T) {
 	require.Regexp(t, `假设 policy\.yaml:\d+: to: 政策原文至2025-12-31`, out)
 	require.NotRegexp(t, `假设 policy\.yaml:\d+: item_cap: 商办流通函〔2025〕6号`, out)
 }
+
+func TestCheckWarnsOfAFolderWithoutGoldenCases(t *testing.T) {
+	folder := programmeFolder(t, func(name string, data []byte) []byte {
+		if name == "golden.yaml" {
+			return []byte("source: test\nstatus: assumption\ncases: []\n")
+		}
+		return data
+	})
+	code, out, text := policyCommand(t, "check", folder)
+	require.Zero(t, code, text)
+	require.Contains(t, out, "warning: 没有对照案例")
+	code, out, _ = policyCommand(t, "check", programmeFolder(t, nil))
+	require.Zero(t, code)
+	require.NotContains(t, out, "warning")
+}

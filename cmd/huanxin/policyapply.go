@@ -20,7 +20,8 @@ func newPolicyApplyCommand() *cobra.Command {
 		Use:   "apply DIR",
 		Short: "使方案生效 – put a programme folder into force on the running switch",
 		Long: `Checks the folder and runs its golden cases, shows what it changes against the rules in force by city × channel × category,
-and applies it as a whole. It is forward only: what the rules in force say about any instant up to now must stand in the new
+and applies it as a whole, unless other rules have come into force since the difference was made. A folder without a golden
+case is refused: nobody has said what it should decide. It is forward only: what the rules in force say about any instant up to now must stand in the new
 ones just so. The budget moves by the difference of the plans. Tables (merchants, terminals, products) are not part of it.
 
 With --dry-run everything is shown and nothing applied.`,
@@ -66,7 +67,7 @@ func applyPolicy(cmd *cobra.Command, f *actFlags, name string) error {
 		writeChanges(out, &change)
 	}
 	change.Answer, err = client.Operate(cmd.Context(),
-		f.request(control.Act{ApplyPolicy: &control.ApplyPolicy{Files: policy.Rules(files)}}))
+		f.request(control.Act{ApplyPolicy: &control.ApplyPolicy{Files: policy.Rules(files), InForce: &inForce.Digest}}))
 	if err != nil {
 		return failed(err)
 	}
@@ -83,7 +84,7 @@ func applyPolicy(cmd *cobra.Command, f *actFlags, name string) error {
 	return nil
 }
 
-// readyProgramme compiles a folder and runs its golden cases; one that fails refuses it.
+// readyProgramme compiles a folder and runs its golden cases; one that fails refuses it, and so does having none.
 func readyProgramme(out io.Writer, name string) (p *policy.Programme, files map[string][]byte, passed int, err error) {
 	p, files, where, err := loadProgramme(name)
 	var problems policy.Problems
@@ -106,6 +107,9 @@ func readyProgramme(out io.Writer, name string) (p *policy.Programme, files map[
 	}
 	if failures > 0 {
 		return nil, nil, 0, &exitError{1, fmt.Errorf("refused: %d of %d golden cases failed", failures, len(results))}
+	}
+	if len(results) == 0 {
+		return nil, nil, 0, &exitError{1, fmt.Errorf("refused: 没有对照案例 – %s has no golden case in %s", where, policy.FileGolden)}
 	}
 	return p, files, len(results), nil
 }

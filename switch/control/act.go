@@ -46,6 +46,9 @@ type (
 	// ApplyPolicy carries the rule files of a bundle, by name (base64 in JSON).
 	ApplyPolicy struct {
 		Files map[string][]byte `json:"files"`
+		// InForce is the digest of the rules in force that the operator has seen the difference to, "" = none were. Others
+		// in force by then are a 409.
+		InForce *string `json:"in_force,omitempty"`
 	}
 	// BudgetAmount is an amount at a node of the budget; path "" is the root.
 	BudgetAmount struct {
@@ -75,6 +78,8 @@ type (
 		Terminals  [][]string `json:"terminals,omitempty"`
 		AddOnly    bool       `json:"add_only,omitempty"`
 		ChangeOnly bool       `json:"change_only,omitempty"`
+		// Expected are rows as the operator has read them, at most 20 of each. When one is not so any more, nothing changes: 409.
+		Expected *Registry `json:"expected,omitempty"`
 	}
 	SetState struct {
 		Merchant string `json:"merchant,omitempty"`
@@ -207,7 +212,7 @@ func (a *Act) programmeActs() []choice {
 		{a.Start != nil, func() any {
 			return engine.Kill{Merchant: a.Start.Merchant, Terminal: a.Start.Terminal, Off: true}
 		}},
-		{a.ChangeRows != nil, func() any { return engine.ChangeRows(*a.ChangeRows) }},
+		{a.ChangeRows != nil, func() any { return a.ChangeRows.engine() }},
 		{a.SetState != nil, func() any { return engine.SetState(*a.SetState) }},
 	}
 }
@@ -219,6 +224,10 @@ func (a *Act) purchaseActs(h Hasher) []choice {
 		{a.RetryItem != nil, func() any { return engine.RetryItem(*a.RetryItem) }},
 		{a.ResolveItem != nil, func() any { return engine.ResolveItem(*a.ResolveItem) }},
 	}
+}
+
+func (c *ChangeRows) engine() engine.ChangeRows {
+	return engine.ChangeRows{Merchants: c.Merchants, Terminals: c.Terminals, AddOnly: c.AddOnly, ChangeOnly: c.ChangeOnly}
 }
 
 func (p *Pausing) scope() engine.Pause {

@@ -92,6 +92,11 @@ func (c *Client) SAF(ctx context.Context, id string, limit int) ([]SAFItem, erro
 	return get[[]SAFItem](ctx, c, "/v1/saf", query("id", id, "limit", count(limit)))
 }
 
+// SAFIn lists what is in one state, such as dead.
+func (c *Client) SAFIn(ctx context.Context, state string, limit int) ([]SAFItem, error) {
+	return get[[]SAFItem](ctx, c, "/v1/saf", query("state", state, "limit", count(limit)))
+}
+
 // Budget lists a node and all below it.
 func (c *Client) Budget(ctx context.Context, path string) ([]BudgetNode, error) {
 	return get[[]BudgetNode](ctx, c, "/v1/budget", query("path", path))

@@ -157,6 +157,58 @@ func TestWhatPeopleWriteIsOneLineAndHoldsNoNumberOfAPerson(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status(err))
 }
 
+// What the operator has read is not what stands any more: the act would undo what somebody else has done meanwhile.
+func TestAnActThatExpectsWhatDoesNotStandAnyMoreDoesNothing(t *testing.T) {
+	r := newRig(t, history(), nil)
+	files := map[string][]byte{"policy.yaml": []byte("x")}
+	sum := policy.DigestOf(files)
+	read, none := hex.EncodeToString(sum[:]), ""
+	rows := &engine.RowsView{Merchants: [][]string{{"m", "active"}}, Terminals: [][]string{{"t", "active"}}}
+	r.engine.answer = func(body any) *engine.AdminReply {
+		look, ok := body.(*engine.Look)
+		if !ok {
+			return &engine.AdminReply{}
+		}
+		switch what := look.What.(type) {
+		case engine.LookPolicy:
+			return &engine.AdminReply{Result: &engine.PolicyView{Files: files}}
+		case engine.LookRows:
+			if what.Merchant == "m" || what.Terminal == "t" {
+				return &engine.AdminReply{Result: rows}
+			}
+		}
+		return &engine.AdminReply{Result: &engine.RowsView{}}
+	}
+	merchant := func(row ...string) Act {
+		return Act{ChangeRows: &ChangeRows{Merchants: [][]string{{"m", "x"}}, Expected: &Registry{Merchants: [][]string{row}}}}
+	}
+	terminal := func(row ...string) Act {
+		return Act{ChangeRows: &ChangeRows{Terminals: [][]string{{"t", "x"}}, Expected: &Registry{Terminals: [][]string{row}}}}
+	}
+	for _, good := range []Act{
+		merchant("m", "active"), terminal("t", "active"), {ApplyPolicy: &ApplyPolicy{Files: files, InForce: &read}},
+		{ApplyPolicy: &ApplyPolicy{Files: files}},
+	} {
+		answer, err := r.client.Operate(t.Context(), act(good))
+		require.NoError(t, err)
+		require.True(t, answer.Done)
+		require.IsType(t, &engine.Operate{}, r.engine.last())
+	}
+	for _, stale := range []Act{
+		merchant("m", "suspended"), merchant("m2", "active"), terminal("t", "suspended"),
+		{ApplyPolicy: &ApplyPolicy{Files: files, InForce: &none}},
+	} {
+		_, err := r.client.Operate(t.Context(), act(stale))
+		require.Equal(t, http.StatusConflict, status(err), "%+v", stale)
+		require.IsType(t, &engine.Look{}, r.engine.last(), "the act did not reach the engine")
+	}
+	many := &ChangeRows{Expected: &Registry{Merchants: make([][]string, mostExpected+1)}}
+	_, err := r.client.Operate(t.Context(), act(Act{ChangeRows: many}))
+	require.Equal(t, http.StatusBadRequest, status(err))
+	_, err = r.client.Operate(t.Context(), act(merchant()))
+	require.Equal(t, http.StatusBadRequest, status(err))
+}
+
 // post sends a body as it is.
 func post(t *testing.T, place, path, body string) (int, string) {
 	t.Helper()
@@ -294,6 +346,10 @@ func TestViewsAreShownWithTheirUnitsAndStates(t *testing.T) {
 	require.Equal(t, []SAFItem{{ID: "R4", Kind: "reversal", State: "dead", Purchase: 12, Amount: 479920, Attempts: 3,
 		QueuedAt: trail.Instant(at)}}, saf)
 	require.Equal(t, engine.LookSAF{ID: "R4", Limit: 7}, r.engine.last().(*engine.Look).What)
+	_, err = r.client.SAFIn(t.Context(), "dead", MostListed+1)
+	require.NoError(t, err)
+	require.Equal(t, engine.LookSAF{State: "dead", Limit: MostListed + 1}, r.engine.last().(*engine.Look).What,
+		"the state is looked for before the limit cuts")
 	nodes, err := r.client.Budget(t.Context(), "210100")
 	require.NoError(t, err)
 	require.Equal(t, money.Amount(2), nodes[0].Free)

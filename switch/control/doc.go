@@ -15,8 +15,9 @@
 // All bodies are JSON objects; a name that is not known, stands twice, or is missing is refused with 400. Amounts are fen,
 // instants RFC 3339 (written in +08:00), tokens and hashes 32 hexadecimal digits.
 //
-//	POST /v1/acts               OperateRequest → OperateAnswer: 200 done (or, with dry_run, could be), 422 refused
-//	GET  /v1/saf?id=&limit=     → []SAFItem: what is on its way to hosts or waits for a person
+//	POST /v1/acts               OperateRequest → OperateAnswer: 200 done (or, with dry_run, could be), 422 refused, 409 what
+//	                            the act expects to stand does not stand any more
+//	GET  /v1/saf?id=&state=&limit=      → []SAFItem: what is on its way to hosts or waits for a person
 //	GET  /v1/budget?path=       → []BudgetNode: a node and all below it
 //	GET  /v1/holds?older_than=&limit=   → []Hold: purchases that lock a subsidy and have no end; older_than is a duration
 //	GET  /v1/pauses             → []Pause
@@ -26,7 +27,7 @@
 //	GET  /v1/purchases/{id}     → Story: how it stands and its whole trail; 404 when there is none
 //	POST /v1/purchases/find     FindRequest → Finding. A search is a POST because a serial in clear must not stand in a URL
 //
-// Everything but 200 and 422 is answered with {"problem": "…"}: 400 the request is wrong, 404, 503 the switch is starting,
+// Everything but 200 and 422 is answered with {"problem": "…"}: 400 the request is wrong, 404, 409, 503 the switch is starting,
 // stopping or overloaded and nothing has happened, 504 no answer in time. After a 504 it is not known whether an act was
 // carried out: look before it is repeated.
 //

@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"huanxin/subsidy/label"
-	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
 	"huanxin/switch/trail"
 )
@@ -252,6 +251,9 @@ func (s *Server) operate(r *http.Request) (any, error) {
 		return nil, badRequest("%v", err)
 	}
 	in.By.Account, _ = r.Context().Value(accountKey{}).(string)
+	if err := s.expected(r, &request.Act); err != nil {
+		return nil, err
+	}
 	reply, err := s.ask(r, func(t engine.Token) any {
 		in.Token = t
 		return in
@@ -271,7 +273,8 @@ func (s *Server) saf(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return look(s, r, engine.LookSAF{ID: r.URL.Query().Get("id"), Limit: limit}, listOf(safItem))
+	q := r.URL.Query()
+	return look(s, r, engine.LookSAF{ID: q.Get("id"), State: q.Get("state"), Limit: limit}, listOf(safItem))
 }
 
 func (s *Server) budget(r *http.Request) (any, error) {
@@ -294,8 +297,10 @@ func (s *Server) holds(r *http.Request) (any, error) {
 	return look(s, r, what, listOf(hold))
 }
 
-// mostRows bounds a list.
-const mostRows = 10_000
+// MostListed bounds what a list shows. One more may be asked for: whoever gets it knows that there is more.
+const MostListed = 10_000
+
+const mostRows = MostListed + 1
 
 func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
@@ -326,11 +331,7 @@ func (s *Server) registry(r *http.Request) (any, error) {
 
 func (s *Server) policy(r *http.Request) (any, error) {
 	return look(s, r, engine.LookPolicy{}, func(v *engine.PolicyView) Policy {
-		p := Policy{Programme: v.Programme, Versions: v.Versions, Files: v.Files}
-		if len(v.Files) > 0 {
-			p.Digest = digestText(policy.DigestOf(v.Files))
-		}
-		return p
+		return Policy{Programme: v.Programme, Digest: rulesDigest(v.Files), Versions: v.Versions, Files: v.Files}
 	})
 }
 
