@@ -83,6 +83,7 @@ func (p purchaseIndex) Find(ctx context.Context, q trail.Query, limit int) ([]tr
 		found[i] = trail.Found{
 			Purchase: r.ID, State: r.State, At: trail.Instant(at), Terminal: r.Terminal, Merchant: r.Merchant, STAN: r.STAN,
 			RRN: r.RRN, CardMask: r.CardMask, Amount: int64(r.Amount), Subsidy: int64(r.Subsidy),
+			Manual: r.Manual,
 		}
 	}
 	return found, err

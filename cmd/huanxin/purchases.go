@@ -130,8 +130,12 @@ tokens, 32 hexadecimal digits; the serial is given as it stands on the label and
 }
 
 func foundLine(p *trail.Found) string {
-	return fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  付款 amount %s  补贴 subsidy %s", p.Purchase, p.At,
+	text := fmt.Sprintf("P%012d  %s  %-10s %s/%s STAN %06d  RRN %s  %s  付款 amount %s  补贴 subsidy %s", p.Purchase, p.At,
 		p.State, p.Terminal, p.Merchant, p.STAN, p.RRN, p.CardMask, yuanText(p.Amount), yuanText(p.Subsidy))
+	if p.Manual {
+		text += "  人工补录 manual"
+	}
+	return text
 }
 
 // newSupplementCommand is `huanxin supplement`: a subsidy recorded by hand.

@@ -45,8 +45,9 @@ type Found struct {
 	STAN     uint32  `json:"stan,omitempty"` // of the sale, else of the reserve
 	RRN      string  `json:"rrn,omitempty"`
 	CardMask string  `json:"card_mask,omitempty"`
-	Amount   int64   `json:"amount_fen"`  // charged, else payable
-	Subsidy  int64   `json:"subsidy_fen"` // held, else spent
+	Amount   int64   `json:"amount_fen"`       // charged, else payable
+	Subsidy  int64   `json:"subsidy_fen"`      // held, else spent
+	Manual   bool    `json:"manual,omitempty"` // the subsidy was recorded by hand
 }
 
 // seen is what a Finder remembers of a purchase: which parts of the query it has met, and what a list shows.
@@ -74,11 +75,12 @@ type Finder struct {
 	wanted    part
 	purchases map[uint64]*seen
 	reversals map[uint64]uint64 // to the purchase
+	manual    map[uint64]bool   // all purchases with a subsidy recorded by hand: what is met later must show it too
 }
 
 // NewFinder begins a search.
 func NewFinder(q Query) *Finder {
-	f := &Finder{query: q, purchases: map[uint64]*seen{}, reversals: map[uint64]uint64{}}
+	f := &Finder{query: q, purchases: map[uint64]*seen{}, reversals: map[uint64]uint64{}, manual: map[uint64]bool{}}
 	for p, given := range map[part]bool{
 		byTerminal: q.Terminal != "", bySTAN: q.STAN != 0, byRRN: q.RRN != "",
 		byCard: len(q.Card) > 0, bySerial: len(q.Serial) > 0, byPerson: len(q.Person) > 0,
@@ -102,6 +104,7 @@ func (f *Finder) Add(ev *event.Event) {
 		}
 	case *event.Event_Supplemented:
 		r := m.Supplemented.Facts
+		f.manual[r.GetPurchase()] = true
 		met := f.hash(r.GetSerial(), f.query.Serial, bySerial) | f.hash(r.GetPerson(), f.query.Person, byPerson)
 		if p := f.meet(r.GetPurchase(), met, ev.At); p != nil {
 			p.Subsidy, p.State = r.GetSubsidy(), "captured"
@@ -168,7 +171,9 @@ func (f *Finder) moved(ev *event.Event) {
 func (f *Finder) Found(limit int) (list []Found, more bool) {
 	for _, p := range f.purchases {
 		if p.met&f.wanted == f.wanted {
-			list = append(list, p.Found)
+			found := p.Found
+			found.Manual = f.manual[p.Purchase]
+			list = append(list, found)
 		}
 	}
 	slices.SortFunc(list, func(a, b Found) int { return cmp.Compare(b.Purchase, a.Purchase) })

@@ -202,7 +202,18 @@ func TestFinderFollowsTheStateOfEveryStory(t *testing.T) {
 		require.NotEmpty(t, list, path)
 		require.Equal(t, purchase, list[len(list)-1].Purchase)
 		require.Equal(t, want[strings.TrimSuffix(filepath.Base(path), ".txt")], list[len(list)-1].State, path)
+		require.Equal(t, strings.Contains(path, "supplement"), list[len(list)-1].Manual, path)
 	}
+}
+
+// The refund by which a purchase is found comes after its supplement.
+func TestFinderKnowsASupplementFromBeforeItMetThePurchase(t *testing.T) {
+	f := NewFinder(Query{STAN: 9})
+	f.Add(&event.Event{Seq: 1, Body: &event.Event_Supplemented{Supplemented: &event.Supplemented{Facts: &event.Reserved{Purchase: 4}}}})
+	f.Add(&event.Event{Seq: 2, Body: &event.Event_RefundSent{RefundSent: &event.RefundSent{Purchase: 4, Key: &event.ExchangeKey{Stan: 9}}}})
+	list, _ := f.Found(10)
+	require.Len(t, list, 1)
+	require.True(t, list[0].Manual)
 }
 
 func TestFoundIsBounded(t *testing.T) {
