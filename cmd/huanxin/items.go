@@ -32,28 +32,24 @@ func itemLine(i *control.SAFItem) string {
 func newSAFListCommand() *cobra.Command {
 	var f switchFlags
 	var dead bool
+	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "列出 – list all of it; R a reversal, F a refund, Q a wallet payment, W a work item",
 		Args:  arguments(0, 0, "flags only"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(cmd, &f, func(c *control.Client) ([]control.SAFItem, error) {
-				list, err := c.SAF(cmd.Context(), "", 10_000)
-				if !dead {
-					return list, err
-				}
-				kept := list[:0]
-				for _, i := range list {
-					if i.State == "dead" {
-						kept = append(kept, i)
-					}
-				}
-				return kept, err
+			state := ""
+			if dead {
+				state = "dead"
+			}
+			return showCut(cmd, &f, limit, func(c *control.Client, most int) ([]control.SAFItem, error) {
+				return c.SAFIn(cmd.Context(), state, most)
 			}, itemLine)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&dead, "dead", false, "仅死信 dead letters only")
+	addLimit(cmd, &limit)
 	return cmd
 }
 
@@ -136,6 +132,7 @@ func newHoldCommand() *cobra.Command {
 func newHoldListCommand() *cobra.Command {
 	var f switchFlags
 	var olderThan time.Duration
+	var limit int
 	cmd := &cobra.Command{
 		Use:   "list [--older-than D]",
 		Short: "列出 – list them with their age, the oldest first",
@@ -144,13 +141,14 @@ func newHoldListCommand() *cobra.Command {
 			if olderThan < 0 {
 				return badInput("--older-than %s: want 0 or more", olderThan)
 			}
-			return show(cmd, &f, func(c *control.Client) ([]control.Hold, error) {
-				return c.Holds(cmd.Context(), olderThan, 10_000)
+			return showCut(cmd, &f, limit, func(c *control.Client, most int) ([]control.Hold, error) {
+				return c.Holds(cmd.Context(), olderThan, most)
 			}, holdLine)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().DurationVar(&olderThan, "older-than", 0, "至少已滞留 in their state for so long, such as 30m")
+	addLimit(cmd, &limit)
 	return cmd
 }
 

@@ -199,6 +199,48 @@ func show[T any](cmd *cobra.Command, f *switchFlags, ask func(*control.Client) (
 	if f.json {
 		return writeJSON(out, list)
 	}
+	return writeLines(out, list, line)
+}
+
+// cutList is a list that may be cut, as JSON.
+type cutList[T any] struct {
+	Items []T  `json:"items"`
+	More  bool `json:"more"` // there are more than these
+}
+
+func addLimit(cmd *cobra.Command, limit *int) {
+	cmd.Flags().IntVar(limit, "limit", control.MostListed, "最多 at most")
+}
+
+// showCut prints a list of at most limit entries. It asks for one more, so that nobody takes a list that was cut for all.
+func showCut[T any](cmd *cobra.Command, f *switchFlags, limit int, ask func(c *control.Client, most int) ([]T, error),
+	line func(*T) string,
+) error {
+	if limit < 1 || limit > control.MostListed {
+		return badInput("--limit %d: want 1 to %d", limit, control.MostListed)
+	}
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	list, err := ask(client, limit+1)
+	if err != nil {
+		return failed(err)
+	}
+	more := len(list) > limit
+	list = list[:min(limit, len(list))]
+	out := cmd.OutOrStdout()
+	if f.json {
+		return writeJSON(out, cutList[T]{list, more})
+	}
+	if err := writeLines(out, list, line); err != nil || !more {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "… 还有更多 there are more than %d; the others are not shown\n", limit)
+	return err
+}
+
+func writeLines[T any](out io.Writer, list []T, line func(*T) string) error {
 	if len(list) == 0 {
 		fmt.Fprintln(out, "无 none")
 	}
@@ -206,7 +248,7 @@ func show[T any](cmd *cobra.Command, f *switchFlags, ask func(*control.Client) (
 	for i := range list {
 		text.WriteString(line(&list[i]) + "\n")
 	}
-	_, err = out.Write(text.Bytes())
+	_, err := out.Write(text.Bytes())
 	return err
 }
 

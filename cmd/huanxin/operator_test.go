@@ -511,6 +511,30 @@ func TestAHoldIsReleasedByTwoPersons(t *testing.T) {
 	d.end(t)
 }
 
+func TestAListThatIsCutSaysSo(t *testing.T) {
+	d := openDesk(t)
+	for range 3 {
+		require.Equal(t, "00", d.reserve().Response)
+	}
+	out := d.see("hold", "list", "--limit", "2")
+	require.Equal(t, 2, strings.Count(out, "  reserved"), out)
+	require.Contains(t, out, "还有更多 there are more than 2")
+	require.NotContains(t, d.see("hold", "list", "--limit", "3"), "还有更多", "all of them")
+	var cut cutList[control.Hold]
+	require.NoError(t, json.Unmarshal([]byte(d.see("hold", "list", "--limit", "2", "--json")), &cut))
+	require.Len(t, cut.Items, 2)
+	require.True(t, cut.More)
+	require.NoError(t, json.Unmarshal([]byte(d.see("saf", "list", "--dead", "--json")), &cut))
+	require.Empty(t, cut.Items)
+	require.False(t, cut.More)
+	for _, bad := range []string{"0", "-1", "10001"} {
+		code, out := d.run("saf", "list", "--limit", bad)
+		require.Equal(t, 2, code, out)
+	}
+	require.Contains(t, d.see("saf", "list", "--limit", "10000"), "无 none")
+	d.end(t)
+}
+
 func TestASupplementNeedsCaseAndEvidenceAndTakesWhatAReserveWould(t *testing.T) {
 	d := openDesk(t)
 	_, entitlement := d.claim()
@@ -542,6 +566,9 @@ func TestASupplementNeedsCaseAndEvidenceAndTakesWhatAReserveWould(t *testing.T) 
 	require.Contains(t, told, "oss://evidence/7")
 	require.NotContains(t, told, "SECRET")
 	require.Contains(t, told, "补贴 subsidy 1199.80")
+	require.Contains(t, told, "人工补录 recorded by hand")
+	require.NoError(t, d.projector.Wait(t.Context(), d.journal.Position()))
+	require.Contains(t, d.see("purchase", "find", "--rrn", paid.RRN), "人工补录 manual")
 	d.act(1, whole...)
 	d.end(t)
 }
