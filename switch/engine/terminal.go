@@ -87,18 +87,27 @@ func (e *Engine) recognised(token Token, key Key) bool {
 
 // admitGivingBack admits voids and refunds: from suspended parties too, not from stopped ones.
 func (e *Engine) admitGivingBack(token Token, key Key, content Hash, kinds ...exchangeKind) bool {
-	return e.recognised(token, key) && e.inSession(token, key) && !e.repeated(token, key, content, kinds...) && !e.stopped(token, key)
+	return e.recognised(token, key) && e.isNew(token, key, content, kinds) && !e.stopped(token, key)
 }
 
-// admitBusiness admits what begins something new. A repeat is nothing new: it gets its answer, whatever the operator has
-// done to its sender since, or a payer would be charged whose till was told that it may not trade.
+// isNew answers what is a repeat, or of another batch than the open one, and reports whether neither is so. A repeat gets its
+// answer whatever has become of its sender or its batch since, or a payer would be charged whose till was told otherwise.
+func (e *Engine) isNew(token Token, key Key, content Hash, kinds []exchangeKind) bool {
+	x, known := e.find(key)
+	if !(known && x.content == content) && !e.inSession(token, key) {
+		return false
+	}
+	return !known || !e.repeated(token, key, content, kinds...)
+}
+
+// admitBusiness admits what begins something new.
 func (e *Engine) admitBusiness(token Token, key Key, content Hash, kinds ...exchangeKind) (party, bool) {
 	p, code := e.identify(key.Terminal, key.Merchant)
 	if code != rc("00") {
 		e.reply(Reply{Token: token, Response: code})
 		return p, false
 	}
-	if !e.inSession(token, key) || e.repeated(token, key, content, kinds...) {
+	if !e.isNew(token, key, content, kinds) {
 		return p, false
 	}
 	if code := p.active(); code != rc("00") {

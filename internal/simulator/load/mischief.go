@@ -29,7 +29,7 @@ func (w *worker) misbehave(hard context.Context) {
 }
 
 // resend sends a sale again that was answered long ago. The answer must be the same; of one that was reversed since it is
-// 94, and 77 where its batch has been settled.
+// 94. A switch may have forgotten a settled batch: 77.
 func (w *worker) resend(hard context.Context, b *bought) {
 	r := b.request
 	a := w.mischief(hard, "resend", &r, func(a *till.Answer) string {
