@@ -70,6 +70,7 @@ type Subsidy struct {
 	Merchant string
 	Amount   money.Amount
 	Parts    []Part
+	Manual   bool // recorded by hand, or taken back of what was
 }
 
 // Posting is one line of the journal of accounts. Debit is positive, credit negative.
@@ -78,6 +79,7 @@ type Posting struct {
 	Day      Day
 	Account  Account
 	Amount   money.Amount
+	Manual   bool // of a subsidy that was recorded by hand
 }
 
 // Day is a business day in Shanghai, counted from 1970-01-01.
@@ -135,11 +137,11 @@ func appendPostings(dst []Posting, at int64, s Subsidy, sign money.Amount) ([]Po
 	day := DayOf(at)
 	for _, p := range s.Parts {
 		if p.Amount != 0 {
-			dst = append(dst, Posting{s.Purchase, day, Account{Receivable, p.Payer}, sign * p.Amount})
+			dst = append(dst, Posting{s.Purchase, day, Account{Receivable, p.Payer}, sign * p.Amount, s.Manual})
 		}
 	}
 	if s.Amount != 0 {
-		dst = append(dst, Posting{s.Purchase, day, Account{Payable, s.Merchant}, -sign * s.Amount})
+		dst = append(dst, Posting{s.Purchase, day, Account{Payable, s.Merchant}, -sign * s.Amount, s.Manual})
 	}
 	return dst, nil
 }
@@ -148,6 +150,7 @@ func appendPostings(dst []Posting, at int64, s Subsidy, sign money.Amount) ([]Po
 type Balance struct {
 	Account Account
 	Amount  money.Amount
+	Manual  money.Amount // the part of Amount that was recorded by hand; the rest was captured at a till
 	Lines   int
 }
 
@@ -169,6 +172,11 @@ func Net(postings []Posting) ([]Balance, error) {
 			return nil, fmt.Errorf("account %s %s: %w", p.Account.Kind, p.Account.Party, err)
 		}
 		balances[i].Amount = sum
+		if p.Manual {
+			if balances[i].Manual, err = balances[i].Manual.Add(p.Amount); err != nil {
+				return nil, fmt.Errorf("account %s %s by hand: %w", p.Account.Kind, p.Account.Party, err)
+			}
+		}
 		balances[i].Lines++
 		total += p.Amount
 	}

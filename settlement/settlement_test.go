@@ -12,22 +12,22 @@ import (
 
 func TestACaptureOwesTheMerchantWhatThePayersOwe(t *testing.T) {
 	at := time.Date(2026, 11, 23, 16, 30, 0, 0, time.UTC).UnixNano() // 00:30 on the 24th in Shanghai
-	postings, err := AppendCapture(nil, at, Subsidy{7, "898210157220001", 119_980, []Part{{"central", 101_983}, {"local", 17_997}}})
+	postings, err := AppendCapture(nil, at, Subsidy{7, "898210157220001", 119_980, []Part{{"central", 101_983}, {"local", 17_997}}, false})
 	require.NoError(t, err)
 	day := DayOf(at)
 	require.Equal(t, "2026-11-24", day.String())
 	require.Equal(t, []Posting{
-		{7, day, Account{Receivable, "central"}, 101_983},
-		{7, day, Account{Receivable, "local"}, 17_997},
-		{7, day, Account{Payable, "898210157220001"}, -119_980},
+		{7, day, Account{Receivable, "central"}, 101_983, false},
+		{7, day, Account{Receivable, "local"}, 17_997, false},
+		{7, day, Account{Payable, "898210157220001"}, -119_980, false},
 	}, postings)
 }
 
 func TestPartsThatDoNotSumAreNotPosted(t *testing.T) {
 	for _, s := range []Subsidy{
-		{1, "m", 100, []Part{{"central", 85}}},
-		{1, "m", 100, []Part{{"central", 185}, {"local", -85}}},
-		{1, "m", 100, nil},
+		{1, "m", 100, []Part{{"central", 85}}, false},
+		{1, "m", 100, []Part{{"central", 185}, {"local", -85}}, false},
+		{1, "m", 100, nil, false},
 	} {
 		postings, err := AppendCapture(nil, 0, s)
 		require.ErrorIs(t, err, ErrUnbalanced)
@@ -42,7 +42,7 @@ func TestAnOrdinarySaleIsNotPosted(t *testing.T) {
 }
 
 func TestNetRefusesPostingsThatDoNotBalance(t *testing.T) {
-	_, err := Net([]Posting{{1, 0, Account{Payable, "m"}, -5}})
+	_, err := Net([]Posting{{1, 0, Account{Payable, "m"}, -5, false}})
 	require.ErrorIs(t, err, ErrUnbalanced)
 }
 
@@ -61,6 +61,7 @@ func TestDaysBeginAtMidnightInShanghai(t *testing.T) {
 type ending struct {
 	merchant string
 	subsidy  money.Amount
+	manual   bool
 	parts    map[string]money.Amount
 }
 
@@ -88,7 +89,8 @@ func live(t *rapid.T, dst []Posting, id uint64) ([]Posting, ending) {
 	left := money.Amount(rapid.Int64Range(0, 200_000).Draw(t, "subsidy"))
 	parts := share(left, weights)
 	merchant := rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(t, "merchant")
-	dst, err := AppendCapture(dst, at, Subsidy{id, merchant, left, parts})
+	manual := rapid.Bool().Draw(t, "by hand")
+	dst, err := AppendCapture(dst, at, Subsidy{id, merchant, left, parts, manual})
 	require.NoError(t, err)
 	later := func() int64 {
 		at += rapid.Int64Range(0, 40*86_400e9).Draw(t, "later")
@@ -101,7 +103,7 @@ func live(t *rapid.T, dst []Posting, id uint64) ([]Posting, ending) {
 			had[i] = int64(parts[i].Amount)
 		}
 		back := share(returned, had)
-		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, returned, back})
+		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, returned, back, manual})
 		require.NoError(t, err)
 		left -= returned
 		for i := range parts {
@@ -110,11 +112,11 @@ func live(t *rapid.T, dst []Posting, id uint64) ([]Posting, ending) {
 		}
 	}
 	if rapid.Bool().Draw(t, "taken back") { // voided or reversed
-		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, left, parts})
+		dst, err = AppendReturn(dst, later(), Subsidy{id, merchant, left, parts, manual})
 		require.NoError(t, err)
 		left, parts = 0, nil
 	}
-	e := ending{merchant: merchant, subsidy: left, parts: map[string]money.Amount{}}
+	e := ending{merchant: merchant, subsidy: left, manual: manual, parts: map[string]money.Amount{}}
 	for _, p := range parts {
 		e.parts[p.Payer] = p.Amount
 	}
@@ -127,6 +129,7 @@ func TestPostingsSumToWhatThePurchaseEndedWith(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var postings []Posting
 		payable, receivable := map[string]money.Amount{}, map[string]money.Amount{}
+		byHand := map[Account]money.Amount{}
 		for id := range rapid.Uint64Range(1, 20).Draw(t, "purchases") {
 			begin := len(postings)
 			var e ending
@@ -146,11 +149,18 @@ func TestPostingsSumToWhatThePurchaseEndedWith(t *testing.T) {
 			for payer, amount := range e.parts {
 				receivable[payer] += amount
 			}
+			if e.manual {
+				byHand[Account{Payable, e.merchant}] -= e.subsidy
+				for payer, amount := range e.parts {
+					byHand[Account{Receivable, payer}] += amount
+				}
+			}
 		}
 		balances, err := Net(postings)
 		require.NoError(t, err)
 		var owed, claimed money.Amount
 		for _, b := range balances {
+			require.Equal(t, byHand[b.Account], b.Manual, "what was recorded by hand stands apart")
 			if b.Account.Kind == Payable {
 				require.Equal(t, -payable[b.Account.Party], b.Amount)
 				owed -= b.Amount

@@ -251,16 +251,28 @@ func requireOwed(t *testing.T, d *postgres.Database, h *projectiontest.History) 
 	require.NotZero(t, standing)
 	balances, err := d.Owed(context.Background(), ever)
 	require.NoError(t, err)
-	var payable, receivable money.Amount
+	var payable, receivable, payableByHand, receivableByHand, byHand money.Amount
 	for _, b := range balances {
 		if b.Account.Kind == settlement.Payable {
-			payable += b.Amount
+			payable, payableByHand = payable+b.Amount, payableByHand+b.Manual
 		} else {
-			receivable += b.Amount
+			receivable, receivableByHand = receivable+b.Amount, receivableByHand+b.Manual
 		}
 	}
 	require.Equal(t, -standing, payable)
 	require.Equal(t, standing, receivable)
+	purchases, err := d.Purchases(context.Background(), 0, 1_000_000)
+	require.NoError(t, err)
+	for i := range purchases {
+		if purchases[i].Manual {
+			for _, amount := range h.Posted[purchases[i].ID] {
+				byHand += money.Amount(amount)
+			}
+		}
+	}
+	require.NotZero(t, byHand)
+	require.Equal(t, byHand, receivableByHand, "what was recorded by hand, less what was taken back of it")
+	require.Equal(t, -byHand, payableByHand)
 
 	before, err := d.Owed(context.Background(), settlement.DayOf(projectiontest.Start)-1)
 	require.NoError(t, err)

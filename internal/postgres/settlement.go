@@ -12,6 +12,7 @@ import (
 )
 
 // Owed nets the postings up to and including day: what each merchant has advanced, and what each payer owes for it (P6).
+// Balance.Manual sets apart what operators have recorded by hand.
 func (d *Database) Owed(ctx context.Context, day settlement.Day) ([]settlement.Balance, error) {
 	postings, err := d.Postings(ctx, day)
 	if err != nil {
@@ -21,17 +22,19 @@ func (d *Database) Owed(ctx context.Context, day settlement.Day) ([]settlement.B
 }
 
 // Postings posts every capture, every subsidy that was recorded by hand, and everything that took one back or a part of
-// it, up to and including day, purchase by purchase. What is posted lies with each fact: the purchase itself shows what
+// it, up to and including day, purchase by purchase. A subsidy has one origin, so what takes a part of it back is marked by
+// hand as it is. What is posted lies with each fact: the purchase itself shows what
 // later ones have left of it. All are read in one statement, so that they are of one instant.
 func (d *Database) Postings(ctx context.Context, day settlement.Day) ([]settlement.Posting, error) {
 	rows, err := d.pool.Query(ctx, `
-		SELECT false AS back, purchase, captured_at AS at, merchant, subsidy, funders, funder_parts, seq
+		SELECT false AS back, false AS manual, purchase, captured_at AS at, merchant, subsidy, funders, funder_parts, seq
 			FROM captures WHERE NOT ordinary AND captured_at < $1
 		UNION ALL
-		SELECT false, purchase, supplemented_at, merchant, subsidy, funders, funder_parts, seq
+		SELECT false, true, purchase, supplemented_at, merchant, subsidy, funders, funder_parts, seq
 			FROM supplements WHERE supplemented_at < $1
 		UNION ALL
-		SELECT true, purchase, refunded_at, merchant, subsidy, funders, funder_parts, seq
+		SELECT true, EXISTS (SELECT FROM supplements s WHERE s.purchase = refunds.purchase), purchase, refunded_at, merchant,
+			subsidy, funders, funder_parts, seq
 			FROM refunds WHERE cardinality(funders) > 0 AND refunded_at < $1
 		ORDER BY purchase, seq`, (day + 1).Start())
 	if err != nil {
@@ -46,7 +49,7 @@ func (d *Database) Postings(ctx context.Context, day settlement.Day) ([]settleme
 		parts   []money.Amount
 		seq     uint64
 	)
-	into := []any{&back, &s.Purchase, &at, &s.Merchant, &s.Amount, &funders, &parts, &seq}
+	into := []any{&back, &s.Manual, &s.Purchase, &at, &s.Merchant, &s.Amount, &funders, &parts, &seq}
 	_, err = pgx.ForEachRow(rows, into, func() (err error) {
 		s.Parts = s.Parts[:0]
 		for i, payer := range funders {
