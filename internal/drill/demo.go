@@ -227,13 +227,21 @@ func (f *Facts) appendOwed(b *strings.Builder) {
 	var owed money.Amount
 	for _, balance := range f.Owed {
 		if balance.Account.Kind == settlement.Payable {
-			fmt.Fprintf(b, "  商户垫付 advanced by merchant  %-15s %14s\n", balance.Account.Party, -balance.Amount)
+			fmt.Fprintf(b, "  商户垫付 advanced by merchant  %-15s %14s%s\n", balance.Account.Party, -balance.Amount, byHand(-balance.Manual))
 			continue
 		}
 		owed += balance.Amount
-		fmt.Fprintf(b, "  资金方应付 owed by payer       %-15s %14s\n", balance.Account.Party, balance.Amount)
+		fmt.Fprintf(b, "  资金方应付 owed by payer       %-15s %14s%s\n", balance.Account.Party, balance.Amount, byHand(balance.Manual))
 	}
 	fmt.Fprintf(b, "  合计 sums: advanced %s, owed %s\n", f.advanced(), owed)
+}
+
+// byHand sets apart the part of a balance that an operator has recorded by hand.
+func byHand(part money.Amount) string {
+	if part == 0 {
+		return ""
+	}
+	return fmt.Sprintf("   其中人工补录 of it by hand %s", part)
 }
 
 // advanced is what all merchants together have advanced and not got back.
