@@ -13,6 +13,7 @@ import (
 
 	"huanxin/internal/money"
 	"huanxin/internal/postgres"
+	"huanxin/internal/process"
 	"huanxin/internal/simulator/issuer"
 	"huanxin/internal/simulator/wallet"
 	"huanxin/settlement"
@@ -43,11 +44,11 @@ func (d *Demo) Run(ctx context.Context) (err error) {
 		fmt.Fprintln(d.Out, "\n正在停止 · stopping")
 		return nil
 	case <-d.Site.Serve.Done():
-		return fmt.Errorf("%w: huanxin serve; see %s", ErrEnded, d.Site.Serve.Log())
+		return fmt.Errorf("%w: huanxin serve; see %s", process.ErrEnded, d.Site.Serve.Log())
 	case <-d.Site.Host.Done():
-		return fmt.Errorf("%w: the simulated card network; see %s", ErrEnded, d.Site.Host.Log())
+		return fmt.Errorf("%w: the simulated card network; see %s", process.ErrEnded, d.Site.Host.Log())
 	case <-d.Site.Wallet.Done():
-		return fmt.Errorf("%w: the simulated wallet; see %s", ErrEnded, d.Site.Wallet.Log())
+		return fmt.Errorf("%w: the simulated wallet; see %s", process.ErrEnded, d.Site.Wallet.Log())
 	}
 }
 

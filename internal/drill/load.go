@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"huanxin/internal/process"
 	"huanxin/internal/simulator/load"
 )
 
@@ -15,7 +16,7 @@ const answersFile = "answers.jsonl"
 
 // Load is a running load generator.
 type Load struct {
-	process *Process
+	running *process.Process
 	report  string // file
 }
 
@@ -52,11 +53,11 @@ func (s *Site) StartLoad(name string, p Plan) (*Load, error) {
 		"--mix", p.Mix, "--seed", strconv.FormatUint(p.Seed, 10), "--wallet", fmt.Sprint(p.Wallet),
 		"--unfriendly", fmt.Sprint(p.Unfriendly), "--stuck", fmt.Sprint(p.Stuck), "--acknowledged", s.file(answersFile), "--json",
 	}
-	process, err := StartProcess(s.Dir, name, s.program("simulator"), args, nil)
+	running, err := process.Start(s.Dir, name, s.program("simulator"), args, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Load{process, process.Log()}, nil
+	return &Load{running, running.Log()}, nil
 }
 
 // loadGrace is how long terminals may go on after the end of a run to settle what is unanswered.
@@ -64,17 +65,8 @@ const loadGrace = 3 * time.Minute
 
 // Wait waits for the end of the run and returns what it measured.
 func (l *Load) Wait() (*load.Report, error) {
-	timer := time.NewTimer(loadGrace)
-	defer timer.Stop()
-	select {
-	case <-l.process.Done():
-	case <-timer.C:
-		l.process.Kill()
-		return nil, fmt.Errorf("the load generator did not end within %v; see %s", loadGrace, l.process.Log())
-	}
-	l.process.gone()
-	if l.process.err != nil {
-		return nil, fmt.Errorf("load generator: %w\n%s", l.process.err, l.process.Tail(8))
+	if err := l.running.Finish(loadGrace); err != nil {
+		return nil, err
 	}
 	text, err := os.ReadFile(l.report)
 	if err != nil {

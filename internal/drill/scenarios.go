@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"huanxin/internal/postgres"
+	"huanxin/internal/process"
 	simulated "huanxin/internal/simulator/load"
 )
 
@@ -242,12 +243,12 @@ func asUsual(report *simulated.Report) error {
 
 // database starts or stops the site's private cluster as an operator would.
 func (s *Site) database(ctx context.Context, verb string) error {
-	_, err := command(ctx, s.program("huanxin"), []string{"db", verb, "--dir", s.databaseDir()}, nil)
+	_, err := process.Run(ctx, s.program("huanxin"), []string{"db", verb, "--dir", s.databaseDir()}, nil)
 	return err
 }
 
 // stop ends a run that is of no use any more.
 func (l *Load) stop() error {
-	l.process.Kill()
+	l.running.Kill()
 	return nil
 }

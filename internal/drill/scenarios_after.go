@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"huanxin/internal/process"
 	simulated "huanxin/internal/simulator/load"
 )
 
@@ -61,7 +62,7 @@ func (a *Arena) killAt(ctx context.Context, site *Site, settings []string, name 
 	}
 	start := func(point string) error {
 		site.Settings = append(settings[:len(settings):len(settings)], "HUANXIN_DRILL_CRASH_AT="+point)
-		if err := site.StartServe(ctx); !errors.Is(err, ErrEnded) { // under load the point may come before it is ready
+		if err := site.StartServe(ctx); !errors.Is(err, process.ErrEnded) { // under load the point may come before it is ready
 			return err
 		}
 		return nil
@@ -89,7 +90,7 @@ func (s *Site) crashed(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-s.Serve.Done():
-		s.Serve.gone()
+		s.Serve.Kill() // it is gone already: its files go too
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the point never came: %w", ctx.Err())

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"huanxin/internal/postgres"
+	"huanxin/internal/process"
 	"huanxin/internal/simulator/issuer"
 	"huanxin/internal/simulator/till"
 	"huanxin/internal/simulator/wallet"
@@ -50,7 +51,7 @@ type Site struct {
 	CutOver   string   // hh:mm:ss, when the network's clearing day ends; "" as configured
 	Log       io.Writer
 
-	Host, Wallet, Serve *Process
+	Host, Wallet, Serve *process.Process
 }
 
 func (s *Site) program(name string) string { return filepath.Join(s.Programs, name) }
@@ -84,7 +85,7 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 	if s.CutOver != "" {
 		args = append(args, "--cut-over", s.CutOver)
 	}
-	if s.Host, err = StartProcess(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
+	if s.Host, err = process.Start(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -102,7 +103,7 @@ func (s *Site) StartWallet(ctx context.Context, args ...string) (err error) {
 		"wallet", "--listen", s.Ports.Wallet, "--ledger", s.walletLedgerFile(), "--key-file", s.file("wallet.key"),
 		"--notify", s.base() + "/v1/wallets/wallet/notifications",
 	}, args...)
-	if s.Wallet, err = StartProcess(s.Dir, "wallet", s.program("simulator"), args, nil); err != nil {
+	if s.Wallet, err = process.Start(s.Dir, "wallet", s.program("simulator"), args, nil); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -134,7 +135,7 @@ func (s *Site) StartServe(ctx context.Context) (err error) {
 	if s.Programme != "" {
 		args = append(args, "--programme", s.Programme)
 	}
-	if s.Serve, err = StartProcess(s.Dir, "serve", s.program("huanxin"), args, s.environment()); err != nil {
+	if s.Serve, err = process.Start(s.Dir, "serve", s.program("huanxin"), args, s.environment()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -170,7 +171,7 @@ const stopLimit = time.Minute
 // Stop ends the switch, then wallet and card network.
 func (s *Site) Stop() error {
 	var errs []error
-	for _, p := range []*Process{s.Serve, s.Wallet, s.Host} {
+	for _, p := range []*process.Process{s.Serve, s.Wallet, s.Host} {
 		if p != nil {
 			errs = append(errs, p.Stop(stopLimit))
 		}

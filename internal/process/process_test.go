@@ -1,4 +1,4 @@
-package drill
+package process
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 func TestProcessIsStoppedByItsIDAndLeavesNoPIDFile(t *testing.T) {
 	dir := t.TempDir()
-	p, err := StartProcess(dir, "sleeper", "/bin/sleep", []string{"600"}, nil)
+	p, err := Start(dir, "sleeper", "/bin/sleep", []string{"600"}, nil)
 	require.NoError(t, err)
 	require.FileExists(t, filepath.Join(dir, "sleeper.pid"))
 	p.Kill()
@@ -26,7 +26,7 @@ func TestProcessIsStoppedByItsIDAndLeavesNoPIDFile(t *testing.T) {
 
 func TestStopReportsHowAProgramEnded(t *testing.T) {
 	dir := t.TempDir()
-	p, err := StartProcess(dir, "shell", "/bin/sh", []string{"-c", "echo about to fail; exit 3"}, []string{"X=1"})
+	p, err := Start(dir, "shell", "/bin/sh", []string{"-c", "echo about to fail; exit 3"}, []string{"X=1"})
 	require.NoError(t, err)
 	<-p.Done()
 	err = p.Stop(time.Minute)
@@ -37,7 +37,7 @@ func TestStopReportsHowAProgramEnded(t *testing.T) {
 func TestStopIsQuietAboutAProgramThatEndsWell(t *testing.T) {
 	dir := t.TempDir()
 	ready := filepath.Join(dir, "ready")
-	p, err := StartProcess(dir, "shell", "/bin/sh", []string{"-c", "trap 'exit 0' TERM; : >" + ready + "; while :; do sleep 0.01; done"}, nil)
+	p, err := Start(dir, "shell", "/bin/sh", []string{"-c", "trap 'exit 0' TERM; : >" + ready + "; while :; do sleep 0.01; done"}, nil)
 	require.NoError(t, err)
 	require.NoError(t, p.Await(t.Context(), "the trap", func(context.Context) error {
 		_, err := os.Stat(ready)
@@ -47,7 +47,7 @@ func TestStopIsQuietAboutAProgramThatEndsWell(t *testing.T) {
 }
 
 func TestWaitingEndsWithTheProgram(t *testing.T) {
-	p, err := StartProcess(t.TempDir(), "short", "/bin/sh", []string{"-c", "echo cannot start >&2; exit 1"}, nil)
+	p, err := Start(t.TempDir(), "short", "/bin/sh", []string{"-c", "echo cannot start >&2; exit 1"}, nil)
 	require.NoError(t, err)
 	err = p.Await(t.Context(), "readiness", func(context.Context) error { return os.ErrNotExist })
 	require.ErrorIs(t, err, ErrEnded)
@@ -55,8 +55,8 @@ func TestWaitingEndsWithTheProgram(t *testing.T) {
 	p.Kill()
 }
 
-func TestCommandRepeatsWhatAProgramSaidOnStandardError(t *testing.T) {
-	out, err := command(t.Context(), "/bin/sh", []string{"-c", "echo $Y; echo bad >&2; exit 2"}, []string{"Y=yes"})
+func TestRunRepeatsWhatAProgramSaidOnStandardError(t *testing.T) {
+	out, err := Run(t.Context(), "/bin/sh", []string{"-c", "echo $Y; echo bad >&2; exit 2"}, []string{"Y=yes"})
 	require.ErrorContains(t, err, "bad")
 	require.Equal(t, "yes\n", string(out))
 }

@@ -1,4 +1,6 @@
-package drill
+// Package process runs other programs of the project beside the one that runs: their output in a log file, their id in a
+// file, ended by that id, waited for until they are ready. The drills and the bench use it; the switch does not.
+package process
 
 import (
 	"context"
@@ -25,9 +27,9 @@ type Process struct {
 	err  error // of Wait; read after done
 }
 
-// StartProcess starts program with its output in DIR/NAME.log and its process id in DIR/NAME.pid. env is added to this
+// Start starts program with its output in DIR/NAME.log and its process id in DIR/NAME.pid. env is added to this
 // process's own.
-func StartProcess(dir, name, program string, args, env []string) (*Process, error) {
+func Start(dir, name, program string, args, env []string) (*Process, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -72,13 +74,18 @@ func (p *Process) Kill() {
 // already ended reports how it ended.
 func (p *Process) Stop(timeout time.Duration) error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // as in Kill
+	return p.Finish(timeout)
+}
+
+// Finish waits until the program has ended and reports how. After timeout it is killed and that is an error.
+func (p *Process) Finish(timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-p.done:
 	case <-timer.C:
 		p.Kill()
-		return fmt.Errorf("stop %s: it did not end within %v and was killed; see %s", p.Name, timeout, p.Log())
+		return fmt.Errorf("%s did not end within %v and was killed; see %s", p.Name, timeout, p.Log())
 	}
 	p.gone()
 	if p.err != nil {
@@ -86,6 +93,9 @@ func (p *Process) Stop(timeout time.Duration) error {
 	}
 	return nil
 }
+
+// PID is the program's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 func (p *Process) gone() {
 	<-p.done
@@ -136,8 +146,8 @@ func (p *Process) Await(ctx context.Context, what string, check func(context.Con
 	}
 }
 
-// command runs a program of the site to its end and returns its standard output. Standard error is part of the error.
-func command(ctx context.Context, program string, args, env []string) ([]byte, error) {
+// Run runs a program to its end and returns its standard output. Standard error is part of the error.
+func Run(ctx context.Context, program string, args, env []string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
