@@ -31,8 +31,8 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fuzz: ## every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## codec, decision and journal append, with allocations
-	$(PURE_GO) test -run '^$$' -bench . -benchmem ./switch/iso8583/ ./switch/engine/ ./switch/journal/
+bench: build ## the switch beside its peers, a table and var/bench.json; ONLY=pingpong,codec DURATION=5s for a look
+	@bin/bench --only '$(ONLY)' --duration '$(DURATION)'
 
 drill: build ## kills, outages and bad manners under load, then the books compared; DRILL=kill9 for one (bin/drill --help)
 	@bin/huanxin db ensure

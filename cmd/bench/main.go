@@ -1,0 +1,68 @@
+// Command bench measures the switch beside what one would use instead; `make bench` runs it. Its peers run as processes
+// of their own, which it starts itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"huanxin/internal/bench"
+)
+
+func main() {
+	// SIGHUP too: a closed terminal window must not leave programs behind.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	err := newRootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func newRootCommand() *cobra.Command {
+	var (
+		b                       bench.Bench
+		only, results, duration string
+	)
+	cmd := &cobra.Command{
+		Use: "bench", Short: "对照测量 – measure the switch beside what one would use instead", Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if duration != "" {
+				if b.Duration, err = time.ParseDuration(duration); err != nil {
+					return err
+				}
+			}
+			picked, err := bench.Pick(bench.Scenarios(), only)
+			if err != nil {
+				return err
+			}
+			b.Log = cmd.ErrOrStderr()
+			rows, err := b.Run(cmd.Context(), picked, cmd.OutOrStdout())
+			return errors.Join(err, bench.WriteRows(results, rows))
+		},
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = "bin/bench"
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&b.Programs, "programs", filepath.Dir(self), "folder of huanxin and simulator")
+	flags.StringVar(&b.Dir, "state", "var/bench", "folder of everything that is written")
+	flags.StringVar(&results, "results", "var/bench.json", "file of the rows")
+	flags.StringVar(&only, "only", "", "scenarios, with commas; empty: all")
+	flags.StringVar(&duration, "duration", "", "of one measurement; empty: the scenario's own")
+	flags.IntVar(&b.Rounds, "rounds", 0, "how often each contender runs; 0: the scenario's own")
+	flags.BoolVar(&b.Keep, "keep", false, "leave states and logs where they are")
+	return cmd
+}
