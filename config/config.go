@@ -174,8 +174,9 @@ type Snapshot struct {
 	Events int           `mapstructure:"events"` // or after so many events, whichever comes first
 }
 
-// Database is PostgreSQL: a URL, or a private cluster when URL is empty.
+// Database is PostgreSQL: a URL, or a private cluster when URL is empty; or none at all.
 type Database struct {
+	Enabled     bool          `mapstructure:"enabled"` // without it nothing is projected and no server is started
 	URL         string        `mapstructure:"url"`
 	Folder      string        `mapstructure:"folder"`
 	Binaries    string        `mapstructure:"binaries"`

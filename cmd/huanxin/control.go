@@ -37,11 +37,17 @@ const projectionPatience = 2 * time.Second
 // purchaseIndex is PostgreSQL as the index of the journal.
 type purchaseIndex struct{ s *Switch }
 
-var errNoDatabase = errors.New("the database was not reached yet")
+var (
+	errNoDatabase  = errors.New("the database was not reached yet")
+	errDatabaseOff = errors.New("there is no database: database.enabled is false")
+)
 
 // Projected waits for the projection to have what the journal has now, which it mostly has within milliseconds, or for
 // ctx.
 func (p purchaseIndex) Projected(ctx context.Context) (uint64, error) {
+	if !p.s.cfg.Database.Enabled {
+		return 0, errDatabaseOff
+	}
 	if !p.s.migrated.Load() {
 		return 0, errNoDatabase
 	}

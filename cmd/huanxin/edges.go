@@ -91,12 +91,16 @@ func (s *Switch) submit(body any) error {
 
 // readiness is what /readyz lists. The database counts until it was reached once: later the switch goes on without it.
 func (s *Switch) readiness() []gateway.Part {
-	parts := []gateway.Part{{Name: "engine", Err: s.server.Ready()}, {Name: "programme"}, {Name: "database"}}
+	parts := []gateway.Part{{Name: "engine", Err: s.server.Ready()}, {Name: "programme"}}
 	if why := s.stage.Load(); why != nil {
 		parts[1].Err = *why
 	}
-	if !s.migrated.Load() {
-		parts[2].Err = fmt.Errorf("not reached yet")
+	if s.cfg.Database.Enabled {
+		part := gateway.Part{Name: "database"}
+		if !s.migrated.Load() {
+			part.Err = fmt.Errorf("not reached yet")
+		}
+		parts = append(parts, part)
 	}
 	down := map[string]bool{}
 	for _, name := range s.hosts.Down() {

@@ -123,6 +123,10 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 // project brings the schema up to date as soon as the database can be reached, and follows the journal from then on. The
 // switch does not depend on it: whatever ends it is said, and the journal keeps what is not projected.
 func (s *Switch) project(ctx context.Context) error {
+	if !s.cfg.Database.Enabled {
+		<-ctx.Done()
+		return nil
+	}
 	pause := s.cfg.Database.RetryMin
 	for !s.migrated.Load() {
 		select {

@@ -80,8 +80,8 @@ type Switch struct {
 	rules     map[string][]byte
 	metrics   *prometheus.Registry
 
-	private   *postgres.Private // nil when database.url is set
-	database  *postgres.Database
+	private   *postgres.Private  // nil when database.url is set or the database is off
+	database  *postgres.Database // this and the projector are nil when the database is off
 	journal   *journal.Journal
 	projector *projection.Projector
 	server    *server.Server
@@ -165,6 +165,10 @@ func (s *Switch) loadProgramme() error {
 
 // openDatabase starts the private cluster, or prepares to use the operator's server, which need not be up.
 func (s *Switch) openDatabase(ctx context.Context) (err error) {
+	if !s.cfg.Database.Enabled {
+		s.log.Warn("database.enabled is false: nothing is projected, reports have nothing to read")
+		return nil
+	}
 	url := s.cfg.Database.URL
 	if url == "" {
 		s.private, err = postgres.StartPrivate(ctx, postgres.PrivateConfig{
@@ -253,7 +257,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics,
 	})
-	if err != nil {
+	if err != nil || !s.cfg.Database.Enabled {
 		return err
 	}
 	s.projector, err = projection.New(projection.Config{

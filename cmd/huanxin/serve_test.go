@@ -248,6 +248,25 @@ func TestSwitchServesWhileTheDatabaseIsNotThere(t *testing.T) {
 	sw.end(t)
 }
 
+func TestSwitchServesWithoutADatabase(t *testing.T) {
+	network, _ := startNetwork(t)
+	dir := t.TempDir()
+	sw := startSwitch(t, testConfig(t, dir, network, "HUANXIN_DATABASE_ENABLED=false"))
+	sw.ready(t, func(status int, parts map[string]bool) bool {
+		_, named := parts["database"]
+		return status == http.StatusOK && !named
+	})
+	paid := ask(t, sw.dial(t), &till.Request{
+		MTI: 0x0200, Kind: till.KindSale, Terminal: testTerminal, Merchant: testMerchant, Batch: 1, STAN: 1, Amount: 10000,
+		Card: &till.Card{PAN: till.NewPAN(1), Expiry: "3012"},
+	})
+	require.Equal(t, "00", paid.Response)
+	_, err := purchaseIndex{sw.Switch}.Projected(t.Context())
+	require.ErrorIs(t, err, errDatabaseOff, "a search reads the journal then")
+	sw.end(t)
+	require.NoDirExists(t, filepath.Join(dir, "postgres"))
+}
+
 func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
 	log := zap.NewNop()
