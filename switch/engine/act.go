@@ -406,7 +406,7 @@ func (e *Engine) planState(in *Operate, act SetState, p *plan) {
 const proposalLife = int64(15 * time.Minute)
 
 func (e *Engine) planReleaseHold(in *Operate, act ReleaseHold, p *plan) {
-	held := e.purchases[act.Purchase]
+	held := e.purchase(act.Purchase)
 	if held == nil || held.reserved == nil {
 		p.problem("no subsidised purchase %d", act.Purchase)
 		return
@@ -460,7 +460,7 @@ func (e *Engine) planReleaseHold(in *Operate, act ReleaseHold, p *plan) {
 
 // planSupplement computes by the rules at the sale what its subsidy would have been, and takes it now.
 func (e *Engine) planSupplement(in *Operate, act Supplement, p *plan) {
-	paid := e.purchases[act.Purchase]
+	paid := e.purchase(act.Purchase)
 	switch {
 	case strings.TrimSpace(act.CaseID) == "" || strings.TrimSpace(act.Evidence) == "":
 		p.problem("a supplement by hand needs a case id and a reference of the evidence")
@@ -551,7 +551,7 @@ func (e *Engine) planRetry(in *Operate, act RetryItem, p *plan) {
 	case r.state == reversalQueued:
 		p.problem("reversal %s is on its way already", act.ID)
 	default:
-		of := e.purchases[r.purchase]
+		of := e.purchase(r.purchase)
 		m := &event.ReversalRequeued{Reversal: id, By: &in.By}
 		if !of.sale.Wallet {
 			m.ExpiresAt = e.expiry(of.sale.Host, "", e.now)
@@ -568,8 +568,8 @@ func (e *Engine) planResolve(in *Operate, act ResolveItem, p *plan) {
 	switch {
 	case ok && kind == 'R' && e.reversals[id] != nil:
 		e.planResolveReversal(in, e.reversals[id], act.Outcome, p)
-	case ok && kind == 'F' && e.operations[id] != nil && e.operations[id].refund != nil:
-		e.planResolveRefund(in, e.operations[id], act.Outcome, p)
+	case ok && kind == 'F' && e.operation(id) != nil && e.operation(id).refund != nil:
+		e.planResolveRefund(in, e.operation(id), act.Outcome, p)
 	case ok && kind == 'W' && e.items[id].opened != nil:
 		if act.Outcome != "" {
 			p.problem("a work item has no outcome")
@@ -601,7 +601,7 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 		p.problem("outcome %q: want %s or %s", outcome, outcomeReturned, outcomeCharged)
 		return
 	}
-	of := e.purchases[r.purchase]
+	of := e.purchase(r.purchase)
 	if r.operation != 0 && outcome == outcomeReturned && (of.state != Captured || of.refunded > 0) {
 		p.problem("purchase %d is %s: its void can no longer stand", of.id, of.state)
 		return

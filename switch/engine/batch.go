@@ -40,12 +40,12 @@ type line struct {
 // line returns the record of one item of a batch. counts is false for what was never made: declined, reversed, voided.
 // open is true while its end is not known.
 func (e *Engine) line(t target) (l line, counts, open bool) {
-	p := e.purchases[t.purchase]
+	p := e.purchase(t.purchase)
 	if p == nil {
 		return l, false, false
 	}
 	if t.operation != 0 {
-		o := e.operations[t.operation]
+		o := e.operation(t.operation)
 		l = line{stan: o.refund.Key.Stan, amount: o.amount(), card: o.refund.Card.GetToken(), credit: true}
 		return l, o.state == opApproved, o.state == opSent
 	}

@@ -14,7 +14,7 @@ func (e *Engine) CheckInvariants() error {
 	var held, spent money.Amount
 	holds := 0
 	orders := map[orderKey]money.Amount{}
-	for id, p := range e.purchases {
+	for id, p := range e.purchases.hot {
 		h, subsidised := p.hold()
 		if !subsidised {
 			continue
@@ -96,8 +96,8 @@ func (p *purchase) checkParts() error {
 func (e *Engine) checkHosts() error {
 	queued, unknown, dead := 0, 0, 0
 	for id, r := range e.reversals {
-		p := e.purchases[r.purchase]
-		o := e.operations[r.operation]
+		p := e.purchase(r.purchase)
+		o := e.operation(r.operation)
 		if p == nil || r.operation == 0 && p.state != Reversing || r.operation != 0 && (o == nil || o.state != opReversing) {
 			return fmt.Errorf("reversal %d is queued for purchase %d, operation %d, which is not being reversed", id, r.purchase, r.operation)
 		}
@@ -108,7 +108,7 @@ func (e *Engine) checkHosts() error {
 			dead++
 		}
 	}
-	for id, p := range e.purchases {
+	for id, p := range e.purchases.hot {
 		open, n := e.openRefunds(p)
 		if (p.state == Refunding) != (n > 0) {
 			return fmt.Errorf("purchase %d is %s and has %d refunds without an end", id, p.state, n)
@@ -123,7 +123,7 @@ func (e *Engine) checkHosts() error {
 			return fmt.Errorf("purchase %d is %s and is not listed so", id, p.state)
 		}
 	}
-	for id, o := range e.operations {
+	for id, o := range e.purchases.operations {
 		if o.state == opUnknown {
 			unknown++
 		}

@@ -96,7 +96,7 @@ func (e *Engine) remind(d deadline) {
 // schedule finds the deadlines that follow from the state. A plan's instant that came while nobody decided is due at
 // once; budgetDue does what is still to be done and no more.
 func (e *Engine) schedule() {
-	for _, p := range e.purchases {
+	for _, p := range e.purchases.hot {
 		switch p.state {
 		case Reserved:
 			e.remind(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})
@@ -115,7 +115,7 @@ func (e *Engine) schedule() {
 			}
 		}
 	}
-	for _, o := range e.operations {
+	for _, o := range e.purchases.operations {
 		switch {
 		case o.state == opSent:
 			e.remind(deadline{at: o.request().GetDeadline(), id: o.id, kind: operationDeadline})

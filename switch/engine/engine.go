@@ -135,25 +135,22 @@ type Engine struct {
 	aging     subsidy.Queue[aged]
 
 	// Purchases and what is on its way to hosts.
-	purchases      map[uint64]*purchase
-	lastPurchase   uint64
-	operations     map[uint64]*operation
-	lastOperation  uint64
-	inquiries      map[uint64]inquiry // by the number of their RRN
-	byRRN          map[uint64]target
-	byTransmission map[transmission]target
-	hostCounter    uint64            // gives DE11 and DE37 towards hosts
-	clearing       map[string]string // by host: the DE15 it last answered
-	reversals      map[uint64]*reversal
-	lastReversal   uint64
-	items          map[uint64]workItem // open
-	lastItem       uint64
-	lastDead       string                    // id of the newest dead letter
-	orders         map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
-	claims         map[Hash]claimRequest
-	claimAging     subsidy.Queue[agedClaim]
-	requests       map[Hash]apiRequest
-	requestAging   subsidy.Queue[agedClaim]
+	purchases     purchases
+	lastPurchase  uint64
+	lastOperation uint64
+	inquiries     map[uint64]inquiry // by the number of their RRN
+	hostCounter   uint64             // gives DE11 and DE37 towards hosts
+	clearing      map[string]string  // by host: the DE15 it last answered
+	reversals     map[uint64]*reversal
+	lastReversal  uint64
+	items         map[uint64]workItem // open
+	lastItem      uint64
+	lastDead      string                    // id of the newest dead letter
+	orders        map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
+	claims        map[Hash]claimRequest
+	claimAging    subsidy.Queue[agedClaim]
+	requests      map[Hash]apiRequest
+	requestAging  subsidy.Queue[agedClaim]
 
 	// The operator's stops.
 	pauses    map[uint64]*pause
@@ -186,24 +183,21 @@ func New(cfg Config) (*Engine, error) {
 		terminals: map[[8]byte]*terminalState{},
 		exchanges: map[Key]exchange{},
 		refusals:  map[uint64]refusal{},
-		purchases: map[uint64]*purchase{},
-		byRRN:     map[uint64]target{},
+		purchases: newPurchases(),
 
-		holding:        map[uint64]struct{}{},
-		asking:         map[uint64]struct{}{},
-		unsettled:      map[uint64]struct{}{},
-		operations:     map[uint64]*operation{},
-		inquiries:      map[uint64]inquiry{},
-		byTransmission: map[transmission]target{},
-		items:          map[uint64]workItem{},
-		requests:       map[Hash]apiRequest{},
-		pauses:         map[uint64]*pause{},
-		kills:          map[killKey]*kill{},
-		clearing:       map[string]string{},
-		reversals:      map[uint64]*reversal{},
-		orders:         map[orderKey]money.Amount{},
-		claims:         map[Hash]claimRequest{},
-		waiting:        map[waitKey][]waiter{},
+		holding:   map[uint64]struct{}{},
+		asking:    map[uint64]struct{}{},
+		unsettled: map[uint64]struct{}{},
+		inquiries: map[uint64]inquiry{},
+		items:     map[uint64]workItem{},
+		requests:  map[Hash]apiRequest{},
+		pauses:    map[uint64]*pause{},
+		kills:     map[killKey]*kill{},
+		clearing:  map[string]string{},
+		reversals: map[uint64]*reversal{},
+		orders:    map[orderKey]money.Amount{},
+		claims:    map[Hash]claimRequest{},
+		waiting:   map[waitKey][]waiter{},
 	}, nil
 }
 

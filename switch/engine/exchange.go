@@ -62,7 +62,7 @@ func (e *Engine) remember(key Key, x exchange) {
 // it is gone, and the same key is a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
 	x, ok := e.exchanges[key]
-	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && e.purchases[x.purchase] == nil {
+	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && e.purchase(x.purchase) == nil {
 		return exchange{}, false
 	}
 	return x, true
@@ -72,7 +72,7 @@ func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
 	if x.at+memory >= now || e.session(key.Terminal).batch == key.Batch {
 		return false
 	}
-	p := e.purchases[x.purchase]
+	p := e.purchase(x.purchase)
 	return p == nil || p.final() && p.changed+memory < now
 }
 
@@ -97,7 +97,7 @@ func (e *Engine) forget() {
 		}
 		delete(e.exchanges, first.key)
 		delete(e.refusals, x.refusal)
-		if p := e.purchases[x.purchase]; p != nil && p.forgettable() && !e.remembered(p, first.key) {
+		if p := e.purchase(x.purchase); p != nil && p.forgettable() && !e.remembered(p, first.key) {
 			e.drop(p)
 		}
 	}
@@ -121,18 +121,6 @@ func (e *Engine) remembered(p *purchase, key Key) bool {
 	return false
 }
 
-func (e *Engine) drop(p *purchase) {
-	if p.sale != nil {
-		e.unindex(p.sale)
-	}
-	for _, id := range p.operations {
-		e.unindex(e.operations[id].request())
-		delete(e.operations, id)
-	}
-	delete(e.reversals, p.reversal)
-	delete(e.purchases, p.id)
-}
-
 // repeated answers a request whose key is known: 94 when its content is another, otherwise the original answer, or a
 // place among those that wait for it. It reports false when the request is new.
 func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeKind) bool {
@@ -148,7 +136,7 @@ func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeK
 	}
 	switch x.kind {
 	case exchangeReserve:
-		e.replyReserved(token, e.purchases[x.purchase])
+		e.replyReserved(token, e.purchase(x.purchase))
 	case exchangeRefusedReserve:
 		e.replyRefused(token, x.refusal)
 	case exchangeCancel:
@@ -156,14 +144,14 @@ func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeK
 	case exchangeRefusedSale:
 		e.replyRefusedSale(token, x)
 	case exchangeSale:
-		p := e.purchases[x.purchase]
+		p := e.purchase(x.purchase)
 		if p.state == Sent {
 			e.wait(waitPurchase(p.id), waiter{token: token})
 			return true
 		}
 		e.replySale(token, p)
 	case exchangeVoid, exchangeRefund:
-		o := e.operations[x.operation]
+		o := e.operation(x.operation)
 		if o.state == opSent {
 			e.wait(waitOperation(o.id), waiter{token: token})
 			return true
@@ -217,13 +205,13 @@ func (e *Engine) answerWaiting(key waitKey) {
 	for _, w := range e.waiting[key] {
 		switch {
 		case key.kind == 'o' && w.api:
-			e.replyAPIRefund(w.token, e.operations[key.id], APIDone)
+			e.replyAPIRefund(w.token, e.operation(key.id), APIDone)
 		case key.kind == 'o':
-			e.replyOperation(w.token, e.operations[key.id])
+			e.replyOperation(w.token, e.operation(key.id))
 		case w.api:
-			e.replyCommit(w.token, e.purchases[key.id], APIDone)
+			e.replyCommit(w.token, e.purchase(key.id), APIDone)
 		default:
-			e.replySale(w.token, e.purchases[key.id])
+			e.replySale(w.token, e.purchase(key.id))
 		}
 	}
 	delete(e.waiting, key)

@@ -66,7 +66,7 @@ func (e *Engine) start(p *purchase, id uint64) {
 func (e *Engine) first(p *purchase) *reversal {
 	if t := e.lane(p); t != nil {
 		for _, id := range t.pending {
-			if r := e.reversals[id]; e.purchases[r.purchase].sale.Host == p.sale.Host {
+			if r := e.reversals[id]; e.purchase(r.purchase).sale.Host == p.sale.Host {
 				return r
 			}
 		}
@@ -84,7 +84,7 @@ func (e *Engine) lane(p *purchase) *terminalState {
 
 // attempt sends a reversal and schedules its repetition, in case nothing comes back.
 func (e *Engine) attempt(r *reversal) {
-	p := e.purchases[r.purchase]
+	p := e.purchase(r.purchase)
 	sent, l := e.requestOf(p, r.operation), e.legOf(p, r.operation)
 	profile := e.profile(sent.GetHost())
 	n := r.attempt + 1
@@ -151,7 +151,7 @@ func (e *Engine) reversalExpired(id uint64, at int64) {
 	e.emit(&event.Event{Body: &event.Event_ReversalDead{ReversalDead: &event.ReversalDead{
 		Reversal: r.id, Purchase: r.purchase, Operation: r.operation,
 	}}})
-	e.next(e.purchases[r.purchase])
+	e.next(e.purchase(r.purchase))
 }
 
 // hostUp: the link is back, so what waits for this host need not wait for its back-off. What was tried a moment ago is
@@ -163,7 +163,7 @@ func (e *Engine) hostUp(in *HostUp) {
 		if r.state != reversalQueued || e.now-r.sentAt < pause || r.waits() {
 			continue
 		}
-		if p := e.purchases[r.purchase]; e.requestOf(p, r.operation).GetHost() == in.Host {
+		if p := e.purchase(r.purchase); e.requestOf(p, r.operation).GetHost() == in.Host {
 			due = append(due, id)
 		}
 	}

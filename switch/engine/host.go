@@ -22,11 +22,11 @@ func (e *Engine) hostAnswered(in *HostAnswered) {
 		e.inquiryAnswered(t.inquiry, in)
 		return
 	}
-	p := e.purchases[t.purchase]
+	p := e.purchase(t.purchase)
 	if p == nil || p.sale == nil || p.sale.Host != in.Host {
 		return // an answer to nothing we sent: the link has counted it
 	}
-	o := e.operations[t.operation]
+	o := e.operation(t.operation)
 	switch {
 	case in.Kind == HostReversal:
 		if !in.Pending {
@@ -78,9 +78,9 @@ func (e *Engine) saleAnswered(p *purchase, a *event.HostAnswer) {
 // it.
 func (e *Engine) matchAnswer(in *HostAnswered) target {
 	if n := rrnNumber(in.RRN); n != 0 {
-		return e.byRRN[n]
+		return e.sentAs(n)
 	}
-	return e.byTransmission[transmissionOf(in.STAN, in.TransmittedAt)]
+	return e.sentAt(transmissionOf(in.STAN, in.TransmittedAt))
 }
 
 // transmission is DE11 and DE7 of a host request in one number; the switch gives each DE11 once a second at most.
@@ -142,7 +142,7 @@ func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 
 // hostDue: no answer in time. The purchase is unknown; the decision to reverse it is durable before anybody is told.
 func (e *Engine) hostDue(id uint64, at int64) {
-	p := e.purchases[id]
+	p := e.purchase(id)
 	if p == nil || p.state != Sent && p.state != Unknown || p.sale.Deadline != at {
 		return
 	}
@@ -167,11 +167,11 @@ func (e *Engine) hostUnsent(in *HostUnsent) {
 	if in.Kind == HostReversal || in.Kind == HostQuery {
 		return // its next attempt is scheduled already
 	}
-	if o := e.operations[in.Operation]; o != nil {
+	if o := e.operation(in.Operation); o != nil {
 		e.operationUnsent(o)
 		return
 	}
-	p := e.purchases[in.Purchase]
+	p := e.purchase(in.Purchase)
 	if p == nil || p.state != Sent {
 		e.endUnsentInquiry(in)
 		return
@@ -276,7 +276,7 @@ func (e *Engine) openWorkItem(kind string, purchase, reversal uint64, response, 
 // openItem asks for a person. Terminal and merchant are those of the purchase unless the item names its own.
 func (e *Engine) openItem(m *event.WorkItemOpened) {
 	m.Item = e.lastItem + 1
-	if p := e.purchases[m.Purchase]; p != nil && m.Terminal == "" {
+	if p := e.purchase(m.Purchase); p != nil && m.Terminal == "" {
 		terminal := p.terminal()
 		m.Terminal, m.Merchant = text(bytes.Trim(terminal[:], "\x00")), p.merchant()
 	}

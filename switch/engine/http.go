@@ -39,17 +39,17 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 		e.replyAPI(APIReply{Token: token, Status: APIConflict})
 	case len(known.reasons) > 0:
 		e.replyAPI(APIReply{Token: token, Status: APIRefused, Reasons: known.reasons, Purchase: e.viewOf(known.purchase)})
-	case e.purchases[known.purchase] == nil: // gone with the key of its reserve, which is a little older
+	case e.purchase(known.purchase) == nil: // gone with the key of its reserve, which is a little older
 		return false
 	case kind == event.RequestKind_REQUEST_KIND_COMMIT:
-		p := e.purchases[known.purchase]
+		p := e.purchase(known.purchase)
 		if p.state == Sent {
 			e.wait(waitPurchase(p.id), waiter{token, true})
 			return true
 		}
 		e.replyCommit(token, p, APIRepeated)
 	case kind == event.RequestKind_REQUEST_KIND_REFUND:
-		o := e.operations[known.operation]
+		o := e.operation(known.operation)
 		if o.state == opSent {
 			e.wait(waitOperation(o.id), waiter{token, true})
 			return true
@@ -58,7 +58,7 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 	default:
 		v := e.viewOf(known.purchase)
 		if kind == event.RequestKind_REQUEST_KIND_RESERVE {
-			v = e.viewReserved(e.purchases[known.purchase])
+			v = e.viewReserved(e.purchase(known.purchase))
 		}
 		e.replyAPI(APIReply{Token: token, Status: APIRepeated, Purchase: v})
 	}
@@ -109,7 +109,7 @@ func (e *Engine) reserveOverHTTP(in *ReserveRequest) {
 
 // callers finds a purchase for its caller. Another's looks like none.
 func (e *Engine) callers(id uint64, caller string) *purchase {
-	if p := e.purchases[id]; p != nil && p.overHTTP() && p.caller() == caller {
+	if p := e.purchase(id); p != nil && p.overHTTP() && p.caller() == caller {
 		return p
 	}
 	return nil
@@ -271,7 +271,7 @@ func (e *Engine) refundOverHTTP(in *APIRefundRequest) {
 }
 
 func (e *Engine) replyAPIRefund(token Token, o *operation, done APIStatus) {
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	r := APIReply{Token: token, Status: done, Purchase: e.viewPurchase(p), Refund: &RefundView{
 		Amount: o.amount(), Returned: o.returned, Kept: o.kept,
 	}}
@@ -294,7 +294,7 @@ func (e *Engine) readPurchase(in *PurchaseRequest) {
 }
 
 func (e *Engine) viewOf(id uint64) *PurchaseView {
-	if p := e.purchases[id]; p != nil {
+	if p := e.purchase(id); p != nil {
 		return e.viewPurchase(p)
 	}
 	return nil
@@ -365,7 +365,7 @@ func (e *Engine) forgetRequests() {
 		e.requestAging.Pop()
 		r := e.requests[first.request]
 		delete(e.requests, first.request)
-		if p := e.purchases[r.purchase]; p != nil && r.kind == event.RequestKind_REQUEST_KIND_RESERVE && p.forgettable() {
+		if p := e.purchase(r.purchase); p != nil && r.kind == event.RequestKind_REQUEST_KIND_RESERVE && p.forgettable() {
 			e.drop(p)
 		}
 	}

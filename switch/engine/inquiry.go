@@ -71,7 +71,7 @@ func (e *Engine) applyInquirySent(m *event.InquirySent) {
 	e.hostCounter++
 	q := inquiry{key: key, host: m.Host, deadline: m.Deadline, sent: transmissionOf(m.HostStan, TransmissionTime(m.TransmittedAt))}
 	e.inquiries[id] = q
-	e.byRRN[id], e.byTransmission[q.sent] = target{inquiry: id}, target{inquiry: id}
+	e.purchases.ask(id, q.sent)
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeInquiry, operation: id})
 	e.remind(deadline{at: m.Deadline, id: id, kind: inquiryDeadline})
 }
@@ -79,7 +79,6 @@ func (e *Engine) applyInquirySent(m *event.InquirySent) {
 func (e *Engine) applyInquiryEnded(m *event.InquiryEnded) { e.forgetInquiry(rrnNumber(m.Rrn)) }
 
 func (e *Engine) forgetInquiry(id uint64) {
-	delete(e.byTransmission, e.inquiries[id].sent)
+	e.purchases.answered(id, e.inquiries[id].sent)
 	delete(e.inquiries, id)
-	delete(e.byRRN, id)
 }

@@ -99,11 +99,11 @@ func (e *Engine) appendSAF(list []SAFView, kind byte, id uint64) []SAFView {
 			return append(list, e.viewReversal(r))
 		}
 	case 'F': // a void that a card network has not answered yet ends by itself
-		if o := e.operations[id]; o != nil && o.isUnsettled() && (o.state == opUnknown || o.refund != nil) {
+		if o := e.operation(id); o != nil && o.isUnsettled() && (o.state == opUnknown || o.refund != nil) {
 			return append(list, e.viewOperation(o))
 		}
 	case 'Q':
-		if p := e.purchases[id]; p != nil && p.state == Unknown {
+		if p := e.purchase(id); p != nil && p.state == Unknown {
 			v := e.viewRequest(p, p.sale, SAFView{ID: fmt.Sprintf("Q%d", id), Kind: "query", State: "unknown", QueuedAt: p.changed})
 			v.Attempts, v.NextAt = p.queries, p.queryAt
 			return append(list, v)
@@ -128,7 +128,7 @@ func (e *Engine) viewRequest(p *purchase, r request, v SAFView) SAFView {
 }
 
 func (e *Engine) viewReversal(r *reversal) SAFView {
-	p := e.purchases[r.purchase]
+	p := e.purchase(r.purchase)
 	v := SAFView{
 		ID: fmt.Sprintf("R%d", r.id), Kind: "reversal", State: r.state.String(), Operation: r.operation, Amount: r.amount,
 		Attempts: r.attempt, QueuedAt: r.queuedAt, NextAt: r.nextAt, ExpiresAt: r.expiresAt, Response: r.response, Detail: r.reason,
@@ -156,7 +156,7 @@ func (e *Engine) viewOperation(o *operation) SAFView {
 	if o.item != 0 {
 		v.State = "dead"
 	}
-	return e.viewRequest(e.purchases[o.purchase], o.request(), v)
+	return e.viewRequest(e.purchase(o.purchase), o.request(), v)
 }
 
 func (e *Engine) viewItem(id uint64) SAFView {
@@ -166,7 +166,7 @@ func (e *Engine) viewItem(id uint64) SAFView {
 		ID: fmt.Sprintf("W%d", id), Kind: m.Kind, State: "open", Purchase: m.Purchase, Operation: m.Operation, Terminal: m.Terminal,
 		Merchant: m.Merchant, QueuedAt: item.at, Response: m.Response, Detail: m.Detail,
 	}
-	if p := e.purchases[m.Purchase]; p != nil && p.sale != nil {
+	if p := e.purchase(m.Purchase); p != nil && p.sale != nil {
 		v = e.viewRequest(p, e.requestOf(p, m.Operation), v)
 	}
 	return v
@@ -191,7 +191,7 @@ func (e *Engine) lookBudget(path string) ([]subsidy.NodeView, []string) {
 func (e *Engine) lookHolds(what LookHolds) []HoldView {
 	list := []HoldView{}
 	for id := range e.holding {
-		p := e.purchases[id]
+		p := e.purchase(id)
 		if e.now-p.changed < what.OlderThan {
 			continue
 		}

@@ -67,29 +67,21 @@ func (o *operation) request() request {
 func (o *operation) amount() money.Amount { return money.Amount(o.request().GetAmount()) }
 
 // atWallet reports whether the operation's host is a wallet.
-func (e *Engine) atWallet(o *operation) bool { return e.purchases[o.purchase].sale.Wallet }
+func (e *Engine) atWallet(o *operation) bool { return e.purchase(o.purchase).sale.Wallet }
 
 // requestOf and legOf are the request and its leg that a reversal or an answer is about: the sale's, or an operation's.
 func (e *Engine) requestOf(p *purchase, id uint64) request {
-	if o := e.operations[id]; o != nil {
+	if o := e.operation(id); o != nil {
 		return o.request()
 	}
 	return p.sale
 }
 
 func (e *Engine) legOf(p *purchase, id uint64) *leg {
-	if o := e.operations[id]; o != nil {
+	if o := e.operation(id); o != nil {
 		return &o.leg
 	}
 	return &p.leg
-}
-
-func (e *Engine) mustOperation(id uint64) (*operation, *purchase) {
-	o := e.operations[id]
-	if o == nil {
-		panic(fmt.Sprintf("event for operation %d, which does not exist", id))
-	}
-	return o, e.mustPurchase(o.purchase)
 }
 
 // turn changes the state of an operation, as move does that of a purchase.
@@ -122,7 +114,7 @@ func (e *Engine) trackOperation(o *operation, before operationState) {
 // openRefunds is what refunds without an end would give back, and how many there are.
 func (e *Engine) openRefunds(p *purchase) (sum money.Amount, n int) {
 	for _, id := range p.operations {
-		if o := e.operations[id]; o.refund != nil && (o.state == opSent || o.state == opUnknown) {
+		if o := e.operation(id); o.refund != nil && (o.state == opSent || o.state == opUnknown) {
 			sum += o.amount()
 			n++
 		}
@@ -134,7 +126,7 @@ func (e *Engine) openRefunds(p *purchase) (sum money.Amount, n int) {
 // else may be done to the charge.
 func (e *Engine) voidInReversal(p *purchase) bool {
 	for _, id := range p.operations {
-		if o := e.operations[id]; o.void != nil && o.state == opReversing {
+		if o := e.operation(id); o.void != nil && o.state == opReversing {
 			return true
 		}
 	}
@@ -149,11 +141,10 @@ func (e *Engine) begin(o *operation, key *event.ExchangeKey, content []byte, kin
 	p := e.mustPurchase(o.purchase)
 	e.lastOperation = o.id
 	o.state, o.changed = opSent, e.now
-	e.operations[o.id] = o
+	e.purchases.addOperation(o)
 	e.trackOperation(o, 0)
 	p.operations = append(p.operations, o.id)
 	e.hostCounter++
-	e.index(o.request(), target{purchase: p.id, operation: o.id})
 	if key.GetTerminal() != "" {
 		k := keyOf(key)
 		t := e.touch(k.Terminal)
@@ -165,24 +156,6 @@ func (e *Engine) begin(o *operation, key *event.ExchangeKey, content []byte, kin
 	}
 	e.remind(deadline{at: o.request().GetDeadline(), id: o.id, kind: operationDeadline})
 	return p
-}
-
-// target is what a number that a host echoes stands for.
-type target struct {
-	purchase  uint64
-	operation uint64 // 0 = the sale
-	inquiry   uint64 // number of the RRN; then there is no purchase
-}
-
-// index makes a request findable by what a host echoes.
-func (e *Engine) index(r request, t target) {
-	e.byRRN[rrnNumber(r.GetRrn())] = t
-	e.byTransmission[transmissionOf(r.GetHostStan(), TransmissionTime(r.GetTransmittedAt()))] = t
-}
-
-func (e *Engine) unindex(r request) {
-	delete(e.byRRN, rrnNumber(r.GetRrn()))
-	delete(e.byTransmission, transmissionOf(r.GetHostStan(), TransmissionTime(r.GetTransmittedAt())))
 }
 
 // operationAnswered is the answer of a host to a void or refund.
@@ -224,7 +197,7 @@ func (e *Engine) answeredOtherwise(o *operation, a *event.HostAnswer) {
 	detail := fmt.Sprintf("asked for %s, answered %s over %s", o.amount(), a.Response, money.Amount(a.Amount))
 	if o.void != nil {
 		e.openOperationItem("void-amount", o, a.Response, detail+"; the void is reversed")
-		e.queueReversal(e.purchases[o.purchase], &event.ReversalQueued{
+		e.queueReversal(e.purchase(o.purchase), &event.ReversalQueued{
 			Operation: o.id, Cause: event.ReversalCause_REVERSAL_CAUSE_PARTIAL, Reason: "98", Amount: cmp.Or(a.Amount, int64(o.amount())),
 		})
 	} else {
@@ -247,7 +220,7 @@ func (e *Engine) lateOperation(o *operation, a *event.HostAnswer) {
 		Purchase: o.purchase, Operation: o.id, Answer: a, Repeated: same,
 	}}})
 	done := isApproved(a.Response)
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	switch {
 	case o.state == opApproved && !done:
 		e.openOperationItem("answers-differ", o, a.Response, "approved, then answered otherwise")
@@ -266,7 +239,7 @@ func (e *Engine) lateOperation(o *operation, a *event.HostAnswer) {
 // operationDue: no answer in time. A void is taken back, for the purchase is known to be captured then; a refund is never
 // taken back, it waits until the host or the clearing tells. A wallet is asked.
 func (e *Engine) operationDue(id uint64, at int64) {
-	o := e.operations[id]
+	o := e.operation(id)
 	if o == nil || o.request().GetDeadline() != at || o.state != opSent && o.state != opUnknown {
 		return
 	}
@@ -305,7 +278,7 @@ func (e *Engine) operationUnsent(o *operation) {
 
 // replyOperation answers a till's void or refund as it stands.
 func (e *Engine) replyOperation(token Token, o *operation) {
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	r := Reply{Token: token, RRN: o.request().GetRrn(), Answer: o.answer}
 	switch {
 	case o.answer != nil:

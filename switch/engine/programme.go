@@ -35,13 +35,13 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 			Programme: in.Programme, PersonKeyCheck: in.PersonKeyCheck[:],
 		}}})
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.purchases)) {
-		if p := e.purchases[id]; p.state == Sent {
+	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
+		if p := e.purchases.hot[id]; p.state == Sent {
 			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.operations)) {
-		if o := e.operations[id]; o.state == opSent {
+	for _, id := range slices.Sorted(maps.Keys(e.purchases.operations)) {
+		if o := e.purchases.operations[id]; o.state == opSent {
 			e.giveUpOperation(o, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}

@@ -216,14 +216,6 @@ func (p *purchase) merchant() string {
 	return text([]byte(p.reserved.Key.GetMerchant()))
 }
 
-func (e *Engine) mustPurchase(id uint64) *purchase {
-	p := e.purchases[id]
-	if p == nil {
-		panic(fmt.Sprintf("event for purchase %d, which does not exist", id))
-	}
-	return p
-}
-
 // move changes the state of a purchase; from lists the states it may come from. Anything else means that the journal
 // was written by another machine than this one, and going on would be guessing.
 func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {

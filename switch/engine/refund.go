@@ -40,7 +40,7 @@ func (e *Engine) sendRefund(p *purchase, m *event.RefundSent) *operation {
 	m.HostStan, m.Rrn, m.TransmittedAt = hostSTAN(e.hostCounter+1), hostRRN(e.now, e.hostCounter+1), e.now
 	m.Deadline = e.now + int64(e.profile(p.sale.Host).Timeout)
 	e.emit(&event.Event{Body: &event.Event_RefundSent{RefundSent: m}})
-	return e.operations[m.Operation]
+	return e.operation(m.Operation)
 }
 
 // judgeTillRefund adds to judgeRefund what a terminal must prove: that it knows the sale, and that the money goes back to
@@ -156,12 +156,12 @@ func (e *Engine) approveRefund(o *operation, a *event.HostAnswer, by *event.Auth
 // afterApproval gives the entitlement back at once where the policy says so.
 func (e *Engine) afterApproval(m *event.RefundApproved) {
 	if m.Restores && m.RestoreAt <= e.now {
-		e.restoreEntitlement(e.purchases[m.Purchase])
+		e.restoreEntitlement(e.purchase(m.Purchase))
 	}
 }
 
 func (e *Engine) approval(o *operation, a *event.HostAnswer, by *event.Authority) *event.RefundApproved {
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	paid := money.Amount(p.sale.Amount) - p.refunded - o.amount()
 	m := &event.RefundApproved{Operation: o.id, Purchase: p.id, Answer: a, Whole: paid == 0, By: by}
 	if p.reserved != nil {
@@ -223,7 +223,7 @@ func (e *Engine) restoreEntitlement(p *purchase) {
 }
 
 func (e *Engine) restoreDue(id uint64, at int64) {
-	if p := e.purchases[id]; p != nil && p.locked && p.restoreAt == at {
+	if p := e.purchase(id); p != nil && p.locked && p.restoreAt == at {
 		e.restoreEntitlement(p)
 	}
 }
@@ -236,7 +236,7 @@ func (e *Engine) declineRefund(o *operation, a *event.HostAnswer, cause event.De
 
 // refundExpired: the clearing cut-off of a refund without an answer has come. Only the clearing file can tell now.
 func (e *Engine) refundExpired(id uint64, at int64) {
-	o := e.operations[id]
+	o := e.operation(id)
 	if o == nil || o.state != opUnknown || o.expiresAt != at || o.item != 0 {
 		return
 	}

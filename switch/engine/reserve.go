@@ -33,7 +33,7 @@ func (e *Engine) reserve(in *ReserveRequest) {
 		return
 	}
 	e.hold(in, &c)
-	e.replyReserved(in.Token, e.purchases[e.lastPurchase])
+	e.replyReserved(in.Token, e.purchase(e.lastPurchase))
 }
 
 // considered is what all checks of one reserve have found.
@@ -151,7 +151,7 @@ func (e *Engine) judgeEntitlement(c *considered) {
 func (e *Engine) unusable(en subsidy.Entitlement) reason.Code {
 	switch {
 	case en.State == subsidy.Held || en.State == subsidy.Used:
-		if p := e.purchases[en.Purchase]; p != nil {
+		if p := e.purchase(en.Purchase); p != nil {
 			switch p.state {
 			case Unknown, Reversing, Voiding, Voided, Refunding:
 				return reason.EntitlementUnavailable
@@ -411,7 +411,7 @@ func (e *Engine) cancel(in *CancelRequest) {
 	if !e.recognised(in.Token, in.Key) || !e.inSession(in.Token, in.Key) || e.repeated(in.Token, in.Key, in.Content, exchangeCancel) {
 		return
 	}
-	p := e.purchases[in.Hold]
+	p := e.purchase(in.Hold)
 	if p == nil || p.reserved == nil || p.overHTTP() {
 		e.reply(Reply{Token: in.Token, Response: rc("25"), Reasons: []reason.Code{reason.HoldUnknown}})
 		return
@@ -434,7 +434,7 @@ func (e *Engine) cancel(in *CancelRequest) {
 }
 
 func (e *Engine) holdDue(id uint64, at int64) {
-	p := e.purchases[id]
+	p := e.purchase(id)
 	if p == nil || p.state != Reserved || p.reserved.ExpiresAt != at {
 		return
 	}
@@ -453,7 +453,7 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	}
 	p := &purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}
 	p.take(m, e.now)
-	e.purchases[p.id] = p
+	e.purchases.add(p)
 	e.track(p)
 	h, _ := p.hold()
 	e.book.Reserve(h)

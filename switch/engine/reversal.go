@@ -23,11 +23,11 @@ func (e *Engine) reversal(in *ReversalRequest) {
 	}
 	switch x.kind {
 	case exchangeReserve:
-		e.reverseReserve(in, e.purchases[x.purchase])
+		e.reverseReserve(in, e.purchase(x.purchase))
 	case exchangeSale:
-		e.reverseSale(in, e.purchases[x.purchase])
+		e.reverseSale(in, e.purchase(x.purchase))
 	case exchangeVoid:
-		e.reverseVoid(in, e.operations[x.operation])
+		e.reverseVoid(in, e.operation(x.operation))
 	case exchangeCancel: // giving back what was given back: nothing is left to do
 		e.answerReversal(in, x.purchase, 0, rc("00"))
 	default: // refused, or a refund or question: nothing was held or charged, and what was paid back is gone
@@ -47,10 +47,10 @@ func (e *Engine) answerReversal(in *ReversalRequest, purchase, operation uint64,
 // replyReversal answers a 0400 as it was answered first.
 func (e *Engine) replyReversal(token Token, x exchange) {
 	r := Reply{Token: token, Response: x.reversal}
-	if p := e.purchases[x.purchase]; p != nil && p.reserved != nil && !p.manual {
+	if p := e.purchase(x.purchase); p != nil && p.reserved != nil && !p.manual {
 		r.Hold = p.id
 	}
-	o := e.operations[x.operation]
+	o := e.operation(x.operation)
 	switch {
 	case x.reversal == rc("22"):
 		r.Reasons = []reason.Code{reason.ReversalTooLate}

@@ -39,7 +39,7 @@ func (e *Engine) sale(in *SaleRequest) {
 		City: who.merchant.City, Channel: e.channelOf(in, who),
 	}}})
 	e.wait(waitPurchase(id), waiter{token: in.Token})
-	e.sendSale(in.Token, e.purchases[id])
+	e.sendSale(in.Token, e.purchase(id))
 }
 
 // sendSale hands a payment to its host.
@@ -78,7 +78,7 @@ func (e *Engine) judgeSale(in *SaleRequest) ([2]byte, reason.Code) {
 		}
 		return rc("00"), reason.None
 	}
-	p := e.purchases[in.Hold]
+	p := e.purchase(in.Hold)
 	if p == nil || p.reserved == nil || p.manual {
 		return rc("25"), reason.HoldUnknown
 	}
@@ -178,14 +178,14 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 		}
 		e.lastPurchase = m.Purchase
 		p = &purchase{id: m.Purchase, leaf: subsidy.NoNode, state: Sent, changed: e.now}
-		e.purchases[p.id] = p
+		e.purchases.add(p)
 	} else {
 		p = e.mustPurchase(m.Purchase)
 		e.move(p, Sent, Reserved)
 	}
 	p.sale = m
 	e.hostCounter++
-	e.index(m, target{purchase: p.id})
+	e.purchases.index(m, target{purchase: p.id})
 	if key := keyOf(m.Key); m.Caller == "" {
 		t := e.touch(key.Terminal)
 		t.last, t.passed = target{purchase: p.id}, false

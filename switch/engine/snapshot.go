@@ -155,9 +155,9 @@ func (e *Engine) writeExchanges(w *stateWriter) {
 
 func (e *Engine) writePurchases(w *stateWriter) {
 	w.Uint(e.lastPurchase)
-	w.Uint(uint64(len(e.purchases)))
-	for _, id := range slices.Sorted(maps.Keys(e.purchases)) {
-		p := e.purchases[id]
+	w.Uint(uint64(len(e.purchases.hot)))
+	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
+		p := e.purchases.hot[id]
 		w.Uint(p.id)
 		w.Uint(uint64(p.state))
 		w.Int(int64(p.leaf))
@@ -206,9 +206,9 @@ func (e *Engine) writePurchases(w *stateWriter) {
 
 func (e *Engine) writeOperations(w *stateWriter) {
 	w.Uint(e.lastOperation)
-	w.Uint(uint64(len(e.operations)))
-	for _, id := range slices.Sorted(maps.Keys(e.operations)) {
-		o := e.operations[id]
+	w.Uint(uint64(len(e.purchases.operations)))
+	for _, id := range slices.Sorted(maps.Keys(e.purchases.operations)) {
+		o := e.purchases.operations[id]
 		w.Uint(o.id)
 		w.Uint(o.purchase)
 		w.message(o.void != nil, o.void)
@@ -410,9 +410,9 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
 			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
 		}
-		e.purchases[p.id] = p
+		e.purchases.add(p)
 		if p.sale != nil {
-			e.index(p.sale, target{purchase: p.id})
+			e.purchases.index(p.sale, target{purchase: p.id})
 		}
 		if p.live() {
 			e.count(p, p.subsidy)
@@ -429,7 +429,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 			attempt: uint32(r.Uint()), nextAt: r.Int(), sentAt: r.Int(), queuedAt: r.Int(), expiresAt: r.Int(), response: r.Text(),
 			state: reversalState(r.Uint()),
 		}
-		if p := e.purchases[v.purchase]; r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.operations[v.operation] == nil) {
+		if p := e.purchases.hot[v.purchase]; r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.purchases.operations[v.operation] == nil) {
 			return fmt.Errorf("reversal %d is of purchase %d, which is no sale", v.id, v.purchase)
 		}
 		switch v.state {
@@ -480,26 +480,25 @@ func (e *Engine) readOperations(r *stateReader) error {
 		o.state, o.leg, o.changed, o.returned = operationState(r.Uint()), r.leg(), r.Int(), money.Amount(r.Int())
 		o.kept = money.Amount(r.Int())
 		o.expiresAt, o.queryAt, o.queries = r.Int(), r.Int(), uint32(r.Uint())
-		if p := e.purchases[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
+		if p := e.purchases.hot[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
 			o.state < opSent || o.state > opReversed) {
 			return fmt.Errorf("operation %d is neither void nor refund of a purchase", o.id)
 		}
 		if r.err != nil {
 			return nil
 		}
-		e.operations[o.id] = o
-		e.index(o.request(), target{purchase: o.purchase, operation: o.id})
+		e.purchases.addOperation(o)
 		e.trackOperation(o, 0)
 	}
 	for range r.Len() {
 		id := r.Uint()
 		q := inquiry{key: r.key(), host: r.Text(), deadline: r.Int(), sent: transmission(r.Uint())}
 		e.inquiries[id] = q
-		e.byRRN[id], e.byTransmission[q.sent] = target{inquiry: id}, target{inquiry: id}
+		e.purchases.ask(id, q.sent)
 	}
-	for id, p := range e.purchases {
+	for id, p := range e.purchases.hot {
 		for _, o := range p.operations {
-			if r.err == nil && e.operations[o] == nil {
+			if r.err == nil && e.purchases.operations[o] == nil {
 				return fmt.Errorf("purchase %d has operation %d, which does not exist", id, o)
 			}
 		}
@@ -515,7 +514,7 @@ func (e *Engine) readItems(r *stateReader) {
 		e.items[id] = item
 		if item.opened.Kind == itemRefundUnknown {
 			e.dead++
-			if o := e.operations[item.opened.Operation]; o != nil {
+			if o := e.operation(item.opened.Operation); o != nil {
 				o.item = id
 			}
 		}

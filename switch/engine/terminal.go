@@ -235,9 +235,9 @@ func (e *Engine) status(in *StatusRequest) {
 func (e *Engine) asked(in *StatusRequest) *purchase {
 	switch {
 	case in.Hold != 0:
-		return e.purchases[in.Hold]
+		return e.purchase(in.Hold)
 	case in.RRN != "":
-		return e.purchases[e.byRRN[rrnNumber(in.RRN)].purchase]
+		return e.purchase(e.sentAs(rrnNumber(in.RRN)).purchase)
 	case in.Original != (Original{}):
 		if p := e.original(in.Key, "", in.Original); p != nil {
 			return p
@@ -247,10 +247,10 @@ func (e *Engine) asked(in *StatusRequest) *purchase {
 		for _, class := range []byte("12") {
 			key.Class = class
 			if x, ok := e.exchanges[key]; ok {
-				return e.purchases[x.purchase]
+				return e.purchase(x.purchase)
 			}
 		}
 		return nil
 	}
-	return e.purchases[e.session(in.Key.Terminal).last.purchase]
+	return e.purchase(e.session(in.Key.Terminal).last.purchase)
 }

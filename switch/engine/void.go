@@ -34,7 +34,7 @@ func (e *Engine) void(in *VoidRequest) {
 		Deadline: e.now + int64(e.profile(p.sale.Host).Timeout), Card: in.Card,
 	}}})
 	e.wait(waitOperation(id), waiter{token: in.Token})
-	e.sendOperation(HostVoid, in.Token, p, e.operations[id])
+	e.sendOperation(HostVoid, in.Token, p, e.operation(id))
 }
 
 // sendOperation hands a void or refund to its host.
@@ -119,8 +119,8 @@ func (e *Engine) judgeOriginal(p *purchase) ([2]byte, reason.Code) {
 // own sale. nil when there is none.
 func (e *Engine) original(key Key, rrn string, o Original) *purchase {
 	if n := rrnNumber(rrn); n != 0 {
-		t := e.byRRN[n]
-		if p := e.purchases[t.purchase]; p != nil && t.operation == 0 && p.sale != nil {
+		t := e.sentAs(n)
+		if p := e.purchase(t.purchase); p != nil && t.operation == 0 && p.sale != nil {
 			return p
 		}
 		return nil
@@ -130,7 +130,7 @@ func (e *Engine) original(key Key, rrn string, o Original) *purchase {
 	}
 	key.Class, key.Batch, key.STAN = '2', o.Batch, o.STAN
 	if x, ok := e.exchanges[key]; ok && x.kind == exchangeSale {
-		return e.purchases[x.purchase]
+		return e.purchase(x.purchase)
 	}
 	return nil
 }
@@ -145,14 +145,14 @@ func (e *Engine) reachable(host string) bool {
 
 // undoVoid takes a void back: the purchase is captured again, and the host is told until it has heard.
 func (e *Engine) undoVoid(o *operation, cause event.ReversalCause, why string, by *event.Authority) {
-	e.queueReversal(e.purchases[o.purchase], &event.ReversalQueued{
+	e.queueReversal(e.purchase(o.purchase), &event.ReversalQueued{
 		Operation: o.id, Cause: cause, Reason: why, Amount: o.request().GetAmount(), By: by,
 	})
 }
 
 // reverseVoid is the 0400 of a void.
 func (e *Engine) reverseVoid(in *ReversalRequest, o *operation) {
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	if in.Amount != o.amount() {
 		e.reply(Reply{Token: in.Token, Response: rc("64")})
 		return
@@ -189,7 +189,7 @@ func (e *Engine) advance(key Key) {
 
 func (e *Engine) endQuarantine(t *terminalState, cause event.QuarantineEnd) {
 	for len(t.quarantined) > 0 {
-		e.releaseVoid(e.purchases[t.quarantined[0]], cause)
+		e.releaseVoid(e.purchase(t.quarantined[0]), cause)
 	}
 }
 
@@ -201,7 +201,7 @@ func (e *Engine) releaseVoid(p *purchase, cause event.QuarantineEnd) {
 }
 
 func (e *Engine) quarantineDue(id uint64, at int64) {
-	if p := e.purchases[id]; p != nil && p.state == Voided && p.quarantine == at {
+	if p := e.purchase(id); p != nil && p.state == Voided && p.quarantine == at {
 		e.releaseVoid(p, event.QuarantineEnd_QUARANTINE_END_TIME)
 	}
 }

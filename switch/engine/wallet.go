@@ -8,7 +8,7 @@ import "huanxin/switch/event"
 
 // payUnknown: the wallet has not said how a payment, or an operation, has ended.
 func (e *Engine) payUnknown(purchase, operation uint64) {
-	p := e.purchases[purchase]
+	p := e.purchase(purchase)
 	e.emit(&event.Event{Body: &event.Event_PaymentUnknown{PaymentUnknown: &event.PaymentUnknown{
 		Purchase: purchase, Operation: operation, NextAt: e.now + int64(e.profile(p.sale.Host).QueryEvery),
 	}}})
@@ -16,7 +16,7 @@ func (e *Engine) payUnknown(purchase, operation uint64) {
 
 // queryDue asks a wallet once more, or cancels a payment that has been open for too long.
 func (e *Engine) queryDue(id uint64, at int64) {
-	p := e.purchases[id]
+	p := e.purchase(id)
 	if p == nil || p.state != Unknown || p.queryAt != at {
 		return
 	}
@@ -31,11 +31,11 @@ func (e *Engine) queryDue(id uint64, at int64) {
 
 // operationQueryDue asks for a void or refund. It goes on for as long as it takes, ever more slowly.
 func (e *Engine) operationQueryDue(id uint64, at int64) {
-	o := e.operations[id]
+	o := e.operation(id)
 	if o == nil || o.state != opUnknown || o.queryAt != at || o.item != 0 {
 		return
 	}
-	p := e.purchases[o.purchase]
+	p := e.purchase(o.purchase)
 	profile := e.profile(p.sale.Host)
 	n := o.queries + 1
 	wait := int64(profile.QueryEvery)
