@@ -231,19 +231,33 @@ func genesisLink(programme string) link {
 
 // follow checks that raw is the successor of l and returns the new end.
 func (l link) follow(raw []byte) (link, header, error) {
-	h, err := parseHeader(raw)
+	h, err := l.successor(raw)
 	if err != nil {
 		return l, h, err
 	}
+	return l.after(h, sha256.Sum256(raw)), h, nil
+}
+
+// successor reads the header of raw and checks that it names l as what comes before.
+func (l link) successor(raw []byte) (header, error) {
+	h, err := parseHeader(raw)
+	if err != nil {
+		return h, err
+	}
 	switch {
 	case h.position != l.position+1:
-		return l, h, fmt.Errorf("%w: position %d follows %d", ErrChain, h.position, l.position)
+		return h, fmt.Errorf("%w: position %d follows %d", ErrChain, h.position, l.position)
 	case h.previous != l.hash:
-		return l, h, fmt.Errorf("%w: names %x as its predecessor, which is %x", ErrChain, h.previous[:8], l.hash[:8])
+		return h, fmt.Errorf("%w: names %x as its predecessor, which is %x", ErrChain, h.previous[:8], l.hash[:8])
 	case h.first != l.nextSeq:
-		return l, h, fmt.Errorf("%w: first event %d, expected %d", ErrChain, h.first, l.nextSeq)
+		return h, fmt.Errorf("%w: first event %d, expected %d", ErrChain, h.first, l.nextSeq)
 	}
-	return link{position: h.position, hash: sha256.Sum256(raw), nextSeq: h.first + uint64(h.count)}, h, nil
+	return h, nil
+}
+
+// after is the end of the chain behind a batch that follows l.
+func (l link) after(h header, hash Hash) link {
+	return link{position: h.position, hash: hash, nextSeq: h.first + uint64(h.count)}
 }
 
 // batch is follow with the events decoded.
@@ -252,6 +266,19 @@ func (l link) batch(raw []byte) (link, *Batch, error) {
 	if err != nil {
 		return l, nil, err
 	}
+	return l.decoded(next, h, raw)
+}
+
+// recentBatch is batch for one whose hash is known: what this process has appended itself.
+func (l link) recentBatch(r recentBatch) (link, *Batch, error) {
+	h, err := l.successor(r.raw)
+	if err != nil {
+		return l, nil, err
+	}
+	return l.decoded(l.after(h, r.hash), h, r.raw)
+}
+
+func (l link) decoded(next link, h header, raw []byte) (link, *Batch, error) {
 	events, err := decodeEvents(h, raw[headerSize:])
 	if err != nil {
 		return l, nil, err

@@ -164,6 +164,7 @@ type Journal struct {
 	position atomic.Uint64
 	size     atomic.Int64
 	free     freeSpace
+	recent   recent
 
 	// wakeMu guards the channel that waiting readers share; nil when none waits. It is closed after each append.
 	wakeMu sync.Mutex
@@ -319,6 +320,7 @@ func (j *Journal) append(ctx context.Context, d *Draft) error {
 	if err := j.mark.set(j.end, sync); err != nil {
 		return fmt.Errorf("%w: mark batch %d: %w", ErrAppend, position, err)
 	}
+	j.recent.push(position, raw, hash)
 	j.position.Store(position)
 	j.size.Add(int64(len(raw)))
 	j.wakeReaders()

@@ -241,8 +241,6 @@ type Reader struct {
 	end  link
 	open bool // a window has been asked for and not read to its end
 	got  bool // the window has given something
-	// held is a batch that has been read but not given: the owner's append of it has not been acknowledged yet.
-	held *nats.Msg
 }
 
 // Follow opens a reader at position from. In the owner's process it gives acknowledged batches only: a batch whose sync
@@ -265,25 +263,36 @@ func (r *Reader) Position() uint64 { return r.end.position }
 // Next returns the next batch, waiting for it if need be. It returns the context's error when that ends, ErrClosed when
 // the journal closes, and ErrDamaged, ErrChain, ErrMissing or ErrVersion when what follows cannot be trusted.
 func (r *Reader) Next(ctx context.Context) (*Batch, error) {
-	if r.held == nil {
-		msg, err := r.fetch(ctx)
-		if err != nil {
-			return nil, err
-		}
-		r.held = msg
-	}
 	position := r.end.position + 1
-	if !r.j.cfg.ReadOnly {
+	if !r.j.cfg.ReadOnly { // a batch whose append has not been acknowledged must not be seen
 		if err := r.await(ctx, position); err != nil {
 			return nil, err
 		}
 	}
-	next, b, err := r.end.batch(r.held.Data)
+	next, b, err := r.read(ctx, position)
 	if err != nil {
-		return nil, fmt.Errorf("follow position %d: %w", position, err)
+		return nil, err
 	}
-	r.end, r.held = next, nil
+	r.end = next
 	return b, nil
+}
+
+// read takes the batch at position from memory where it is kept, else from the stream.
+func (r *Reader) read(ctx context.Context, position uint64) (next link, b *Batch, err error) {
+	recent, kept := r.j.recent.at(position)
+	if kept && !r.open { // what is left of a window has been asked for and must be read
+		next, b, err = r.end.recentBatch(recent)
+	} else {
+		msg, fetchErr := r.fetch(ctx)
+		if fetchErr != nil {
+			return next, nil, fetchErr
+		}
+		next, b, err = r.end.batch(msg.Data)
+	}
+	if err != nil {
+		return next, nil, fmt.Errorf("follow position %d: %w", position, err)
+	}
+	return next, b, nil
 }
 
 // fetch reads the message behind the reader's position.
