@@ -27,8 +27,8 @@ func (w *work) reset() {
 	w.sends, w.inputs, w.names = w.sends[:0], 0, w.names[:0]
 }
 
-// loop decides. Two works go round: one is filled here while the appender has the other, so that one append is in flight
-// and the next batch collects whatever comes meanwhile.
+// loop decides. Works go round: one is filled here while the appender has another, so that one append is in flight and the
+// next batch collects whatever comes meanwhile, and the one before is being released.
 type loop struct {
 	s        *Server
 	eng      Engine
@@ -189,78 +189,4 @@ func (l *loop) abandon(err error) error {
 		return fmt.Errorf("%w; %w", err, late)
 	}
 	return err
-}
-
-// appender makes works durable one after the other and releases them. It owns the journal's append side while it runs.
-type appender struct {
-	s    *Server
-	in   chan *work // unbuffered: taken only when nothing is in flight
-	free chan *work
-	done chan struct{} // closed when it has ended; err is then set
-	err  error
-	end  journal.Mark // the last acknowledged batch
-}
-
-func newAppender(s *Server, end journal.Mark) *appender {
-	a := &appender{s: s, in: make(chan *work), free: make(chan *work, 2), done: make(chan struct{}), end: end}
-	a.free <- new(work)
-	return a
-}
-
-func (a *appender) run() {
-	defer close(a.done)
-	for w := range a.in {
-		if a.err = a.settle(w); a.err != nil {
-			return
-		}
-		w.reset()
-		a.free <- w
-	}
-}
-
-// settle appends and, once it is acknowledged, releases. A batch without events waits for nothing: those before it have
-// been settled already.
-func (a *appender) settle(w *work) error {
-	a.s.metrics.batchInputs.Observe(float64(w.inputs))
-	a.s.point(Decided, w)
-	if !w.draft.Empty() {
-		begun := time.Now()
-		// Not the run's context: a stop must not turn an append that succeeds into one of unknown outcome. The journal
-		// has its own time-out.
-		end, err := a.s.cfg.Journal.Append(context.Background(), &w.draft)
-		if err != nil {
-			return fmt.Errorf("%d answers dropped unsent: %w", len(w.sends), err)
-		}
-		a.s.metrics.appendSeconds.Observe(time.Since(begun).Seconds())
-		a.s.metrics.appended(end)
-		a.end = end
-	}
-	a.s.point(Appended, w)
-	a.release(w.sends)
-	a.s.vitals.settled(w.vitals)
-	a.s.point(Released, w)
-	return nil
-}
-
-// release hands out what has become durable.
-func (a *appender) release(sends []engine.Send) {
-	for _, send := range sends {
-		switch {
-		case send.Reply != nil:
-			a.s.cfg.Terminal(send.Reply)
-		case send.Host != nil:
-			a.s.cfg.Host(send.Host)
-		case send.API != nil:
-			a.s.cfg.API(send.API)
-		case send.Admin != nil:
-			a.s.cfg.Admin(send.Admin)
-		}
-	}
-}
-
-// finish waits for the batch in flight. Nothing may be handed over afterwards.
-func (a *appender) finish() error {
-	close(a.in)
-	<-a.done
-	return a.err
 }

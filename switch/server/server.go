@@ -92,6 +92,9 @@ type Config struct {
 	Host     func(*engine.HostRequest)
 	API      func(*engine.APIReply)
 	Admin    func(*engine.AdminReply)
+	// Flush is called when everything that one batch releases has been handed to the sinks, from the same goroutine: what
+	// they have queued may leave together. Default: nothing.
+	Flush func()
 
 	// Clock gives Unix nanoseconds. A clock that steps back is held. Default: the machine's.
 	Clock func() int64
@@ -130,6 +133,9 @@ func (c Config) checked() (Config, error) {
 	c.BatchBytes = orElse(c.BatchBytes, 1<<20)
 	c.SnapshotEvents = orElse(c.SnapshotEvents, 1_000_000)
 	c.SnapshotEvery = orElse(c.SnapshotEvery, 5*time.Minute)
+	if c.Flush == nil {
+		c.Flush = func() {}
+	}
 	if c.Clock == nil {
 		c.Clock = func() int64 { return time.Now().UnixNano() }
 	}
