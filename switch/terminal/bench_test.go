@@ -51,6 +51,7 @@ func BenchmarkRequest(b *testing.B) {
 			for b.Loop() {
 				p.Frame(conn, frame)
 				front.Deliver(&reply)
+				front.Flush()
 			}
 		})
 	}
@@ -79,6 +80,9 @@ func BenchmarkPipelined(b *testing.B) {
 	go func() {
 		for token := range queue {
 			front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow, RRN: "516900000001"})
+			if len(queue) == 0 {
+				front.Flush()
+			}
 		}
 	}()
 	frame := frameOf(b, wire.CUP, encode(b, front.ports[0].Codec, sale))

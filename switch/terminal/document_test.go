@@ -286,6 +286,7 @@ func (w *world) step(body any) {
 		switch {
 		case send.Reply != nil:
 			w.front.Deliver(send.Reply)
+			w.front.Flush()
 		case send.Host != nil:
 			w.network(send.Host)
 		case send.API != nil:

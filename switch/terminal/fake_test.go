@@ -323,7 +323,7 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 	require.NoError(t, err)
 	require.NoError(t, front.Listen(context.Background()))
 	b.front, b.codec = front, cfg.Ports[0].Codec
-	b.engine.deliver = front.Deliver
+	b.engine.deliver = b.deliver
 	go b.engine.run()
 	served := make(chan error, 1)
 	go func() { served <- front.Serve() }()
@@ -334,6 +334,12 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 		<-b.engine.done
 	})
 	return b
+}
+
+// deliver gives one reply as the server does with a batch of one.
+func (b *bench) deliver(reply *engine.Reply) {
+	b.front.Deliver(reply)
+	b.front.Flush()
 }
 
 func (b *bench) dial() *net.TCPConn { return b.dialPort("cup") }

@@ -6,8 +6,8 @@
 // not offered, 13 for a payment or refund of zero, 96 when the server's queue or the table of pending requests is full.
 //
 // Duties of the caller, in order: New, Listen, Serve (which blocks) beside a server that takes Submit; every reply of the
-// engine to Deliver, once, from one goroutine or several; at the end Drain, then Close. Original may be called between a
-// request's Submit and its Deliver.
+// engine to Deliver, once, from one goroutine or several, and Flush after the last of those at hand; at the end Drain,
+// then Close. Original may be called between a request's Submit and its Deliver.
 //
 // What is in clear only while a request waits: card numbers, those of a batch upload too, track, payment code, one-time code.
 // The buffers that held them are zeroed when the request is answered; logs and metrics never see them.
@@ -37,6 +37,9 @@ type Front struct {
 	readers   sync.Pool // of *reader
 	answerers sync.Pool // of *answerer
 	spares    sync.Pool // of *exchange, for requests that find the table full
+
+	mu        sync.Mutex   // guards unflushed
+	unflushed []*wire.Conn // connections with answers that wait for Flush
 }
 
 // port is one listening port: the handler of its connections.
@@ -188,24 +191,35 @@ func (f *Front) refuse(x *exchange, no *refusal) (keep bool) {
 		f.free(x)
 		return false
 	}
-	f.answer(x, &engine.Reply{Response: no.code, At: x.at.UnixNano(), Text: no.text})
+	f.answer(x, &engine.Reply{Response: no.code, At: x.at.UnixNano(), Text: no.text}, false)
 	return true
 }
 
-// Deliver answers the terminal that waits under the reply's token. A token that nobody waits under is ignored. It does
-// not block and keeps nothing of the reply.
+// Deliver answers the terminal that waits under the reply's token; the answer leaves with the next Flush. A token that
+// nobody waits under is ignored. It does not block and keeps nothing of the reply.
 func (f *Front) Deliver(reply *engine.Reply) {
 	x := f.table.find(reply.Token)
 	if x == nil {
 		f.m.unexpected.Inc()
 		return
 	}
-	f.answer(x, reply)
+	f.answer(x, reply, true)
+}
+
+// Flush lets leave what Deliver has queued, one write for all answers of a connection. It does not block.
+func (f *Front) Flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, c := range f.unflushed {
+		c.Flush()
+		f.unflushed[i] = nil
+	}
+	f.unflushed = f.unflushed[:0]
 }
 
 // answer builds the answer to x, which is expected, forgets x, and queues the answer: by the time that the terminal can
-// read it nothing of its request is left.
-func (f *Front) answer(x *exchange, reply *engine.Reply) {
+// read it nothing of its request is left. later leaves the writing to Flush.
+func (f *Front) answer(x *exchange, reply *engine.Reply, later bool) {
 	a := f.answerers.Get().(*answerer)
 	defer f.answerers.Put(a)
 	frame, err := a.answer(x, reply)
@@ -225,9 +239,22 @@ func (f *Front) answer(x *exchange, reply *engine.Reply) {
 		conn.Forget()
 		return
 	}
-	if conn.Answer(frame) != nil {
+	if f.send(conn, frame, later) != nil {
 		f.m.undelivered.Inc()
 	}
+}
+
+func (f *Front) send(conn *wire.Conn, frame []byte, later bool) error {
+	if !later {
+		return conn.Answer(frame)
+	}
+	first, err := conn.AnswerLater(frame)
+	if first {
+		f.mu.Lock()
+		f.unflushed = append(f.unflushed, conn)
+		f.mu.Unlock()
+	}
+	return err
 }
 
 // omitted counts fields that were left out of an answer. A field is logged once a port: what a network once sends in a

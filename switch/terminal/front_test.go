@@ -563,7 +563,7 @@ func TestOverloadIsAnsweredAtOnce(t *testing.T) {
 	require.Equal(t, "96", b.ask(sale)[39], "the table is full")
 	require.Equal(t, "30", b.ask(sale.with(fields{11: ""}))[39], "what is malformed is still told so")
 	for _, body := range []any{first, second} {
-		b.front.Deliver(&engine.Reply{Token: tokenOf(body), Response: approved, At: testNow})
+		b.deliver(&engine.Reply{Token: tokenOf(body), Response: approved, At: testNow})
 		require.Equal(t, "00", b.receive(c)[39])
 	}
 	require.Zero(t, b.front.Pending())
@@ -590,7 +590,7 @@ func TestManyInFlightAreAnsweredInAnyOrder(t *testing.T) {
 		bodies = append(bodies, (<-held).(*engine.SaleRequest))
 	}
 	for i := n - 1; i >= 0; i-- {
-		b.front.Deliver(&engine.Reply{Token: bodies[i].Token, Response: approved, At: testNow,
+		b.deliver(&engine.Reply{Token: bodies[i].Token, Response: approved, At: testNow,
 			RRN: fmt.Sprintf("%012d", bodies[i].Key.STAN)})
 	}
 	for i := n; i > 0; i-- {
@@ -607,7 +607,7 @@ func TestShortConnectionIsAnsweredAfterItsHalfClose(t *testing.T) {
 	c := b.dial()
 	b.send(c, sale)
 	require.NoError(t, c.CloseWrite())
-	b.front.Deliver(&engine.Reply{Token: tokenOf(<-held), Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: tokenOf(<-held), Response: approved, At: testNow})
 	require.Equal(t, "00", b.receive(c)[39])
 	_, err := c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
@@ -628,13 +628,13 @@ func TestOriginalIsThereUntilTheAnswerAndWipedAfterIt(t *testing.T) {
 	raw := m.Bytes()
 	require.Equal(t, encode(t, b.codec, sale), raw)
 
-	b.front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
 	b.receive(c)
 	require.Equal(t, make([]byte, len(raw)), raw, "the buffer is zeroed")
 	_, _, ok = b.front.Original(token)
 	require.False(t, ok)
-	b.front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
-	b.front.Deliver(&engine.Reply{Token: 1 << 60, Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: 1 << 60, Response: approved, At: testNow})
 	require.Equal(t, 2.0, b.metric("huanxin_terminal_unexpected_replies_total"))
 	b.engine.setScript(func(body any) *engine.Reply { return &engine.Reply{Response: approved} })
 	b.send(c, echo)
@@ -650,7 +650,7 @@ func TestAnswerToAGoneTerminalIsCounted(t *testing.T) {
 	token := tokenOf(<-held)
 	x := b.front.table.find(token)
 	x.conn.Close()
-	b.front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
 	require.Equal(t, 1.0, b.metric("huanxin_terminal_undelivered_total"))
 	require.Zero(t, b.front.Pending())
 }
@@ -664,7 +664,7 @@ func TestDrainGivesTheAnswersThatAreOwed(t *testing.T) {
 	token := tokenOf(<-held)
 	drained := make(chan error, 1)
 	go func() { drained <- b.front.Drain(context.Background()) }()
-	b.front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
+	b.deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
 	require.Equal(t, "00", b.receive(c)[39])
 	_, err := c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)

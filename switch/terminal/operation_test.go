@@ -345,7 +345,7 @@ func TestOriginalOfAnOperationIsThereForTheHost(t *testing.T) {
 		m, _, ok := b.front.Original(token)
 		require.True(t, ok)
 		require.Equal(t, request, decode(t, b.codec, m.Bytes()))
-		b.front.Deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
+		b.deliver(&engine.Reply{Token: token, Response: approved, At: testNow})
 		require.Equal(t, "00", b.receive(c)[39])
 	}
 	require.Equal(t, money.Amount(479920), b.engine.bodies[0].(*engine.VoidRequest).Amount)

@@ -63,6 +63,7 @@ type Conn struct {
 	out       []byte // queued
 	spare     []byte // the other write buffer, empty, or nil while it is being written
 	writing   bool   // a writer is running
+	waits     bool   // what is queued waits for a Flush
 	owed      int    // answers expected
 	paused    bool   // the read loop waits on resume
 	stopping  bool   // no frame is read any more; close when nothing is owed and all is written
@@ -281,7 +282,7 @@ func (c *Conn) makeRoom() {
 }
 
 // Expect notes that an answer will come for the frame being handled, so that the connection is kept for it when the
-// peer half-closes or the process drains. Every Expect is followed by exactly one Answer or Forget.
+// peer half-closes or the process drains. Every Expect is followed by exactly one Answer, AnswerLater or Forget.
 func (c *Conn) Expect() {
 	c.mu.Lock()
 	c.owed++
@@ -294,6 +295,26 @@ func (c *Conn) Answer(frame []byte) error {
 	defer c.mu.Unlock()
 	c.settle()
 	return c.enqueue(frame)
+}
+
+// AnswerLater is Answer but leaves the writing to the next Flush: of many answers to one connection that become ready
+// together, the first would else leave alone. first tells that the caller owes the connection a Flush.
+func (c *Conn) AnswerLater(frame []byte) (first bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	if err := c.queue(frame); err != nil || c.writing || c.waits {
+		return false, err
+	}
+	c.waits = true
+	return true, nil
+}
+
+// Flush writes what AnswerLater has queued. It does not block.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.startWriter()
 }
 
 // Forget is Answer without one.
@@ -312,8 +333,26 @@ func (c *Conn) Send(frame []byte) error {
 	return c.enqueue(frame)
 }
 
-// enqueue is called with mu held.
+// enqueue queues a frame and has it written. It is called with mu held.
 func (c *Conn) enqueue(frame []byte) error {
+	if err := c.queue(frame); err != nil {
+		return err
+	}
+	c.startWriter()
+	return nil
+}
+
+// startWriter is called with mu held.
+func (c *Conn) startWriter() {
+	c.waits = false
+	if !c.writing && len(c.out) > 0 && !c.closed {
+		c.writing = true
+		go c.flush()
+	}
+}
+
+// queue is called with mu held.
+func (c *Conn) queue(frame []byte) error {
 	if c.closed {
 		return ErrClosed
 	}
@@ -323,10 +362,6 @@ func (c *Conn) enqueue(frame []byte) error {
 	}
 	c.out = append(c.out, frame...)
 	c.m.framesOut.Inc()
-	if !c.writing {
-		c.writing = true
-		go c.flush()
-	}
 	return nil
 }
 
