@@ -43,7 +43,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	s.front, err = terminal.New(terminal.Config{
 		Ports: ports, Security: s.cfg.Security, Submit: s.submit, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
-		Metrics: lines, Registerer: s.metrics, Log: s.log.Named("terminal"),
+		Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
 	})
 	if err != nil {
 		return err

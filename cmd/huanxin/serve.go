@@ -28,6 +28,7 @@ import (
 	"huanxin/switch/keys"
 	"huanxin/switch/projection"
 	"huanxin/switch/server"
+	"huanxin/switch/stage"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wallet"
 )
@@ -79,6 +80,7 @@ type Switch struct {
 	programme *policy.Programme
 	rules     map[string][]byte
 	metrics   *prometheus.Registry
+	times     *stage.Times
 
 	private   *postgres.Private  // nil when database.url is set or the database is off
 	database  *postgres.Database // this and the projector are nil when the database is off
@@ -242,6 +244,9 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	if err != nil {
 		return &exitError{2, err}
 	}
+	if s.times, err = stage.New(s.metrics); err != nil {
+		return err
+	}
 	s.server, err = server.New(server.Config{
 		Journal:    events,
 		NewEngine:  func() (server.Engine, error) { return engine.New(engineCfg) },
@@ -256,7 +261,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Flush:    func() { s.front.Flush() },
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
 		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
-		Logger: s.log.Named("server"), Metrics: s.metrics,
+		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})
 	if err != nil || !s.cfg.Database.Enabled {
 		return err

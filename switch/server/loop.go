@@ -8,15 +8,18 @@ import (
 
 	"huanxin/switch/engine"
 	"huanxin/switch/journal"
+	"huanxin/switch/stage"
 )
 
 // work is one batch on its way: events packed as they were decided, and what may leave when they are durable.
 type work struct {
-	draft  journal.Draft
-	sends  []engine.Send
-	inputs int
-	vitals engine.Vitals // after its last input
-	names  []string      // of its events, with Config.Point only
+	draft   journal.Draft
+	sends   []engine.Send
+	inputs  int
+	decided []stage.Instant // of each input, when it was decided
+	durable stage.Instant
+	vitals  engine.Vitals // after its last input
+	names   []string      // of its events, with Config.Point only
 }
 
 func (w *work) empty() bool { return w.inputs == 0 }
@@ -24,7 +27,7 @@ func (w *work) empty() bool { return w.inputs == 0 }
 func (w *work) reset() {
 	w.draft.Reset()
 	clear(w.sends) // replies must not live on in the spare capacity
-	w.sends, w.inputs, w.names = w.sends[:0], 0, w.names[:0]
+	w.sends, w.inputs, w.names, w.decided = w.sends[:0], 0, w.names[:0], w.decided[:0]
 }
 
 // loop decides. Works go round: one is filled here while the appender has another, so that one append is in flight and the
@@ -55,8 +58,8 @@ func (l *loop) run(ctx context.Context, follower <-chan error) error {
 		l.setTimer()
 		in, out := l.open()
 		select {
-		case body := <-in:
-			if err := l.collect(body); err != nil {
+		case next := <-in:
+			if err := l.collect(next); err != nil {
 				return l.abandon(err)
 			}
 		case <-l.timer.C:
@@ -82,7 +85,7 @@ func (l *loop) run(ctx context.Context, follower <-chan error) error {
 
 // open gives the channels that the loop may use now: the queue while the batch has room, the appender – which takes the
 // batch as soon as it is idle – while the batch holds something.
-func (l *loop) open() (in <-chan any, out chan<- *work) {
+func (l *loop) open() (in <-chan queued, out chan<- *work) {
 	if l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes {
 		in = l.s.queue
 	}
@@ -92,17 +95,17 @@ func (l *loop) open() (in <-chan any, out chan<- *work) {
 	return in, out
 }
 
-// collect decides body and everything else that waits already, up to the batch's bounds. It never waits for more.
-func (l *loop) collect(body any) error {
+// collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more.
+func (l *loop) collect(next queued) error {
 	for {
-		if err := l.step(body); err != nil {
+		if err := l.step(next); err != nil {
 			return err
 		}
 		if l.cur.inputs >= l.s.cfg.BatchInputs || l.cur.draft.Size() >= l.s.cfg.BatchBytes {
 			return l.check()
 		}
 		select {
-		case body = <-l.s.queue:
+		case next = <-l.s.queue:
 		default:
 			return l.check()
 		}
@@ -110,13 +113,21 @@ func (l *loop) collect(body any) error {
 }
 
 // step decides one input. A deadline that has passed is decided before an input that comes after it.
-func (l *loop) step(body any) error {
+func (l *loop) step(next queued) error {
+	begun := l.s.cfg.Stages.Now()
+	l.s.cfg.Stages.Observe(stage.Queue, next.at, begun)
 	if l.eng.NextDeadline() <= l.stamp() {
 		if err := l.decide(new(engine.Tick)); err != nil {
 			return err
 		}
 	}
-	return l.decide(body)
+	if err := l.decide(next.body); err != nil {
+		return err
+	}
+	done := l.s.cfg.Stages.Now()
+	l.s.cfg.Stages.Observe(stage.Decide, begun, done)
+	l.cur.decided = append(l.cur.decided, done)
+	return nil
 }
 
 // decide stamps one input, lets the engine decide it, and packs what came out: the engine's buffers are reused at once.

@@ -23,7 +23,7 @@ type metrics struct {
 	snapshotAt atomic.Int64  // Unix ns; 0 = none
 }
 
-func newMetrics(reg prometheus.Registerer, queue chan any, j Journal, v *vitals) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, queue chan queued, j Journal, v *vitals) (*metrics, error) {
 	m := &metrics{
 		steps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",

@@ -33,6 +33,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
+	"huanxin/switch/stage"
 )
 
 var (
@@ -114,9 +115,10 @@ type Config struct {
 	// nil costs nothing.
 	Point func(stage Stage, events []string)
 
-	// Logger and Metrics may be nil.
+	// Logger, Metrics and Stages may be nil.
 	Logger  *zap.Logger
 	Metrics prometheus.Registerer
+	Stages  *stage.Times
 }
 
 func (c Config) checked() (Config, error) {
@@ -159,13 +161,19 @@ type Server struct {
 	log     *zap.Logger
 	metrics *metrics
 	vitals  *vitals
-	queue   chan any
+	queue   chan queued
 	started chan struct{}
 
 	// gate is held for reading while an input goes into the queue, and for writing when the state changes: after
 	// "stopping" has been set nothing enters the queue any more.
 	gate  sync.RWMutex
 	state runState
+}
+
+// queued is an input that waits for the engine.
+type queued struct {
+	body any
+	at   stage.Instant
 }
 
 // runState is what Ready reports.
@@ -192,7 +200,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, queue: make(chan any, cfg.Queue), started: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Logger, queue: make(chan queued, cfg.Queue), started: make(chan struct{})}
 	s.vitals = newVitals(s.log)
 	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal, s.vitals); err != nil {
 		return nil, fmt.Errorf("server: register metrics: %w", err)
@@ -216,7 +224,7 @@ func (s *Server) Submit(body any) error {
 		return ErrNotRunning
 	}
 	select {
-	case s.queue <- body:
+	case s.queue <- queued{body, s.cfg.Stages.Now()}:
 		return nil
 	default:
 		s.metrics.refused.WithLabelValues("overload").Inc()

@@ -43,7 +43,7 @@ func BenchmarkRequest(b *testing.B) {
 			front, err := New(cfg)
 			require.NoError(b, err)
 			p := front.ports[0]
-			conn, err := wire.New(discard{}, p.wire(cfg.Metrics), p)
+			conn, err := wire.New(discard{}, p.wire(cfg.Metrics, nil), p)
 			require.NoError(b, err)
 			frame, _, err := wire.CUP.Next(frameOf(b, wire.CUP, encode(b, p.Codec, message.fields)), 0)
 			require.NoError(b, err)

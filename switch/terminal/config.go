@@ -14,6 +14,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	// Log gets one debug line an answer and one a message that could not be read: MTI, terminal, STAN and answer code,
 	// nothing else of the content. Nothing that a peer sends makes a line above debug each time. Default: none.
 	Log *zap.Logger
+	// Stages, when set, measures how long requests are read and decoded.
+	Stages *stage.Times
 	// Now is the clock of answers that the front gives by itself (DE12, DE13) and of the latency metric. Default
 	// time.Now.
 	Now func() time.Time
@@ -161,10 +164,10 @@ func (p *Port) check() error {
 }
 
 // wire returns the configuration of the port's connections.
-func (p *Port) wire(m *wire.Metrics) wire.Config {
+func (p *Port) wire(m *wire.Metrics, stages *stage.Times) wire.Config {
 	return wire.Config{
 		Name: p.Name, Framing: p.Framing, MaxFrame: p.MaxFrame, MaxConns: p.MaxConns, MaxInFlight: p.MaxInFlight,
 		IdleTimeout: p.IdleTimeout, FrameTimeout: p.FrameTimeout, WriteTimeout: p.WriteTimeout,
-		LingerTimeout: p.AnswerWithin, TLS: p.TLS, Metrics: m,
+		LingerTimeout: p.AnswerWithin, TLS: p.TLS, Metrics: m, Stages: stages,
 	}
 }

@@ -25,6 +25,7 @@ import (
 
 	"huanxin/switch/engine"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -75,7 +76,7 @@ func New(cfg Config) (*Front, error) {
 // Listen opens every port, or none. Connections are taken by Serve.
 func (f *Front) Listen(ctx context.Context) error {
 	for _, p := range f.ports {
-		l, err := wire.Listen(ctx, p.Address, p.wire(f.cfg.Metrics), p)
+		l, err := wire.Listen(ctx, p.Address, p.wire(f.cfg.Metrics, f.cfg.Stages), p)
 		if err != nil {
 			f.Close()
 			return err
@@ -154,7 +155,8 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 		return err == nil && c.Send(probe) == nil
 	}
 	f := p.front
-	now := f.cfg.Now()
+	begun, now := f.cfg.Stages.Now(), f.cfg.Now()
+	f.cfg.Stages.Observe(stage.Read, c.ReadAt(), begun)
 	x := f.table.take()
 	full := x == nil
 	if full {
@@ -166,6 +168,7 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	body, no := r.read(x)
 	f.readers.Put(r)
 	f.m.requests[x.kind].Inc()
+	f.cfg.Stages.Observe(stage.Decode, begun, f.cfg.Stages.Now())
 	if no == nil && full {
 		no = &refusal{overloaded, codeTexts[overloaded]}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"huanxin/switch/stage"
 )
 
 // Config is how the connections of one listening port, or one host link, behave.
@@ -37,6 +39,8 @@ type Config struct {
 	TLS *tls.Config
 	// Metrics counts what happens; one per process.
 	Metrics *Metrics
+	// Stages, when set, gives the clock of Conn.ReadAt.
+	Stages *stage.Times
 }
 
 // ErrConfig is returned when a Config cannot work; the error wrapping it names the field.

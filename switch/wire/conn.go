@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"huanxin/switch/stage"
 )
 
 // ErrClosed is returned by Send and Answer when the connection has ended: the peer will not get the frame.
@@ -55,6 +57,7 @@ type Conn struct {
 	start, end int
 	inFrame    bool      // in[start:end] is the beginning of a frame
 	frameEnds  time.Time // by when that frame must be complete
+	readAt     stage.Instant
 
 	flush func() // c.write, bound once so that starting a writer allocates nothing
 
@@ -140,6 +143,7 @@ func (c *Conn) read() Cause {
 		c.end += n
 		c.m.bytesIn.Add(float64(n))
 		if n > 0 {
+			c.readAt = c.cfg.Stages.Now()
 			if cause := c.handle(); cause != causeNone {
 				return cause
 			}
@@ -205,6 +209,9 @@ func (c *Conn) handle() Cause {
 	}
 	return causeNone
 }
+
+// ReadAt is when the socket gave the last bytes of the frame being handled, 0 without Config.Stages. It is for Handler.Frame.
+func (c *Conn) ReadAt() stage.Instant { return c.readAt }
 
 // pause waits while the connection is owed as many answers as it may be. It reports that no frame is to be handed over
 // any more. Only the read loop adds to what is owed, so the limit holds when it returns.
