@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,7 +15,7 @@ import (
 )
 
 // crowd is an engine in which n persons have claimed an air conditioner and show a code in Shenyang.
-func crowd(b *testing.B, n int) (*engine.Engine, int64) {
+func crowd(b testing.TB, n int) (*engine.Engine, int64) {
 	e, err := engine.New(labConfig(b))
 	require.NoError(b, err)
 	now := labStart
@@ -78,6 +81,38 @@ func BenchmarkReserve(b *testing.B) {
 	}
 }
 
+// BenchmarkReserveMillion is the same with a million persons in the state, who come in no order: every look-up misses the
+// processor's caches. It reports the median too.
+func BenchmarkReserveMillion(b *testing.B) {
+	const persons, stride = 1_000_000, 611_953 // coprime: every person comes once
+	inputs := make([]*engine.ReserveRequest, min(b.N, persons))
+	for i := range inputs {
+		inputs[i] = benchReserve(i * stride % persons)
+		inputs[i].Key.STAN = uint32(i)
+	}
+	took := make([]time.Duration, 0, b.N)
+	var e *engine.Engine
+	var now int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		if n%persons == 0 {
+			b.StopTimer()
+			e, now = crowd(b, persons)
+			runtime.GC()
+			b.StartTimer()
+		}
+		begun := time.Now()
+		out := e.Step(engine.Input{At: now, Body: inputs[n%persons]})
+		took = append(took, time.Since(begun))
+		if out.Sends[0].Reply.Response != [2]byte{'0', '0'} {
+			b.Fatalf("refused: %v", out.Sends[0].Reply.Reasons)
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2]), "p50-ns/op")
+}
+
 // BenchmarkSale decides the sale on a hold and its host's approval: two steps.
 func BenchmarkSale(b *testing.B) {
 	e, now := crowd(b, b.N)
@@ -112,4 +147,40 @@ func BenchmarkClaimRefused(b *testing.B) {
 			b.Fatal("a refused claim leaves no trace")
 		}
 	}
+}
+
+// TestADecisionAllocatesLittle holds what one reserve, one sale and one answer may take from the heap: the facts that stay,
+// and what leaves the process.
+func TestADecisionAllocatesLittle(t *testing.T) {
+	const n = 500
+	e, now := crowd(t, n+1)
+	reserves := make([]*engine.ReserveRequest, n+1) // one more: AllocsPerRun warms up
+	for i := range reserves {
+		reserves[i] = benchReserve(i)
+	}
+	sales := make([]engine.SaleRequest, 0, n+1)
+	next := 0
+	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
+		in := reserves[next]
+		next++
+		r := e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply
+		sales = append(sales, engine.SaleRequest{Token: 1, Key: in.Key, Content: in.Content, Hold: r.Hold, Amount: r.Payable,
+			ICCAmount: -1, Host: "cup", EntryMode: [3]byte{'0', '5', '1'}})
+	}), 3.0)
+	answers := make([]engine.HostAnswered, 0, n+1)
+	next = 0
+	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
+		sales[next].Key.Class = '2'
+		host := e.Step(engine.Input{At: now, Body: &sales[next]}).Sends[0].Host
+		next++
+		answers = append(answers, engine.HostAnswered{Host: "cup", Kind: engine.HostSale, RRN: host.RRN,
+			Answer: event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0302"}})
+	}), 3.0)
+	next = 0
+	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
+		if out := e.Step(engine.Input{At: now, Body: &answers[next]}); len(out.Events) != 1 {
+			panic("not answered")
+		}
+		next++
+	}), 2.0)
 }

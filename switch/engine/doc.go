@@ -19,7 +19,7 @@
 //  2. Stamp At with a clock that never decreases, and feed inputs one at a time.
 //  3. Make Events durable, in order, before any of the Sends of the same Step leaves. Sends of later Steps wait for the
 //     Sends of earlier ones.
-//  4. Events and Sends are valid until the next Step; the messages inside them for ever, and unchanged.
+//  4. Events and Sends are valid until the next Step; the answers and requests in Sends for ever, and unchanged.
 //  5. Send a Tick when NextDeadline has come, and again while it lies in the past.
 //  6. When a sync fails, or Step or Apply panics, end the process. Nothing of that Step has left it; restart replays.
 //

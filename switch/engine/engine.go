@@ -161,7 +161,7 @@ type Engine struct {
 	// a host's answer, and buffers of the current Step.
 	deciding  bool
 	deadlines deadlines
-	waiting   map[waitKey][]waiter
+	waiting   map[waitKey]waiters
 	out       Output
 	scratch   scratch
 
@@ -197,7 +197,7 @@ func New(cfg Config) (*Engine, error) {
 		reversals: map[uint64]*reversal{},
 		orders:    map[orderKey]money.Amount{},
 		claims:    map[Hash]claimRequest{},
-		waiting:   map[waitKey][]waiter{},
+		waiting:   map[waitKey]waiters{},
 	}, nil
 }
 
@@ -212,6 +212,7 @@ func (e *Engine) Book() *subsidy.Book { return e.book }
 func (e *Engine) Step(in Input) Output {
 	e.out.Events = e.out.Events[:0]
 	e.out.Sends = e.out.Sends[:0]
+	e.scratch.enveloped = false
 	e.now = max(e.now, in.At)
 	if !e.deciding {
 		e.deciding = true
@@ -320,9 +321,30 @@ func (e *Engine) replyAPI(r APIReply) {
 	e.out.Sends = append(e.out.Sends, Send{API: &r})
 }
 
-// scratch are buffers reused from Step to Step.
+// scratch are buffers reused from Step to Step, and texts that need not be made again.
 type scratch struct {
-	usage    []policy.CategoryUse
-	request  policy.Request
-	decision policy.Decision
+	usage     []policy.CategoryUse
+	request   policy.Request
+	decision  policy.Decision
+	envelope  envelope
+	enveloped bool // by this Step
+	texts     event.Texts
+}
+
+// envelope is what is around the commonest facts. It dies with its Step; the facts inside may stay.
+type envelope struct {
+	event.Event
+	reserved event.Event_Reserved
+	sent     event.Event_SaleSent
+	approved event.Event_SaleApproved
+	approval event.SaleApproved
+}
+
+// envelope gives the first of a Step's facts the one that is reused.
+func (e *Engine) envelope() *envelope {
+	if e.scratch.enveloped {
+		return new(envelope)
+	}
+	e.scratch.enveloped = true
+	return &e.scratch.envelope
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"iter"
 	"slices"
 
 	"huanxin/subsidy/reason"
@@ -187,12 +188,36 @@ type waiter struct {
 	api   bool
 }
 
+// waiters are the callers that wait for one answer; nearly always there is one.
+type waiters struct {
+	first waiter
+	more  []waiter
+}
+
+// all iterates in the order in which they came. A zero waiters has none.
+func (w waiters) all() iter.Seq[waiter] {
+	return func(yield func(waiter) bool) {
+		if w.first.token == 0 || !yield(w.first) {
+			return
+		}
+		for _, next := range w.more {
+			if !yield(next) {
+				return
+			}
+		}
+	}
+}
+
 // wait puts a caller among those who get the answer of what is at a host.
 func (e *Engine) wait(key waitKey, w waiter) {
+	all := e.waiting[key]
 	switch {
 	case w.token == 0:
-	case len(e.waiting[key]) < e.cfg.MaxWaiting:
-		e.waiting[key] = append(e.waiting[key], w)
+	case all.first.token == 0:
+		e.waiting[key] = waiters{first: w}
+	case 1+len(all.more) < e.cfg.MaxWaiting:
+		all.more = append(all.more, w)
+		e.waiting[key] = all
 	case w.api:
 		e.replyAPI(APIReply{Token: w.token, Status: APIRefused, Reasons: []reason.Code{reason.OverloadRetry}})
 	default:
@@ -202,7 +227,7 @@ func (e *Engine) wait(key waitKey, w waiter) {
 
 // answerWaiting gives all callers the answer of what they wait for, as it stands.
 func (e *Engine) answerWaiting(key waitKey) {
-	for _, w := range e.waiting[key] {
+	for w := range e.waiting[key].all() {
 		switch {
 		case key.kind == 'o' && w.api:
 			e.replyAPIRefund(w.token, e.operation(key.id), APIDone)

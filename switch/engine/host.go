@@ -67,7 +67,11 @@ func (e *Engine) saleAnswered(p *purchase, a *event.HostAnswer) {
 	case partial:
 		e.declinePartial(p, a)
 	case isApproved(a.Response):
-		e.emit(&event.Event{Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{Purchase: p.id, Answer: a}}})
+		env := e.envelope()
+		env.approval.Purchase, env.approval.Answer = p.id, a
+		env.approved.SaleApproved = &env.approval
+		env.Body = &env.approved
+		e.emit(&env.Event)
 	default:
 		e.decline(p, a, event.DeclineCause_DECLINE_CAUSE_HOST)
 	}
@@ -92,6 +96,15 @@ func transmissionOf(stan uint32, de7 string) transmission {
 		return 0
 	}
 	return transmission(uint64(stan)<<32 | n)
+}
+
+// transmissionAt is transmissionOf a request that was sent at an instant.
+func transmissionAt(stan uint32, at int64) transmission {
+	t := time.Unix(0, at).In(china)
+	_, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	de7 := uint64(month)*1e8 + uint64(day)*1e6 + uint64(hour)*1e4 + uint64(minute)*1e2 + uint64(second)
+	return transmission(uint64(stan)<<32 | de7)
 }
 
 // TransmissionTime is DE7 (MMDDhhmmss, Asia/Shanghai) of an instant, as every message of the switch carries it.

@@ -58,7 +58,7 @@ func (e *Engine) endInquiry(id uint64, r Reply) {
 	e.emit(&event.Event{Body: &event.Event_InquiryEnded{InquiryEnded: &event.InquiryEnded{
 		Rrn: rrnText(id), Response: string(r.Response[:]),
 	}}})
-	for _, w := range e.waiting[waitInquiry(id)] {
+	for w := range e.waiting[waitInquiry(id)].all() {
 		own := r
 		own.Token = w.token
 		e.reply(own)
@@ -69,7 +69,7 @@ func (e *Engine) endInquiry(id uint64, r Reply) {
 func (e *Engine) applyInquirySent(m *event.InquirySent) {
 	id, key := rrnNumber(m.Rrn), keyOf(m.Key)
 	e.hostCounter++
-	q := inquiry{key: key, host: m.Host, deadline: m.Deadline, sent: transmissionOf(m.HostStan, TransmissionTime(m.TransmittedAt))}
+	q := inquiry{key: key, host: m.Host, deadline: m.Deadline, sent: transmissionAt(m.HostStan, m.TransmittedAt)}
 	e.inquiries[id] = q
 	e.purchases.ask(id, q.sent)
 	e.remember(key, exchange{content: hash(m.Content), kind: exchangeInquiry, operation: id})

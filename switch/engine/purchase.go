@@ -60,10 +60,11 @@ type purchase struct {
 	changed    int64           // At of the last event
 
 	// What is left of it after refunds.
-	subsidy  money.Amount   // held or spent now
-	parts    []money.Amount // of it, by payer, in the order of reserved.Parts
-	refunded money.Amount   // given back to the payer
-	returned money.Amount   // of the subsidy, given back to the budget
+	subsidy  money.Amount    // held or spent now
+	parts    []money.Amount  // of it, by payer, in the order of reserved.Parts
+	partRoom [3]money.Amount // of parts, as long as they fit
+	refunded money.Amount    // given back to the payer
+	returned money.Amount    // of the subsidy, given back to the budget
 
 	operations []uint64 // voids and refunds, in order
 	quarantine int64    // voided: what it has is kept until then; 0 = it has let go
@@ -109,9 +110,9 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 // take notes the subsidy that a purchase begins with.
 func (p *purchase) take(m *event.Reserved, at int64) {
 	p.reserved, p.reservedAt, p.subsidy = m, at, money.Amount(m.Subsidy)
-	p.parts = make([]money.Amount, len(m.Parts))
-	for i, part := range m.Parts {
-		p.parts[i] = money.Amount(part.Amount)
+	p.parts = p.partRoom[:0]
+	for _, part := range m.Parts {
+		p.parts = append(p.parts, money.Amount(part.Amount))
 	}
 }
 
@@ -268,6 +269,31 @@ func keyOf(k *event.ExchangeKey) (key Key) {
 	copy(key.Merchant[:], k.Merchant)
 	key.Batch, key.STAN = k.Batch, k.Stan
 	return key
+}
+
+// hashIn keeps a hash in the room of its fact; the zero Hash is an empty field.
+func hashIn(room *event.ReservedRoom, h *Hash) []byte {
+	if *h == (Hash{}) {
+		return nil
+	}
+	return room.Hash(h[:])
+}
+
+// write fills m with the key of a request. Texts that the registry has are not made again.
+func (k Key) write(m *event.ExchangeKey, who party) {
+	m.Class, m.Batch, m.Stan = uint32(k.Class-'0'), k.Batch, k.STAN
+	m.Merchant = textLike(k.Merchant[:], who.merchant.ID)
+	if k.Terminal != ([8]byte{}) { // over HTTP there is none
+		m.Terminal = textLike(k.Terminal[:], who.terminal.ID)
+	}
+}
+
+// textLike is string(field), and known itself when it is that.
+func textLike(field []byte, known string) string {
+	if string(field) == known {
+		return known
+	}
+	return string(field)
 }
 
 func (k Key) event() *event.ExchangeKey {

@@ -82,7 +82,7 @@ func (e *Engine) sentAt(t transmission) target { return e.purchases.byTransmissi
 // index makes a request findable by what a host echoes.
 func (s *purchases) index(r request, t target) {
 	s.byRRN[rrnNumber(r.GetRrn())] = t
-	s.byTransmission[transmissionOf(r.GetHostStan(), TransmissionTime(r.GetTransmittedAt()))] = t
+	s.byTransmission[transmissionAt(r.GetHostStan(), r.GetTransmittedAt())] = t
 }
 
 // ask makes an inquiry findable while it is under way, answered no longer.
@@ -97,5 +97,5 @@ func (s *purchases) answered(rrn uint64, at transmission) {
 
 func (s *purchases) unindex(r request) {
 	delete(s.byRRN, rrnNumber(r.GetRrn()))
-	delete(s.byTransmission, transmissionOf(r.GetHostStan(), TransmissionTime(r.GetTransmittedAt())))
+	delete(s.byTransmission, transmissionAt(r.GetHostStan(), r.GetTransmittedAt()))
 }

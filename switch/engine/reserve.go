@@ -38,6 +38,7 @@ func (e *Engine) reserve(in *ReserveRequest) {
 
 // considered is what all checks of one reserve have found.
 type considered struct {
+	who         party
 	refused     []reason.Code
 	marks       []reason.Code
 	code        subsidy.CodeView
@@ -58,7 +59,7 @@ type considered struct {
 
 // consider runs every check, also after one has failed, so that a refusal names all of its reasons (P5).
 func (e *Engine) consider(in *ReserveRequest, who party) considered {
-	c := considered{city: who.merchant.City, channel: in.Channel, leaf: subsidy.NoNode}
+	c := considered{who: who, city: who.merchant.City, channel: in.Channel, leaf: subsidy.NoNode}
 	if c.channel == "" {
 		c.channel = who.terminal.Channel
 	}
@@ -350,21 +351,24 @@ func (e *Engine) replyRefused(token Token, id uint64) {
 // hold takes everything for one purchase.
 func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	d := c.decision
-	m := &event.Reserved{
-		Purchase: e.lastPurchase + 1, Key: in.Key.event(), Content: bytesOf(in.Content),
-		Entitlement: c.entitlement.ID, Person: bytesOf(c.person), Category: c.category, City: c.city,
-		PayingCity: c.payingCity, Channel: c.channel, Barcode: in.Barcode, Serial: bytesOf(in.Serial),
+	room := &event.ReservedRoom{Fact: event.Reserved{
+		Purchase: e.lastPurchase + 1, Entitlement: c.entitlement.ID, Category: c.category, City: c.city,
+		PayingCity: c.payingCity, Channel: c.channel, Barcode: in.Barcode,
 		SerialMask: in.SerialMask, Order: in.Order, Price: int64(in.Price), Base: int64(d.Base),
 		Subsidy: int64(d.Subsidy), Payable: int64(d.Payable), Leaf: e.book.Budget.Path(c.leaf),
-		ExpiresAt: e.now + int64(d.Hold), PolicyVersion: d.Version, FromClaim: int64(c.fromClaim), Code: bytesOf(in.Code),
+		ExpiresAt: e.now + int64(d.Hold), PolicyVersion: d.Version, FromClaim: int64(c.fromClaim),
 		ItemsBefore: uint32(e.book.UsageOf(c.person, c.category).Items), OldItem: in.OldItem,
-	}
+	}}
+	m := &room.Fact
+	in.Key.write(room.Key(), c.who)
+	m.Content, m.Person, m.Serial, m.Code = hashIn(room, &in.Content), hashIn(room, &c.person), hashIn(room, &in.Serial), hashIn(room, &in.Code)
 	if in.API != nil {
 		m.Caller = in.API.Caller
 	}
 	describe(m, c.product)
 	for _, part := range d.Parts {
-		m.Parts = append(m.Parts, &event.FundingPart{Payer: part.Payer, Amount: int64(part.Amount)})
+		p := room.Part()
+		p.Payer, p.Amount = part.Payer, int64(part.Amount)
 	}
 	for _, part := range in.Components {
 		m.Components = append(m.Components, &event.Component{Kind: part.Kind, Amount: int64(part.Amount)})
@@ -373,12 +377,17 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 		m.Marks = append(m.Marks, mark.String())
 	}
 	if c.position.Given {
-		m.Position = &event.Position{Lon: c.position.At.Lon, Lat: c.position.At.Lat, TakenAt: c.takenAt, Crs: uint32(c.position.CRS)}
+		p := room.Position()
+		p.Lon, p.Lat, p.TakenAt, p.Crs = c.position.At.Lon, c.position.At.Lat, c.takenAt, uint32(c.position.CRS)
 	}
 	if c.located != 0 {
-		m.LocatedCity = strconv.FormatUint(uint64(c.located), 10)
+		var digits [10]byte
+		m.LocatedCity = e.scratch.texts.Of(strconv.AppendUint(digits[:0], uint64(c.located), 10))
 	}
-	e.emit(&event.Event{Body: &event.Event_Reserved{Reserved: m}})
+	env := e.envelope()
+	env.reserved.Reserved = m
+	env.Body = &env.reserved
+	e.emit(&env.Event)
 }
 
 // describe writes down what the product was when it was decided on: a later refund is computed by it.

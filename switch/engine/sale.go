@@ -32,12 +32,20 @@ func (e *Engine) sale(in *SaleRequest) {
 	if id == 0 {
 		id = e.lastPurchase + 1
 	}
-	e.emit(&event.Event{Body: &event.Event_SaleSent{SaleSent: &event.SaleSent{
-		Purchase: id, Ordinary: in.Hold == 0, Kind: in.Kind, Wallet: host.Wallet, Key: in.Key.event(), Content: bytesOf(in.Content),
+	room := &event.SaleSentRoom{Fact: event.SaleSent{
+		Purchase: id, Ordinary: in.Hold == 0, Kind: in.Kind, Wallet: host.Wallet,
 		Amount: int64(in.Amount), Host: in.Host, HostStan: hostSTAN(e.hostCounter + 1), Rrn: hostRRN(e.now, e.hostCounter+1),
-		TransmittedAt: e.now, Deadline: e.now + int64(host.Timeout), Card: in.Card, EntryMode: string(in.EntryMode[:]),
+		TransmittedAt: e.now, Deadline: e.now + int64(host.Timeout), Card: in.Card, EntryMode: e.scratch.texts.Of(in.EntryMode[:]),
 		City: who.merchant.City, Channel: e.channelOf(in, who),
-	}}})
+	}}
+	in.Key.write(room.Key(), who)
+	if in.Content != (Hash{}) {
+		room.Content(in.Content[:])
+	}
+	env := e.envelope()
+	env.sent.SaleSent = &room.Fact
+	env.Body = &env.sent
+	e.emit(&env.Event)
 	e.wait(waitPurchase(id), waiter{token: in.Token})
 	e.sendSale(in.Token, e.purchase(id))
 }
@@ -155,10 +163,17 @@ func hostSTAN(n uint64) uint32 { return uint32((n-1)%999_999 + 1) }
 
 func hostRRN(at int64, n uint64) string {
 	day := time.Unix(0, at).In(china)
-	return fmt.Sprintf("%d%03d%08d", day.Year()%10, day.YearDay(), n%100_000_000)
+	return rrnText(uint64(day.Year()%10*1000+day.YearDay())*100_000_000 + n%100_000_000)
 }
 
-func rrnText(n uint64) string { return fmt.Sprintf("%012d", n) }
+// rrnText is a number as the twelve digits of DE37.
+func rrnText(n uint64) string {
+	var digits [12]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i], n = '0'+byte(n%10), n/10
+	}
+	return string(digits[:])
+}
 
 var china = time.FixedZone("+08:00", 8*60*60)
 

@@ -446,8 +446,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 func (r *stateReader) purchase() *purchase {
 	p := &purchase{id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int()}
 	if m := (&event.Reserved{}); r.present(m) {
-		p.reserved = m
-		p.parts = make([]money.Amount, len(m.Parts))
+		p.take(m, 0)
 	}
 	p.reservedAt = r.Int()
 	if m := (&event.SaleSent{}); r.present(m) {
