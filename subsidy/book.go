@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"huanxin/internal/flat"
 	"huanxin/internal/money"
 	"huanxin/subsidy/policy"
 )
@@ -129,8 +130,8 @@ type Book struct {
 
 	entitlements []Entitlement // id − 1
 	codes        map[Hash]code
-	shown        Queue[shownCode] // codes in the order of their end
-	serials      map[Hash]uint64  // live purchase
+	shown        flat.Queue[shownCode] // codes in the order of their end
+	serials      map[Hash]uint64       // live purchase
 	openHolds    int
 }
 

@@ -70,9 +70,8 @@ func (b *Book) WriteState(w Writer) {
 }
 
 func (b *Book) writeCodes(w Writer) {
-	shown := b.shown.Items()
-	w.Uint(uint64(len(shown)))
-	for _, s := range shown {
+	w.Uint(uint64(b.shown.Len()))
+	for _, s := range b.shown.All() {
 		c := b.codes[s.hash]
 		w.Hash(s.hash)
 		w.Int(s.expiresAt)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"huanxin/internal/flat"
 	"huanxin/internal/money"
 	"huanxin/risk"
 	"huanxin/risk/geo"
@@ -132,7 +133,7 @@ type Engine struct {
 	terminals map[[8]byte]*terminalState
 	exchanges map[Key]exchange
 	refusals  map[uint64]refusal // by the seq of their event
-	aging     subsidy.Queue[aged]
+	aging     flat.Queue[aged]
 
 	// Purchases and what is on its way to hosts.
 	purchases     purchases
@@ -148,9 +149,9 @@ type Engine struct {
 	lastDead      string                    // id of the newest dead letter
 	orders        map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
 	claims        map[Hash]claimRequest
-	claimAging    subsidy.Queue[agedClaim]
+	claimAging    flat.Queue[agedClaim]
 	requests      map[Hash]apiRequest
-	requestAging  subsidy.Queue[agedClaim]
+	requestAging  flat.Queue[agedClaim]
 
 	// The operator's stops.
 	pauses    map[uint64]*pause

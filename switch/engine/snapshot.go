@@ -53,9 +53,8 @@ func (e *Engine) WriteState(out io.Writer) error {
 	}
 	e.writeItems(w)
 	e.writeStops(w)
-	claims := e.claimAging.Items()
-	w.Uint(uint64(len(claims)))
-	for _, c := range claims {
+	w.Uint(uint64(e.claimAging.Len()))
+	for _, c := range e.claimAging.All() {
 		known := e.claims[c.request]
 		w.Hash(c.request)
 		w.Int(c.at)
@@ -121,9 +120,8 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 // writeExchanges writes the ageing queue, since its order is part of the state, and each exchange with the entry that
 // stands for it.
 func (e *Engine) writeExchanges(w *stateWriter) {
-	queue := e.aging.Items()
-	w.Uint(uint64(len(queue)))
-	for _, a := range queue {
+	w.Uint(uint64(e.aging.Len()))
+	for _, a := range e.aging.All() {
 		w.key(a.key)
 		w.Int(a.at)
 		x, ok := e.exchanges[a.key]
@@ -261,9 +259,8 @@ func (e *Engine) writeStops(w *stateWriter) {
 }
 
 func (e *Engine) writeRequests(w *stateWriter) {
-	queue := e.requestAging.Items()
-	w.Uint(uint64(len(queue)))
-	for _, a := range queue {
+	w.Uint(uint64(e.requestAging.Len()))
+	for _, a := range e.requestAging.All() {
 		r := e.requests[a.request]
 		w.Hash(a.request)
 		w.Int(a.at)
