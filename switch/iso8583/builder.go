@@ -47,6 +47,22 @@ func (b *Builder) Set(n int, v []byte) {
 	b.put(n, start, reason)
 }
 
+// TrySet is Set for a value that the dialect may not take: then it returns false, and the builder is as before.
+func (b *Builder) TrySet(n int, v []byte) bool {
+	if b.fault.Reason != 0 || !b.codec.Defines(n) {
+		return false
+	}
+	start := len(b.wire)
+	wire, reason := b.codec.plans[n].appendField(b.wire, v)
+	if reason != 0 {
+		b.wire = wire[:start]
+		return false
+	}
+	b.wire = wire
+	b.put(n, start, 0)
+	return true
+}
+
 // SetString is Set for a string.
 func (b *Builder) SetString(n int, v string) {
 	b.plain = append(b.plain[:0], v...)

@@ -461,3 +461,20 @@ func TestLargestValuesFit(t *testing.T) {
 	m = parse(t, c, raw)
 	require.Len(t, m.Raw(127), 999)
 }
+
+func TestTrySetLeavesTheBuilderAsItWasWhenTheDialectDoesNotTakeTheValue(t *testing.T) {
+	cup := compileDialect(t, "cup")
+	var b Builder
+	b.Reset(cup, 0x0210)
+	b.SetString(39, "00")
+	before, err := b.Append(nil)
+	require.NoError(t, err)
+	require.False(t, b.TrySet(37, []byte("too long to be a retrieval reference")))
+	require.False(t, b.TrySet(11, []byte("12x456")))
+	require.False(t, b.TrySet(5, []byte("1")), "not a field of the dialect")
+	after, err := b.Append(nil)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	require.True(t, b.TrySet(37, []byte("516900000001")))
+	require.True(t, b.Has(37))
+}

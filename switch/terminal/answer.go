@@ -29,7 +29,6 @@ type answerer struct {
 	text   []byte
 	packed []byte // the message
 	frame  []byte // the frame
-	probe  []byte // a value, encoded to see whether the dialect takes it
 
 	omitted []int // fields of the last answer that the dialect does not take
 }
@@ -86,21 +85,9 @@ func (a *answerer) pack(x *exchange) ([]byte, error) {
 
 // set puts a value in when the dialect has the field, the value is there, and it fits.
 func (a *answerer) set(n int, value []byte) {
-	if len(value) == 0 || !a.codec.Defines(n) {
-		return
-	}
-	if !a.fits(n, value) {
+	if len(value) > 0 && a.codec.Defines(n) && !a.b.TrySet(n, value) {
 		a.omitted = append(a.omitted, n)
-		return
 	}
-	a.b.Set(n, value)
-}
-
-// fits tells whether the dialect takes the value: a builder that has refused one field takes no other.
-func (a *answerer) fits(n int, value []byte) bool {
-	var err error
-	a.probe, err = a.codec.AppendValue(a.probe[:0], n, value)
-	return err == nil
 }
 
 func (a *answerer) setString(n int, value string) {
@@ -211,10 +198,9 @@ func (a *answerer) tags(x *exchange, r *engine.Reply) {
 	if a.text = cashierText(a.text[:0], x, r); len(a.text) > 0 {
 		a.field = iso8583.AppendTag59(a.field, tagText, a.text)
 	}
-	if !a.fits(59, a.field) { // a dialect with a short DE59: what the slip needs goes before what the cashier reads
-		a.field = a.field[:amounts]
+	if len(a.field) > 0 && !a.b.TrySet(59, a.field) { // a short DE59: what the slip needs goes before what the cashier reads
+		a.set(59, a.field[:amounts])
 	}
-	a.set(59, a.field)
 }
 
 // amounts are those of a reserve, a sale or its void.

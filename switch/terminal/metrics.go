@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	requests     [kindCount]prometheus.Counter
 	answers      *prometheus.CounterVec
+	approvals    [kindCount]prometheus.Counter // of answers, those that most answers are: 00
 	seconds      [kindCount]prometheus.Observer
 	undelivered  prometheus.Counter
 	unanswerable prometheus.Counter
@@ -43,6 +44,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 	for k := range kindCount {
 		m.requests[k] = requests.WithLabelValues(k.String())
 		m.seconds[k] = seconds.WithLabelValues(k.String())
+		m.approvals[k] = m.answers.WithLabelValues(k.String(), string(approved[:]))
 	}
 	for _, c := range []prometheus.Collector{
 		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, pending,
@@ -55,12 +57,16 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 }
 
 func (m *metrics) answered(k kind, code [2]byte, took time.Duration) {
+	m.seconds[k].Observe(took.Seconds())
+	if code == approved {
+		m.approvals[k].Inc()
+		return
+	}
 	label := "other" // an issuer may answer anything
 	if alnum(code[0]) && alnum(code[1]) {
 		label = string(code[:])
 	}
 	m.answers.WithLabelValues(k.String(), label).Inc()
-	m.seconds[k].Observe(took.Seconds())
 }
 
 func alnum(c byte) bool { return isDigit(c) || c >= 'A' && c <= 'Z' }
