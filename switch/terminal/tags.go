@@ -1,7 +1,7 @@
 package terminal
 
 import (
-	"strings"
+	"bytes"
 
 	"huanxin/switch/iso8583"
 )
@@ -48,7 +48,7 @@ func (t *tags) shortTerminalInfo() (name iso8583.Tag59, value []byte, ok, done b
 // bareBaidu returns the size of BD<lat>,<lon> at the start of b, 0 when it is not that. A tag BD of the proper form has
 // three digits after the name; a latitude has at most two before its point or comma.
 func bareBaidu(b []byte) int {
-	if !strings.HasPrefix(string(b), tagBaidu) || len(b) >= 5 && number(b[2:5]) >= 0 {
+	if !bytes.HasPrefix(b, []byte(tagBaidu)) || len(b) >= 5 && number(b[2:5]) >= 0 {
 		return 0
 	}
 	n := 2
