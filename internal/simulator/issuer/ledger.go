@@ -14,10 +14,12 @@ var ErrLedger = ledger.ErrDamaged
 // judge over the switch: what an RRN asks is done at most once and undone at most once, and the payer of a charge is never
 // charged less than nothing or more than its amount.
 //
-// Every line is written to the file before the method that books it returns, so before the answer that tells of it. The file survives the
-// death of the process, not that of the machine: it is a simulator's book. Safe for concurrent use.
+// Every line is written to the file before the answer that tells of it: before the method that books it returns, or, between
+// begin and end, by end, all lines of a round in one write. The file survives the death of the process, not that of the
+// machine: it is a simulator's book. Safe for concurrent use.
 type Ledger struct {
-	mu          sync.Mutex // guards all below; one line is one write
+	mu          sync.Mutex // guards all below
+	rounds      int        // that have begun and not ended: lines are queued meanwhile
 	file        *ledger.File[Line]
 	entries     map[string]*Entry    // by RRN
 	origins     map[origin][]*Entry  // charges and declined sales, in the order of the book
@@ -66,5 +68,26 @@ func (l lines) Number(line *Line) *uint64 { return &line.Seq }
 func (l lines) Check(line *Line) error    { return l.of.check(line) }
 func (l lines) Apply(line *Line)          { l.of.apply(line) }
 
-// post writes one line, then applies it. l.mu is held.
-func (l *Ledger) post(line *Line) error { return l.file.Post(line) }
+// begin opens a round: a connection answers requests that have come together, and nothing leaves before end.
+func (l *Ledger) begin() {
+	l.mu.Lock()
+	l.rounds++
+	l.mu.Unlock()
+}
+
+// end writes what has been booked, in this round or in another one that is still open. With an error nothing that was
+// booked may be answered.
+func (l *Ledger) end() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rounds--
+	return l.file.Flush()
+}
+
+// post writes one line and applies it; within a round end writes it. l.mu is held.
+func (l *Ledger) post(line *Line) error {
+	if l.rounds > 0 {
+		return l.file.Queue(line)
+	}
+	return l.file.Post(line)
+}

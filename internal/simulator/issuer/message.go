@@ -31,7 +31,9 @@ func (c *conn) request(frame wire.Frame, m *iso8583.Message) error {
 
 // say answers with a code and nothing else.
 func (c *conn) say(frame wire.Frame, m *iso8583.Message, response string) error {
-	return c.send(c.answer(frame, m, &Line{Response: response}), 1)
+	c.build(frame, m, &Line{Response: response})
+	c.answer(1)
+	return nil
 }
 
 // typeOf sorts a request (pos-dialect §3); ok is false for one that the network does not know.
@@ -77,7 +79,8 @@ func (c *conn) financial(frame wire.Frame, m *iso8583.Message) error {
 	if err != nil {
 		return fmt.Errorf("book %s: %w", t, err)
 	}
-	return c.carryOut(plan, c.answer(frame, m, line))
+	c.build(frame, m, line)
+	return c.carryOut(plan)
 }
 
 // book writes what the rules and the ledger make of a request. An inquiry is not booked.
@@ -163,7 +166,8 @@ func (c *conn) reversal(frame wire.Frame, m *iso8583.Message) error {
 			return fmt.Errorf("book reversal: %w", err)
 		}
 	}
-	return c.carryOut(plan, c.answer(frame, m, &line))
+	c.build(frame, m, &line)
+	return c.carryOut(plan)
 }
 
 // ofRefund reports whether a reversal is about a refund, which is never reversed, whether it has arrived or not.
@@ -174,12 +178,10 @@ func ofRefund(m *iso8583.Message) bool {
 // echoed are the fields that an answer repeats; 12 to 15, 32, 38, 39, 44 and 63 are the network's own (pos-dialect §3).
 var echoed = []int{2, 3, 4, 7, 11, 22, 23, 25, 33, 37, 41, 42, 49, 60, 70, 90}
 
-// answer builds the whole frame of an answer.
-func (c *conn) answer(frame wire.Frame, m *iso8583.Message, line *Line) []byte {
+// build makes the whole frame of an answer, c.frame.
+func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line) {
 	codec := c.network.cfg.Codec
 	now := c.network.cfg.Now().In(shanghai)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	b := &c.builder
 	b.Reset(codec, m.MTI().Response())
 	set := func(n int, v string) {
@@ -217,11 +219,11 @@ func (c *conn) answer(frame wire.Frame, m *iso8583.Message, line *Line) []byte {
 	if c.body, err = b.Append(c.body[:0]); err != nil {
 		panic("answer of the simulated network does not fit its own dialect: " + err.Error())
 	}
-	out, err := c.network.cfg.Framing.AppendFrame(nil, wire.AppendSwapped(nil, frame.TPDU), frame.Header, c.body)
+	var swapped [wire.TPDUSize]byte
+	c.frame, err = c.network.cfg.Framing.AppendFrame(c.frame[:0], wire.AppendSwapped(swapped[:0], frame.TPDU), frame.Header, c.body)
 	if err != nil {
 		panic("answer of the simulated network does not fit its framing: " + err.Error())
 	}
-	return out
 }
 
 // balance is DE54 of an inquiry: account type 02, available balance 02, yuan, credit, and an amount that is invented but

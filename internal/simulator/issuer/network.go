@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -168,79 +169,102 @@ func (n *Network) attempt(rrn string) int {
 }
 
 // conn is one link of the switch. Requests are booked in the order in which they arrive; answers leave when their delay
-// is over.
+// is over. Requests that have come together are one round: their lines are one write, and their answers are another.
 type conn struct {
 	network *Network
 	nc      net.Conn
 	window  chan struct{}  // one token for each delayed answer
 	delayed sync.WaitGroup // timers that still hold a token
+	writing sync.Mutex     // one write at a time: a round's, or that of a delayed answer
 
-	mu      sync.Mutex // guards the writer and what it needs
+	// The reader's own.
+	message iso8583.Message
 	builder iso8583.Builder
 	body    []byte
+	frame   []byte // the answer to the request under way
+	out     []byte // answers of the round
 }
 
 func (c *conn) serve() error {
 	defer c.delayed.Wait()
 	defer c.nc.Close()
 	limit := c.network.cfg.FrameLimit
-	buffer := make([]byte, limit)
-	var message iso8583.Message
+	buffer := make([]byte, max(limit, roundSize))
 	used := 0
 	for {
 		n, err := c.nc.Read(buffer[used:])
 		used += n
-		rest := buffer[:used]
-		for len(rest) > 0 {
-			frame, size, err := c.network.cfg.Framing.Next(rest, limit)
-			if err != nil {
-				return fmt.Errorf("frame: %w", err)
-			}
-			if size == 0 {
-				break
-			}
-			if err := c.request(frame, &message); err != nil {
-				return err
-			}
-			rest = rest[size:]
+		taken, roundErr := c.round(buffer[:used], limit)
+		used = copy(buffer, buffer[taken:used])
+		if roundErr != nil {
+			return roundErr
 		}
-		used = copy(buffer, rest)
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 	}
 }
 
+// roundSize is the most that is read at once.
+const roundSize = 64 << 10
+
+// round handles the whole requests among the received bytes and returns how many bytes they were. What it has answered
+// leaves at its end, also when one of the requests ends the connection.
+func (c *conn) round(received []byte, limit int) (taken int, err error) {
+	c.network.cfg.Ledger.begin()
+	c.out = c.out[:0]
+	for taken < len(received) && err == nil {
+		var frame wire.Frame
+		var size int
+		if frame, size, err = c.network.cfg.Framing.Next(received[taken:], limit); err != nil {
+			err = fmt.Errorf("frame: %w", err)
+		}
+		if err != nil || size == 0 {
+			break
+		}
+		err = c.request(frame, &c.message)
+		taken += size
+	}
+	if failed := c.network.cfg.Ledger.end(); failed != nil {
+		return taken, errors.Join(err, failed)
+	}
+	return taken, errors.Join(err, c.write(c.out))
+}
+
 // errCut is returned when a rule closes the connection.
 var errCut = errors.New("disconnected by rule")
 
-// carryOut answers as the plan says. The book is written already.
-func (c *conn) carryOut(plan Plan, answer []byte) error {
+// carryOut answers as the plan says, with c.frame. The book is written before anything leaves.
+func (c *conn) carryOut(plan Plan) error {
 	switch {
 	case plan.Cut == 2:
-		c.mu.Lock()
-		_, _ = c.nc.Write(answer[:len(answer)/2])
-		c.mu.Unlock()
+		c.out = append(c.out, c.frame[:len(c.frame)/2]...)
 		return errCut
 	case plan.Cut == 1:
 		return errCut
 	case plan.Answers == 0:
 		return nil
 	case plan.Delay == 0:
-		return c.send(answer, plan.Answers)
+		c.answer(plan.Answers)
+		return nil
 	}
 	select {
 	case c.window <- struct{}{}:
 	case <-c.network.stopAt:
 		return nil
 	}
+	answer := bytes.Repeat(c.frame, plan.Answers)
 	c.delayed.Go(func() {
 		timer := time.NewTimer(plan.Delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			// The switch may have gone meanwhile; then nobody hears it.
-			_ = c.send(answer, plan.Answers)
+			// The delay may be shorter than the round that booked it. And the switch may have gone meanwhile; then nobody
+			// hears it.
+			c.network.cfg.Ledger.begin()
+			if c.network.cfg.Ledger.end() == nil {
+				_ = c.write(answer)
+			}
 		case <-c.network.stopAt:
 		}
 		<-c.window
@@ -248,16 +272,24 @@ func (c *conn) carryOut(plan Plan, answer []byte) error {
 	return nil
 }
 
-func (c *conn) send(frame []byte, times int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// answer puts c.frame among the answers of the round.
+func (c *conn) answer(times int) {
+	for range times {
+		c.out = append(c.out, c.frame...)
+	}
+}
+
+func (c *conn) write(frames []byte) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.nc.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	for range times {
-		if _, err := c.nc.Write(frame); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
+	if _, err := c.nc.Write(frames); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ type File[L any] struct {
 	to     io.Writer // nil: memory only
 	closer io.Closer
 	seq    uint64
-	buffer []byte
+	buffer []byte // lines that are not written yet
+	failed error  // of the write after which there is no other
 }
 
 // New is an empty ledger that writes its lines to w; nil keeps it in memory only.
@@ -96,22 +97,58 @@ func (f *File[L]) enter(line *L) {
 
 // Post numbers and writes one line, then applies it. A line that cannot be written is not applied and must not be answered.
 func (f *File[L]) Post(line *L) error {
+	if err := f.encode(line); err != nil {
+		return err
+	}
+	if err := f.Flush(); err != nil {
+		return err
+	}
+	f.enter(line)
+	return nil
+}
+
+// Queue is Post for a line that is written by the next Flush, with those queued before it. It is applied at once, so what
+// comes next follows it, but nothing may tell of it before that Flush has succeeded.
+func (f *File[L]) Queue(line *L) error {
+	if err := f.encode(line); err != nil {
+		return err
+	}
+	f.enter(line)
+	return nil
+}
+
+// encode numbers a line and appends it to what is to be written.
+func (f *File[L]) encode(line *L) error {
 	*f.owner.Number(line) = f.seq + 1
 	if err := f.owner.Check(line); err != nil {
 		return err
 	}
-	if f.to != nil {
-		text, err := json.Marshal(line)
-		if err != nil {
-			return fmt.Errorf("encode ledger line: %w", err)
-		}
-		f.buffer = append(append(f.buffer[:0], text...), '\n')
-		if _, err := f.to.Write(f.buffer); err != nil {
-			return fmt.Errorf("write ledger: %w", err)
-		}
+	if f.to == nil {
+		return nil
 	}
-	f.enter(line)
+	text, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("encode ledger line: %w", err)
+	}
+	f.buffer = append(append(f.buffer, text...), '\n')
 	return nil
+}
+
+// Flush writes what is queued. A file that could not be written takes nothing more: what was queued has been applied, so
+// from there on memory is ahead of it.
+func (f *File[L]) Flush() error {
+	if f.failed != nil {
+		return f.failed
+	}
+	if len(f.buffer) == 0 {
+		return nil
+	}
+	_, err := f.to.Write(f.buffer)
+	f.buffer = f.buffer[:0]
+	if err != nil {
+		f.failed = fmt.Errorf("write ledger: %w", err)
+	}
+	return f.failed
 }
 
 // Seq is the number of the last line.
