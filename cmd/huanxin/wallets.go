@@ -65,6 +65,7 @@ func (s *Switch) sendHost(r *engine.HostRequest) {
 		return
 	}
 	s.hosts.Send(r)
+	s.hosts.Flush()
 }
 
 // runLinks keeps the links to card networks and wallets until ctx ends.

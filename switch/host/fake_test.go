@@ -304,6 +304,12 @@ func connected(t testing.TB, dialect string, framing wire.Framing, change func(*
 	return r, p
 }
 
+// send gives one request as the server does with a batch of one.
+func (r *rig) send(req *engine.HostRequest) {
+	r.hosts.Send(req)
+	r.hosts.Flush()
+}
+
 func record() keys.CardRecord {
 	return keys.CardRecord{
 		PAN: []byte("6224240000000017"), Expiry: []byte("3012"), Sequence: []byte("001"), EntryMode: []byte("052"),

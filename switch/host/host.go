@@ -10,7 +10,8 @@
 //   - Send never blocks and keeps nothing of the request: the message is encoded before it returns, a reversal from the
 //     sealed card record, everything else from the terminal's own message. A query is asked of wallets only; here it is
 //     unsent.
-//   - Exactly one of three things follows a Send: the request is written to a connection (it counts as sent from the
+//   - The caller calls Flush after the last of the requests at hand, so that those for one connection leave together.
+//   - Exactly one of three things follows a Send and its Flush: the request is written to a connection (it counts as sent from the
 //     moment it is handed to a write, also when that write fails); or HostUnsent is submitted, only when not a byte of
 //     it can have left; or, when even that report found no room, nothing – the engine's time-out then decides, as after
 //     a write that failed. Nothing is ever written twice.
@@ -44,7 +45,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"huanxin/switch/engine"
@@ -103,7 +103,7 @@ type host struct {
 	logger *zap.Logger
 	links  []*link
 	match  *matcher
-	count  counters
+	count  *counters
 	stan   atomic.Uint32 // of management messages
 	free   sync.Pool     // *item
 	dice   *sync.Mutex   // guards deps.Rand, which all hosts share
@@ -174,7 +174,7 @@ func (h *Hosts) Down() []string {
 	return down
 }
 
-// Send takes one request of the engine. It is the server's sink for hosts.
+// Send takes one request of the engine; it leaves at the latest after the next Flush. It is the server's sink for hosts.
 func (h *Hosts) Send(req *engine.HostRequest) {
 	one := h.hosts[req.Host]
 	if one == nil {
@@ -187,6 +187,15 @@ func (h *Hosts) Send(req *engine.HostRequest) {
 	one.send(req)
 }
 
+// Flush lets leave what Send has queued, the requests for one connection in one write. It does not block.
+func (h *Hosts) Flush() {
+	for _, one := range h.hosts {
+		for _, l := range one.links {
+			l.queue.flush()
+		}
+	}
+}
+
 func (h *host) send(req *engine.HostRequest) {
 	it := h.acquire()
 	it.asked = askedBy(req)
@@ -196,11 +205,11 @@ func (h *host) send(req *engine.HostRequest) {
 	switch {
 	case err != nil:
 		h.logger.Error("request cannot be encoded", zap.Uint64("purchase", req.Purchase), zap.Uint64("reversal", req.Reversal), zap.Error(err))
-		h.unsent(it, "encode")
+		h.unsent(it, encode)
 	case !h.links[slot].up.Load():
-		h.unsent(it, "down")
+		h.unsent(it, down)
 	case !h.links[slot].queue.put(it):
-		h.unsent(it, "full")
+		h.unsent(it, full)
 	default:
 		h.count.queued.Inc()
 	}
@@ -245,20 +254,21 @@ func (h *host) slot(key *engine.Key) int {
 
 // unsent reports a request that certainly never left. When there is no room for the report the engine's time-out takes
 // its place: later, but with the same end.
-func (h *host) unsent(it *item, fate string) {
-	h.count.request(it.asked.kind, fate)
+func (h *host) unsent(it *item, why fate) {
+	h.count.request(it.asked.kind, why)
 	if !h.out.Offer(it.asked.unsent()) {
-		h.count.request(it.asked.kind, "lost")
+		h.count.request(it.asked.kind, lost)
 	}
 	h.release(it)
 }
 
-// answered submits an answer under the switch's own numbers.
-func (h *host) answered(ctx context.Context, msg *message) {
-	now := h.now()
+// answered is an answer under the switch's own numbers, as the server takes it.
+func (h *host) answered(msg *message, now time.Time) *engine.HostAnswered {
 	p, v := h.match.answer(msg.key, now)
 	kind := msg.answer.Kind
-	if p != nil {
+	if p == nil {
+		msg.answer.RRN = msg.key.rrn()
+	} else {
 		kind = p.asked.kind
 		msg.answer.RRN, msg.answer.STAN = p.asked.rrn, p.asked.stan
 		if v == inTime || v == late {
@@ -268,7 +278,7 @@ func (h *host) answered(ctx context.Context, msg *message) {
 	}
 	h.count.answer(kind, v)
 	msg.answer.Host = h.cfg.Name
-	h.out.Put(ctx, msg.answer)
+	return msg.answer
 }
 
 func (h *host) acquire() *item {
@@ -300,48 +310,4 @@ func (h *host) backOff(failures int) time.Duration {
 	h.dice.Lock()
 	defer h.dice.Unlock()
 	return wait/2 + time.Duration(h.deps.Rand.Int64N(int64(wait/2)+1))
-}
-
-// counters are the metrics of one host.
-type counters struct {
-	m         *Metrics
-	name      string
-	up        prometheus.Gauge
-	queued    prometheus.Gauge
-	malformed prometheus.Counter
-}
-
-func newCounters(m *Metrics, name string) counters {
-	return counters{
-		m: m, name: name, up: m.up.WithLabelValues(name), queued: m.queued.WithLabelValues(name),
-		malformed: m.malformed.WithLabelValues(name),
-	}
-}
-
-func (c *counters) connect(result string) { c.m.connects.WithLabelValues(c.name, result).Inc() }
-func (c *counters) request(kind engine.HostKind, fate string) {
-	c.m.requests.WithLabelValues(c.name, kindName(kind), fate).Inc()
-}
-func (c *counters) answer(kind engine.HostKind, v verdict) {
-	c.m.answers.WithLabelValues(c.name, kindName(kind), v.String()).Inc()
-}
-func (c *counters) latency(kind engine.HostKind, d time.Duration) {
-	c.m.latency.WithLabelValues(c.name, kindName(kind)).Observe(d.Seconds())
-}
-
-// kindName is the label kind. An answer that nobody asked for counts as that of a sale or reversal.
-func kindName(kind engine.HostKind) string {
-	switch kind {
-	case engine.HostReversal:
-		return "reversal"
-	case engine.HostVoid:
-		return "void"
-	case engine.HostRefund:
-		return "refund"
-	case engine.HostInquiry:
-		return "inquiry"
-	case engine.HostQuery:
-		return "query"
-	}
-	return "sale"
 }

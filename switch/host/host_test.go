@@ -19,7 +19,7 @@ func TestSaleGoesUnchangedUnderTheSwitchsNumbers(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
 	req := r.sale(7)
 	original := r.orig[7]
-	r.hosts.Send(req)
+	r.send(req)
 	got := p.next()
 	require.Equal(t, iso8583.MTI(0x0200), got.MTI())
 	for _, n := range []int{2, 3, 4, 14, 22, 23, 25, 35, 41, 42, 49, 55, 60} {
@@ -32,7 +32,7 @@ func TestSaleGoesUnchangedUnderTheSwitchsNumbers(t *testing.T) {
 
 func TestSubsidyTagsAndTerminalsPrivateFieldsStayInTheSwitch(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	got := p.next()
 	require.Equal(t, "A3004CODEA2002XY", fieldOf(got, 59))
 	for _, n := range []int{46, 57, 58, 62, 63, 64} {
@@ -47,7 +47,7 @@ func TestOpaqueField59StaysInTheSwitch(t *testing.T) {
 
 func TestSaleCrossesDialects(t *testing.T) {
 	r, p := connected(t, "iso87b", wire.NAC, nil)
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	got := p.next()
 	for n, want := range map[int]string{
 		2: "6224240000000017", 4: "000000479920", 7: "0618100512", 11: "000007", 22: "052", 23: "001",
@@ -70,7 +70,7 @@ func TestReversalIsBuiltFromTheCardRecord(t *testing.T) {
 	} {
 		t.Run(c.dialect, func(t *testing.T) {
 			r, p := connected(t, c.dialect, c.framing, nil)
-			r.hosts.Send(r.reversal(7))
+			r.send(r.reversal(7))
 			got := p.next()
 			require.Equal(t, iso8583.MTI(0x0400), got.MTI())
 			want := map[int]string{
@@ -97,7 +97,7 @@ func TestReversalOfAPaymentCodeCarriesTheCode(t *testing.T) {
 		card.PAN, card.Expiry, card.Sequence, card.ICC, card.QRCode = nil, nil, nil, nil, []byte("6220485073630469936")
 		return card
 	}}
-	r.hosts.Send(r.reversal(7))
+	r.send(r.reversal(7))
 	got := p.next()
 	require.False(t, got.Has(2))
 	require.Equal(t, "A30196220485073630469936", fieldOf(got, 59))
@@ -105,7 +105,7 @@ func TestReversalOfAPaymentCodeCarriesTheCode(t *testing.T) {
 
 func TestAnswerIsSubmittedUnderTheSwitchsNumbers(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	m := p.next()
 	p.write(p.frame(m, "10", func(b *iso8583.Builder) {
 		b.SetString(4, "000000200000")
@@ -132,7 +132,7 @@ func TestAnswerIsSubmittedUnderTheSwitchsNumbers(t *testing.T) {
 
 func TestNetworksOwnReferenceIsNotTakenForOurs(t *testing.T) {
 	r, p := connected(t, "iso87b", wire.NAC, func(c *Config) { c.MatchKey = []int{7, 11} })
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	m := p.next()
 	p.write(p.frame(m, "00", func(b *iso8583.Builder) { b.SetString(37, "NETWORKS-OWN") }))
 	require.Equal(t, rrn(7), r.server.answered().RRN)
@@ -149,7 +149,7 @@ func TestNetworksOwnReferenceIsNotTakenForOurs(t *testing.T) {
 
 func TestTransmissionTimeIsGivenBackInChinaTime(t *testing.T) {
 	r, p := connected(t, "iso87b", wire.NAC, func(c *Config) { c.MatchKey, c.Zone = []int{7, 11}, time.UTC })
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	m := p.next()
 	require.Equal(t, "0618020512", fieldOf(m, 7))
 	p.answer(m, "00")
@@ -160,7 +160,7 @@ func TestTransmissionTimeIsGivenBackInChinaTime(t *testing.T) {
 
 func TestLateRepeatedAndUnaskedAnswersAreSubmitted(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	m := p.next()
 	r.clockMu.Lock()
 	r.skew = 2 * time.Hour
@@ -177,8 +177,8 @@ func TestLateRepeatedAndUnaskedAnswersAreSubmitted(t *testing.T) {
 
 func TestReversalAnswerIsToldFromSaleAnswer(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.sale(7))
-	r.hosts.Send(r.reversal(7))
+	r.send(r.sale(7))
+	r.send(r.reversal(7))
 	sale, reversal := p.next(), p.next()
 	p.answer(reversal, "00")
 	p.answer(sale, "00")
@@ -189,11 +189,11 @@ func TestReversalAnswerIsToldFromSaleAnswer(t *testing.T) {
 func TestRequestIsUnsentWhileTheLinkIsDown(t *testing.T) {
 	r := start(t, "cup", wire.CUP, nil)
 	r.network.accept() // connected, but not signed on
-	r.hosts.Send(r.sale(7))
+	r.send(r.sale(7))
 	require.Equal(t, &engine.HostUnsent{Kind: engine.HostSale, Purchase: 7, RRN: rrn(7)}, r.server.unsent())
-	r.hosts.Send(r.refund(9))
+	r.send(r.refund(9))
 	require.Equal(t, &engine.HostUnsent{Kind: engine.HostRefund, Purchase: 7, Operation: 9, RRN: rrn(9)}, r.server.unsent())
-	r.hosts.Send(r.reversal(8))
+	r.send(r.reversal(8))
 	require.Equal(t, &engine.HostUnsent{Kind: engine.HostReversal, Purchase: 8, Reversal: 108, Attempt: 1, RRN: rrn(8)}, r.server.unsent())
 	require.Equal(t, []string{"unionpay"}, r.hosts.Down())
 }
@@ -202,15 +202,15 @@ func TestRequestThatCannotBeEncodedIsUnsent(t *testing.T) {
 	r, _ := connected(t, "cup", wire.CUP, nil)
 	req := r.sale(7)
 	delete(r.orig, 7)
-	r.hosts.Send(req)
+	r.send(req)
 	require.Equal(t, uint64(7), r.server.unsent().Purchase)
 	reversal := r.reversal(8)
 	reversal.Card = nil
-	r.hosts.Send(reversal)
+	r.send(reversal)
 	require.Equal(t, uint64(108), r.server.unsent().Reversal)
 	unknown := r.sale(9)
 	unknown.Host = "elsewhere"
-	r.hosts.Send(unknown)
+	r.send(unknown)
 	require.Equal(t, uint64(9), r.server.unsent().Purchase)
 }
 
@@ -218,18 +218,18 @@ func TestExpiredRequestIsUnsent(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
 	req := r.sale(7)
 	req.Deadline = r.now().Add(-time.Second).UnixNano()
-	r.hosts.Send(req)
+	r.send(req)
 	require.Equal(t, uint64(7), r.server.unsent().Purchase)
-	r.hosts.Send(r.sale(8))
+	r.send(r.sale(8))
 	require.Equal(t, "000008", fieldOf(p.next(), 11), "the expired one never left")
 }
 
 func TestFullWindowAndQueueLeaveTheRestUnsent(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, func(c *Config) { c.InFlight, c.Queue = 1, 1 })
-	r.hosts.Send(r.sale(1))
+	r.send(r.sale(1))
 	first := p.next() // on the wire: the window is full
-	r.hosts.Send(r.sale(2))
-	r.hosts.Send(r.sale(3))
+	r.send(r.sale(2))
+	r.send(r.sale(3))
 	require.Equal(t, uint64(3), r.server.unsent().Purchase)
 	p.answer(first, "00")
 	require.Equal(t, rrn(1), r.server.answered().RRN)
@@ -238,28 +238,28 @@ func TestFullWindowAndQueueLeaveTheRestUnsent(t *testing.T) {
 
 func TestOnlyWhatNoWriterTookIsUnsentWhenTheConnectionDies(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, func(c *Config) { c.InFlight = 1 })
-	r.hosts.Send(r.sale(1))
+	r.send(r.sale(1))
 	p.next()
-	r.hosts.Send(r.sale(2)) // waits for the window
+	r.send(r.sale(2)) // waits for the window
 	p.nc.Close()
 	require.Equal(t, uint64(2), r.server.unsent().Purchase)
 	again := r.network.accept()
 	again.logOn()
 	r.server.up() // and nothing about sale 1: it may have been charged
-	r.hosts.Send(r.sale(4))
+	r.send(r.sale(4))
 	require.Equal(t, "000004", fieldOf(again.next(), 11), "a sale is never written twice")
 }
 
 func TestHalfAnAnswerEndsTheConnectionOnly(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.sale(1))
+	r.send(r.sale(1))
 	frame := p.frame(p.next(), "00", nil)
 	p.write(frame[:len(frame)/2])
 	p.nc.Close()
 	again := r.network.accept()
 	again.logOn()
 	r.server.up()
-	r.hosts.Send(r.sale(2))
+	r.send(r.sale(2))
 	again.answer(again.next(), "00")
 	require.Equal(t, rrn(2), r.server.answered().RRN)
 }
@@ -276,7 +276,7 @@ func TestGarbageFromTheNetworkEndsTheConnection(t *testing.T) {
 func TestMessageThatDoesNotParseIsPassedOver(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
 	p.write(p.wrap([]byte{0x02, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00}))
-	r.hosts.Send(r.sale(1))
+	r.send(r.sale(1))
 	m := p.next()
 	p.write(p.frame(m, "00", func(b *iso8583.Builder) { b.Remove(39) }))
 	p.answer(m, "00")
@@ -332,7 +332,7 @@ func TestOverloadedServerLosesNoAnswer(t *testing.T) {
 	r.server.mu.Unlock()
 	var m *iso8583.Message
 	for n := range uint32(answers) {
-		r.hosts.Send(r.sale(n + 1))
+		r.send(r.sale(n + 1))
 		m = p.next()
 		p.answer(m, "00")
 		if n == 0 {
@@ -379,7 +379,7 @@ func TestReversalNeverOvertakesItsSale(t *testing.T) {
 	for n := range uint32(sales) {
 		for _, req := range []*engine.HostRequest{r.sale(n + 1), r.reversal(n + 1)} {
 			req.Key = key(fmt.Sprintf("%08d", n%17))
-			r.hosts.Send(req)
+			r.send(req)
 		}
 	}
 	for slot := range 3 {
@@ -388,7 +388,7 @@ func TestReversalNeverOvertakesItsSale(t *testing.T) {
 		for n := 0; r.hosts.hosts["unionpay"].slot(&last.Key) != slot; n++ {
 			last.Key = key(fmt.Sprintf("%08d", n))
 		}
-		r.hosts.Send(last)
+		r.send(last)
 	}
 	seen, reversed := 0, 0
 	for range 3 {
@@ -450,7 +450,7 @@ func TestBackOffStartsAnewOnlyAfterALinkHasLived(t *testing.T) {
 func TestMatcherForgetsTheOldest(t *testing.T) {
 	m := newMatcher(2)
 	at := time.Now()
-	keyOf := func(n uint32) matchKey { return matchKey{field: [3]string{2: rrn(n)}} }
+	keyOf := func(n uint32) matchKey { return matchKey{de37: [12]byte([]byte(rrn(n)))} }
 	for n := range uint32(3) {
 		m.remember(&pending{key: keyOf(n), deadline: at.Add(time.Hour)})
 	}
@@ -488,4 +488,24 @@ func TestProfilesThatCannotWorkAreRefused(t *testing.T) {
 	metrics := &Metrics{}
 	_, err = New([]Config{good, good}, Deps{Metrics: metrics})
 	require.ErrorIs(t, err, ErrConfig)
+}
+
+func TestRequestsOfABatchLeaveInOrderWithTheFlush(t *testing.T) {
+	r, p := connected(t, "cup", wire.CUP, nil)
+	queue := r.hosts.hosts["unionpay"].links[0].queue
+	for n := range uint32(20) {
+		r.hosts.Send(r.sale(n + 1))
+	}
+	require.Empty(t, queue.wake, "the writer sleeps until the last request of the batch is queued")
+	r.hosts.Flush()
+	var answers []byte
+	for n := range uint32(20) {
+		m := p.next()
+		require.Equal(t, rrn(n+1), fieldOf(m, 37))
+		answers = append(answers, p.frame(m, "00", nil)...)
+	}
+	p.write(answers)
+	for n := range uint32(20) {
+		require.Equal(t, rrn(n+1), r.server.answered().RRN)
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"huanxin/switch/engine"
-	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
 
@@ -88,9 +87,12 @@ type session struct {
 	control chan *item  // management messages, written before requests
 	signOn  chan string // DE39 of the answer to our sign-on
 	flight  *flight
-	heard   atomic.Int64    // Unix ns of the last frame received
-	probed  time.Time       // when the writer sent its last echo
-	parsed  iso8583.Message // the reader's own
+	heard   atomic.Int64 // Unix ns of the last frame received
+	probed  time.Time    // when the writer sent its last echo
+
+	// The reader's own.
+	ear    ear
+	learnt []any // what came together, and goes to the server together
 
 	once  sync.Once // closes ended
 	ended chan struct{}
@@ -131,7 +133,7 @@ func (s *session) run(ctx context.Context) (lived time.Duration, err error) {
 	// Nobody will write these any more, and nobody has begun to: they have certainly not left.
 	for _, it := range l.queue.close() {
 		l.host.count.queued.Dec()
-		l.host.unsent(it, "down")
+		l.host.unsent(it, down)
 	}
 	workers.Wait()
 	return lived, s.cause
@@ -272,56 +274,76 @@ func (s *session) gather(buffer []byte) (_ []byte, wait time.Time) {
 		}
 		h.count.queued.Dec()
 		if !now.Before(it.deadline) {
-			h.unsent(it, "expired")
+			h.unsent(it, expired)
 			continue
 		}
 		p := &pending{key: it.key, asked: it.asked, sentAt: now, deadline: it.deadline, flight: s.flight}
 		s.flight.add(p)
 		h.match.remember(p)
 		buffer = append(buffer, it.frame...)
-		h.count.request(it.asked.kind, "sent")
+		h.count.request(it.asked.kind, sent)
 		h.release(it)
 	}
 	return buffer, time.Time{}
 }
 
+// readSize is the most that is read at once.
+const readSize = 32 << 10
+
 // read takes frames off the connection until it ends.
 func (s *session) read(ctx context.Context) error {
 	h := s.link.host
-	buffer := make([]byte, h.cfg.FrameLimit)
+	buffer := make([]byte, max(readSize, h.cfg.FrameLimit))
 	used := 0
 	for {
 		n, err := s.nc.Read(buffer[used:])
 		used += n
-		rest := buffer[:used]
-		for len(rest) > 0 {
-			frame, size, err := h.cfg.Framing.Next(rest, h.cfg.FrameLimit)
-			if err != nil {
-				h.count.malformed.Inc()
-				return fmt.Errorf("frame: %w", err)
-			}
-			if size == 0 {
-				break
-			}
-			s.heard.Store(h.now().UnixNano())
-			s.receive(ctx, frame)
-			rest = rest[size:]
+		taken, frameErr := s.receive(buffer[:used])
+		// Answers that came together are offered in one go, so that they are decided in one batch.
+		for i, body := range s.learnt {
+			h.out.Put(ctx, body)
+			s.learnt[i] = nil
 		}
-		used = copy(buffer, rest)
-		clear(buffer[used:])
+		s.learnt = s.learnt[:0]
+		rest := copy(buffer, buffer[taken:used])
+		clear(buffer[rest:used])
+		used = rest
+		if frameErr != nil {
+			return frameErr
+		}
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 	}
 }
 
-// receive handles one frame: an answer to a request of ours, or a management message.
-func (s *session) receive(ctx context.Context, frame wire.Frame) {
+// receive handles the whole frames among the received bytes and returns how many bytes they were.
+func (s *session) receive(received []byte) (taken int, err error) {
+	h := s.link.host
+	now := h.now()
+	for taken < len(received) {
+		frame, size, err := h.cfg.Framing.Next(received[taken:], h.cfg.FrameLimit)
+		if err != nil {
+			h.count.malformed.Inc()
+			return taken, fmt.Errorf("frame: %w", err)
+		}
+		if size == 0 {
+			break
+		}
+		s.heard.Store(now.UnixNano())
+		s.hear(frame, now)
+		taken += size
+	}
+	return taken, nil
+}
+
+// hear understands one frame: an answer to a request of ours, or a management message.
+func (s *session) hear(frame wire.Frame, now time.Time) {
 	h := s.link.host
 	if frame.KeepAlive() {
 		return
 	}
-	msg, err := h.words.read(&s.parsed, frame.Message, h.now())
+	msg, err := h.words.read(&s.ear, frame.Message, now)
 	if err != nil {
 		h.count.malformed.Inc()
 		h.logger.Debug("host message not understood", zap.Int("slot", s.link.slot), zap.Error(err))
@@ -336,14 +358,14 @@ func (s *session) receive(ctx context.Context, frame wire.Frame) {
 	case classManagement:
 		s.reply()
 	case classAnswer:
-		h.answered(ctx, &msg)
+		s.learnt = append(s.learnt, h.answered(&msg, now))
 	}
 }
 
 // reply answers a management message of the network in kind.
 func (s *session) reply() {
 	h := s.link.host
-	answer, err := h.words.manageAnswer(nil, &s.parsed)
+	answer, err := h.words.manageAnswer(nil, &s.ear.parsed)
 	if err != nil {
 		h.count.malformed.Inc()
 		return

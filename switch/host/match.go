@@ -1,19 +1,25 @@
 package host
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
 	"huanxin/switch/engine"
 )
 
-// matchKey finds the request of an answer: the values of the profile's match fields, as they stand on the wire. A reversal
-// has the DE11 and DE37 of what it takes back, so the two families are held apart; within one the switch's numbers are
-// unique.
+// matchKey finds the request of an answer: the values of the profile's match fields, as they stand on the wire, zero for
+// those that are not in the profile's key. A reversal has the DE11 and DE37 of what it takes back, so the two families are
+// held apart; within one the switch's numbers are unique.
 type matchKey struct {
 	reversal bool
-	field    [3]string // DE7, DE11, DE37; "" for those that are not in the profile's key
+	de7      [10]byte
+	de11     [6]byte
+	de37     [12]byte
 }
+
+// rrn is DE37 of the key, "" when it is none of its fields.
+func (k *matchKey) rrn() string { return string(bytes.TrimRight(k.de37[:], "\x00")) }
 
 // asked is what the link remembers of a request.
 type asked struct {
@@ -47,6 +53,7 @@ type pending struct {
 	deadline time.Time
 	answered bool
 	flight   *flight // of the connection that carries it
+	open     bool    // in that window: neither answered nor expired; flight.mu guards it
 	live     bool    // still the entry of its key
 }
 
@@ -90,9 +97,7 @@ const (
 	unasked
 )
 
-func (v verdict) String() string {
-	return [...]string{"in_time", "late", "repeated", "unasked"}[v]
-}
+var verdictNames = [...]string{"in_time", "late", "repeated", "unasked"}
 
 // answer finds the request of an answer that came at now.
 func (m *matcher) answer(key matchKey, now time.Time) (p *pending, v verdict) {
@@ -115,16 +120,14 @@ func (m *matcher) answer(key matchKey, now time.Time) (p *pending, v verdict) {
 // flight is the window of one connection: requests that were sent and are neither answered nor expired. It bounds what
 // a slow network may have of ours.
 type flight struct {
-	mu    sync.Mutex // guards all
-	open  map[*pending]struct{}
+	mu    sync.Mutex // guards all but freed
+	open  int
 	order []*pending // by sending; the head is open, the rest may be answered already
 	limit int
-	freed chan struct{} // capacity 1: the window may have room again
+	freed chan struct{} // capacity 1: the window was full and may have room again
 }
 
-func newFlight(limit int) *flight {
-	return &flight{open: make(map[*pending]struct{}, limit), limit: limit, freed: make(chan struct{}, 1)}
-}
+func newFlight(limit int) *flight { return &flight{limit: limit, freed: make(chan struct{}, 1)} }
 
 // room reports whether one more may be sent at now; if not, until when at most the oldest one blocks.
 func (f *flight) room(now time.Time) (ok bool, until time.Time) {
@@ -132,14 +135,14 @@ func (f *flight) room(now time.Time) (ok bool, until time.Time) {
 	defer f.mu.Unlock()
 	for len(f.order) > 0 {
 		head := f.order[0]
-		if _, open := f.open[head]; open && now.Before(head.deadline) {
+		if head.open && now.Before(head.deadline) {
 			break
 		}
-		delete(f.open, head)
+		f.close(head)
 		f.order[0] = nil
 		f.order = f.order[1:]
 	}
-	if len(f.open) < f.limit {
+	if f.open < f.limit {
 		return true, time.Time{}
 	}
 	return false, f.order[0].deadline
@@ -147,17 +150,31 @@ func (f *flight) room(now time.Time) (ok bool, until time.Time) {
 
 func (f *flight) add(p *pending) {
 	f.mu.Lock()
-	f.open[p] = struct{}{}
+	p.open = true
+	f.open++
 	f.order = append(f.order, p)
 	f.mu.Unlock()
 }
 
+// done takes an answered request out, and wakes the writer when it may have waited for that.
 func (f *flight) done(p *pending) {
 	f.mu.Lock()
-	delete(f.open, p)
+	full := f.open >= f.limit
+	f.close(p)
 	f.mu.Unlock()
+	if !full {
+		return
+	}
 	select {
 	case f.freed <- struct{}{}:
 	default:
+	}
+}
+
+// close is called with mu held.
+func (f *flight) close(p *pending) {
+	if p.open {
+		p.open = false
+		f.open--
 	}
 }

@@ -1,9 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -134,12 +134,20 @@ func (w *words) manageAnswer(dst []byte, asked *iso8583.Message) ([]byte, error)
 	return w.frame(dst, p)
 }
 
-// read understands one message of the network. parsed is the caller's to reuse; nothing of raw is kept.
-func (w *words) read(parsed *iso8583.Message, raw []byte, now time.Time) (message, error) {
+// ear is what reading messages takes. It belongs to one goroutine and is reused with each message.
+type ear struct {
+	parsed iso8583.Message
+	text   []byte // of the answer under way, which goes into one string
+	data   []byte // and into one slice
+}
+
+// read understands one message of the network; nothing of raw is kept.
+func (w *words) read(e *ear, raw []byte, now time.Time) (message, error) {
+	parsed := &e.parsed
 	if err := w.codec.Parse(raw, parsed); err != nil {
 		return message{}, fmt.Errorf("parse: %w", err)
 	}
-	msg := message{response: string(parsed.AppendField(nil, 39))}
+	msg := message{response: responseOf(parsed)}
 	switch parsed.MTI() {
 	case mtiFinancialAnswer, mtiPreauthAnswer, mtiRefundAnswer:
 		msg.class = classAnswer
@@ -157,9 +165,17 @@ func (w *words) read(parsed *iso8583.Message, raw []byte, now time.Time) (messag
 		return message{}, errResponse
 	}
 	if msg.class == classAnswer {
-		w.answer(&msg, parsed, now)
+		w.answer(&msg, e, now)
 	}
 	return msg, nil
+}
+
+// responseOf is DE39. Most answers say 00.
+func responseOf(m *iso8583.Message) string {
+	if m.Equal(39, "00") {
+		return "00"
+	}
+	return string(m.AppendField(nil, 39))
 }
 
 // isResponse tells a DE39 (an2) from anything else; what it lets pass is fit for the journal.
@@ -172,35 +188,76 @@ func isResponse(code string) bool {
 	return len(code) == 2
 }
 
-// answer takes what the engine wants of an answer. RRN is the echoed one only where the network echoes ours. What is kept
-// of it goes into the journal; DE54, a balance, stays outside of that.
-func (w *words) answer(msg *message, m *iso8583.Message, now time.Time) {
+// answer takes what the engine wants of an answer. What is kept of it goes into the journal; DE54, a balance, stays outside
+// of that. RRN is not set: what the network echoes is ours only where it is in the key.
+func (w *words) answer(msg *message, e *ear, now time.Time) {
+	m := &e.parsed
 	stan, _ := m.Uint(11)
 	amount, _ := m.Uint(4)
-	for i, n := range [...]int{7, 11, 37} {
-		if slices.Contains(w.cfg.MatchKey, n) {
-			msg.key.field[i] = string(m.AppendField(nil, n))
+	for _, n := range w.cfg.MatchKey {
+		switch n {
+		case 7:
+			m.CopyField(msg.key.de7[:], 7)
+		case 11:
+			m.CopyField(msg.key.de11[:], 11)
+		case 37:
+			m.CopyField(msg.key.de37[:], 37)
 		}
 	}
 	kind := engine.HostSale
 	if msg.key.reversal {
 		kind = engine.HostReversal
 	}
+	text, data := e.collect()
 	msg.answer = &engine.HostAnswered{
-		Kind: kind, RRN: msg.key.field[2], STAN: uint32(stan), TransmittedAt: w.transmittedAt(m, now),
+		Kind: kind, STAN: uint32(stan), TransmittedAt: w.transmittedAt(text[5], now),
 		Answer: event.HostAnswer{
-			Response: msg.response, Approval: approval(m), ClearingDate: digits(m, 15), LocalTime: digits(m, 12),
-			LocalDate: digits(m, 13), Institutions: m.AppendField(nil, 44),
-			Icc: appendIssuerTags(nil, m.AppendField(nil, 55)), Network: m.AppendField(nil, 63),
-			Amount: int64(amount), Acquirer: digits(m, 32),
+			Response: msg.response, Approval: text[0], ClearingDate: text[1], LocalTime: text[2], LocalDate: text[3],
+			Acquirer: text[4], Institutions: data[0], Icc: data[1], Network: data[2], Amount: int64(amount),
 		},
-		Balance: m.AppendField(nil, 54),
+		Balance: data[3],
 	}
 }
 
+// collect takes DE38, 15, 12, 13 and 32 as text, "" for what is not fit for the journal's strings, then DE7 as it came; and
+// DE44, 55, 63 and 54 as bytes. An answer is kept for as long as its purchase: its fields share two pieces of memory.
+func (e *ear) collect() (text [6]string, data [4][]byte) {
+	var ends [len(text)]int
+	e.text = e.text[:0]
+	for i, n := range [...]int{38, 15, 12, 13, 32, 7} {
+		at := len(e.text)
+		e.text = e.parsed.AppendField(e.text, n)
+		if value := e.text[at:]; n == 38 && !isApproval(value) || n != 38 && n != 7 && !isDigits(value) {
+			e.text = e.text[:at]
+		}
+		ends[i] = len(e.text)
+	}
+	all, at := string(e.text), 0
+	for i, end := range ends {
+		text[i], at = all[at:end], end
+	}
+	e.data = e.parsed.AppendField(e.data[:0], 44)
+	ends[0] = len(e.data)
+	e.data = e.parsed.AppendField(e.data, 55)
+	// The tags that are kept move to the front of the field: the walk is never behind what is written.
+	e.data = appendIssuerTags(e.data[:ends[0]], e.data[ends[0]:])
+	ends[1] = len(e.data)
+	for i, n := range [...]int{63, 54} {
+		e.data = e.parsed.AppendField(e.data, n)
+		ends[2+i] = len(e.data)
+	}
+	kept, at := bytes.Clone(e.data), 0
+	for i := range data {
+		if end := ends[i]; end > at {
+			data[i], at = kept[at:end:end], end
+		}
+	}
+	clear(e.data[:cap(e.data)]) // a balance
+	return text, data
+}
+
 // transmittedAt is the echoed DE7 in +08:00, whatever zone this network uses; the engine knows no other.
-func (w *words) transmittedAt(m *iso8583.Message, now time.Time) string {
-	echoed := string(m.AppendField(nil, 7))
+func (w *words) transmittedAt(echoed string, now time.Time) string {
 	if w.cfg.Zone == shanghai || echoed == "" {
 		return echoed
 	}
@@ -211,27 +268,23 @@ func (w *words) transmittedAt(m *iso8583.Message, now time.Time) string {
 	return at.In(shanghai).Format(transmission)
 }
 
-// approval is DE38, an6. Anything else could neither be shown nor be sent back in a reversal as it came: it is left out.
-func approval(m *iso8583.Message) string {
-	code := m.AppendField(nil, 38)
+// isApproval tells a DE38, an6. Anything else could neither be shown nor be sent back in a reversal as it came: it is left
+// out.
+func isApproval(code []byte) bool {
 	for _, c := range code {
 		if c < ' ' || c > '~' {
-			return ""
+			return false
 		}
 	}
-	if len(code) != 6 {
-		return ""
-	}
-	return string(code)
+	return len(code) == 6
 }
 
-// digits is a field that must be a number, "" when it is none: what it returns is fit for the journal's strings.
-func digits(m *iso8583.Message, n int) string {
-	value := m.AppendField(nil, n)
+// isDigits tells a field that is a number.
+func isDigits(value []byte) bool {
 	for _, c := range value {
 		if c < '0' || c > '9' {
-			return ""
+			return false
 		}
 	}
-	return string(value)
+	return true
 }

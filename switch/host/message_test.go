@@ -37,8 +37,8 @@ func FuzzRead(f *testing.F) {
 		require.NoError(f, err)
 	}
 	f.Fuzz(func(t *testing.T, cup bool, raw []byte) {
-		var parsed iso8583.Message
-		msg, err := readers[cup].read(&parsed, raw, time.Unix(0, 0))
+		var in ear
+		msg, err := readers[cup].read(&in, raw, time.Unix(0, 0))
 		if err != nil {
 			return
 		}
@@ -52,14 +52,14 @@ func FuzzRead(f *testing.F) {
 			require.Regexp(t, `^[0-9]*$`, number, "the journal's strings are UTF-8")
 		}
 		family := engine.HostSale
-		if parsed.MTI()>>8 == 0x04 {
+		if in.parsed.MTI()>>8 == 0x04 {
 			family = engine.HostReversal
 		}
 		require.Equal(t, family, msg.answer.Kind)
 		require.Equal(t, family == engine.HostReversal, msg.key.reversal)
-		require.Equal(t, parsed.AppendField(nil, 54), msg.answer.Balance)
-		require.Equal(t, parsed.AppendField(nil, 44), a.Institutions)
-		require.Equal(t, parsed.AppendField(nil, 63), a.Network)
+		require.Equal(t, in.parsed.AppendField(nil, 54), msg.answer.Balance)
+		require.Equal(t, in.parsed.AppendField(nil, 44), a.Institutions)
+		require.Equal(t, in.parsed.AppendField(nil, 63), a.Network)
 		_, pan := iso8583.FindTLV(msg.answer.Answer.Icc, 0x5A)
 		require.False(t, pan, "nothing of the card may reach the journal")
 	})
@@ -88,8 +88,8 @@ func TestFieldsForTheTillAreKeptAsReceived(t *testing.T) {
 			b.Set(63, gbk)
 			raw, err := b.Append(nil)
 			require.NoError(t, err, dialect)
-			var parsed iso8583.Message
-			msg, err := w.read(&parsed, raw, time.Unix(0, 0))
+			var in ear
+			msg, err := w.read(&in, raw, time.Unix(0, 0))
 			require.NoError(t, err)
 			clear(raw)
 			require.Equal(t, c.kept, msg.answer.Answer.Approval, "%s %q", dialect, c.sent)

@@ -2,8 +2,11 @@ package host
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"huanxin/switch/engine"
 )
 
 // Metrics counts what the links do; one per process. The label host is the profile's name, kind is sale (the
@@ -46,4 +49,77 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// fate is what has become of a request.
+type fate uint8
+
+const (
+	sent fate = iota
+	down
+	full
+	expired
+	encode
+	lost
+)
+
+var fateNames = [...]string{"sent", "down", "full", "expired", "encode", "lost"}
+
+// kinds are all kinds of request, in the order of their numbers.
+const kinds = int(engine.HostQuery) + 1
+
+// counters are the metrics of one host, looked up once.
+type counters struct {
+	m         *Metrics
+	name      string
+	up        prometheus.Gauge
+	queued    prometheus.Gauge
+	malformed prometheus.Counter
+	requests  [kinds][len(fateNames)]prometheus.Counter
+	answers   [kinds][len(verdictNames)]prometheus.Counter
+	latencies [kinds]prometheus.Observer
+}
+
+func newCounters(m *Metrics, name string) *counters {
+	c := &counters{
+		m: m, name: name, up: m.up.WithLabelValues(name), queued: m.queued.WithLabelValues(name),
+		malformed: m.malformed.WithLabelValues(name),
+	}
+	for k := range kinds {
+		kind := kindName(engine.HostKind(k))
+		for f, fate := range fateNames {
+			c.requests[k][f] = m.requests.WithLabelValues(name, kind, fate)
+		}
+		for v, verdict := range verdictNames {
+			c.answers[k][v] = m.answers.WithLabelValues(name, kind, verdict)
+		}
+		c.latencies[k] = m.latency.WithLabelValues(name, kind)
+	}
+	return c
+}
+
+func (c *counters) connect(result string)                { c.m.connects.WithLabelValues(c.name, result).Inc() }
+func (c *counters) request(kind engine.HostKind, f fate) { c.requests[kind][f].Inc() }
+func (c *counters) answer(kind engine.HostKind, v verdict) {
+	c.answers[kind][v].Inc()
+}
+func (c *counters) latency(kind engine.HostKind, d time.Duration) {
+	c.latencies[kind].Observe(d.Seconds())
+}
+
+// kindName is the label kind. An answer that nobody asked for counts as that of a sale or reversal.
+func kindName(kind engine.HostKind) string {
+	switch kind {
+	case engine.HostReversal:
+		return "reversal"
+	case engine.HostVoid:
+		return "void"
+	case engine.HostRefund:
+		return "refund"
+	case engine.HostInquiry:
+		return "inquiry"
+	case engine.HostQuery:
+		return "query"
+	}
+	return "sale"
 }

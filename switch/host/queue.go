@@ -28,22 +28,26 @@ func newQueue(bound int) *queue {
 	return &queue{items: make([]*item, bound), wake: make(chan struct{}, 1)}
 }
 
-// put appends it, or reports that the queue is closed or full.
+// put appends it, or reports that the queue is closed or full. The writer is not woken: see flush.
 func (q *queue) put(it *item) bool {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	ok := q.open && q.size < len(q.items)
 	if ok {
 		q.items[(q.head+q.size)%len(q.items)] = it
 		q.size++
 	}
-	q.mu.Unlock()
-	if ok {
-		q.signal()
-	}
 	return ok
 }
 
-func (q *queue) signal() {
+// flush wakes the writer when there is something to write.
+func (q *queue) flush() {
+	q.mu.Lock()
+	some := q.size > 0
+	q.mu.Unlock()
+	if !some {
+		return
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:

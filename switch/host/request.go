@@ -179,11 +179,11 @@ func (w *words) key(req *engine.HostRequest) matchKey {
 	for _, n := range w.cfg.MatchKey {
 		switch n {
 		case 7:
-			key.field[0] = time.Unix(0, req.TransmittedAt).In(w.cfg.Zone).Format(transmission)
+			time.Unix(0, req.TransmittedAt).In(w.cfg.Zone).AppendFormat(key.de7[:0], transmission)
 		case 11:
-			key.field[1] = fmt.Sprintf("%06d", req.STAN)
+			iso8583.AppendDigits(key.de11[:0], uint64(req.STAN), len(key.de11))
 		case 37:
-			key.field[2] = req.RRN
+			copy(key.de37[:], req.RRN)
 		}
 	}
 	return key

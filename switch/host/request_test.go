@@ -53,7 +53,7 @@ func requireFields(t *testing.T, m *iso8583.Message, want map[int]string) {
 
 func TestVoidNamesItsSaleAsTheNetworkKnowsIt(t *testing.T) {
 	inEachStyle(t, func(t *testing.T, s style, r *rig, p *peer) {
-		r.hosts.Send(r.void(9))
+		r.send(r.void(9))
 		got := p.next()
 		require.Equal(t, iso8583.MTI(0x0200), got.MTI())
 		requireFields(t, got, map[int]string{
@@ -70,13 +70,13 @@ func TestVoidWithoutABatchIsOfTheBatchItIsIn(t *testing.T) {
 	req := r.void(9)
 	r.original(9, 0x0200, map[int]string{3: "200000"})
 	req.Original.Approval = ""
-	r.hosts.Send(req)
+	r.send(req)
 	requireFields(t, p.next(), map[int]string{38: "", 61: "0000010047110618"})
 }
 
 func TestRefundNamesTheBatchOfItsSale(t *testing.T) {
 	inEachStyle(t, func(t *testing.T, s style, r *rig, p *peer) {
-		r.hosts.Send(r.refund(9))
+		r.send(r.refund(9))
 		got := p.next()
 		require.Equal(t, iso8583.MTI(0x0220), got.MTI())
 		requireFields(t, got, map[int]string{
@@ -99,7 +99,7 @@ func TestPreauthorisationFamilyPassesAsTheTerminalSentIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inEachStyle(t, func(t *testing.T, s style, r *rig, p *peer) {
-				r.hosts.Send(r.request(engine.HostSale, 9, c.mti, c.change))
+				r.send(r.request(engine.HostSale, 9, c.mti, c.change))
 				got := p.next()
 				require.Equal(t, c.mti, got.MTI())
 				want := map[int]string{2: "6224240000000017", 3: "000000", 4: "000000479920", 11: "000009", 37: rrn(9), 38: "", 61: "", 90: ""}
@@ -114,7 +114,7 @@ func TestPreauthorisationFamilyPassesAsTheTerminalSentIt(t *testing.T) {
 
 func TestOrdinarySaleNamesNoOther(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
-	r.hosts.Send(r.request(engine.HostSale, 9, 0x0200, map[int]string{38: "654321", 61: "0000010000020618"}))
+	r.send(r.request(engine.HostSale, 9, 0x0200, map[int]string{38: "654321", 61: "0000010000020618"}))
 	requireFields(t, p.next(), map[int]string{38: "", 61: ""})
 }
 
@@ -122,7 +122,7 @@ func TestInquiryGivesTheBalanceOutsideOfWhatIsKept(t *testing.T) {
 	inEachStyle(t, func(t *testing.T, s style, r *rig, p *peer) {
 		req := r.request(engine.HostInquiry, 9, 0x0200, map[int]string{3: "310000", 4: "", 60: "0100000100060"})
 		req.Purchase, req.Amount = 0, 0
-		r.hosts.Send(req)
+		r.send(req)
 		m := p.next()
 		require.Equal(t, iso8583.MTI(0x0200), m.MTI())
 		requireFields(t, m, map[int]string{3: "310000", 4: "", 11: "000009", 37: rrn(9), 60: "0100000100060"})
@@ -156,13 +156,13 @@ func TestReversalNamesWhatItTakesBack(t *testing.T) {
 				if c.processing == "" {
 					want[3] = "000000"
 				}
-				r.hosts.Send(req)
+				r.send(req)
 				first := p.next()
 				require.Equal(t, iso8583.MTI(0x0400), first.MTI())
 				requireFields(t, first, want)
 				for attempt := uint32(2); attempt < 4; attempt++ {
 					req.Attempt = attempt
-					r.hosts.Send(req)
+					r.send(req)
 					again := p.next()
 					require.Equal(t, iso8583.MTI(0x0401), again.MTI(), "attempt %d carries the repeat flag", attempt)
 					requireFields(t, again, want)
@@ -177,7 +177,7 @@ func TestRepeatedReversalIsAnsweredUnderAnyOfItsTypes(t *testing.T) {
 		for n, mti := range []iso8583.MTI{0x0410, 0x0411, 0x0430} {
 			req := r.reversal(uint32(n) + 1)
 			req.Attempt = 2
-			r.hosts.Send(req)
+			r.send(req)
 			p.write(p.frameOf(mti, p.next(), "00", nil))
 			got := r.server.answered()
 			require.Equal(t, []any{engine.HostReversal, rrn(uint32(n) + 1), "00"}, []any{got.Kind, got.RRN, got.Answer.Response}, "%s", mti)
@@ -197,7 +197,7 @@ func TestEveryAnswerFindsItsRequestByFamily(t *testing.T) {
 			}
 			var sent []*iso8583.Message
 			for _, req := range requests {
-				r.hosts.Send(req)
+				r.send(req)
 				sent = append(sent, p.next())
 			}
 			for i := len(sent) - 1; i >= 0; i-- {
@@ -221,11 +221,11 @@ func TestQueryIsNotAskedOfACardNetwork(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
 	req := r.sale(7)
 	req.Kind, req.Operation, req.Reversal, req.Attempt = engine.HostQuery, 5, 6, 2
-	r.hosts.Send(req)
+	r.send(req)
 	require.Equal(t, &engine.HostUnsent{
 		Kind: engine.HostQuery, Purchase: 7, Operation: 5, Reversal: 6, Attempt: 2, RRN: rrn(7),
 	}, r.server.unsent())
-	r.hosts.Send(r.sale(8))
+	r.send(r.sale(8))
 	require.Equal(t, "000008", fieldOf(p.next(), 11), "the query never left")
 }
 
@@ -233,7 +233,7 @@ func TestRequestsAreCountedByKind(t *testing.T) {
 	r, p := connected(t, "cup", wire.CUP, nil)
 	inquiry := r.request(engine.HostInquiry, 3, 0x0200, map[int]string{3: "310000", 4: ""})
 	for _, req := range []*engine.HostRequest{r.sale(1), r.void(2), inquiry, r.refund(4), r.reversal(5)} {
-		r.hosts.Send(req)
+		r.send(req)
 		p.answer(p.next(), "00")
 		r.server.answered()
 	}

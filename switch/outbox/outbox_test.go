@@ -54,8 +54,16 @@ func advance(ctx context.Context) {
 	synctest.Wait()
 }
 
+func TestBodyThatNothingWaitsBeforeIsSubmittedInPlace(t *testing.T) {
+	server := &busy{}
+	o := New(server, 1, prometheus.NewCounter(prometheus.CounterOpts{Name: "refused"}))
+	o.Put(t.Context(), 1)
+	require.True(t, o.Offer(2))
+	require.Equal(t, []any{1, 2}, server.taken, "nobody runs the outbox")
+}
+
 func TestFullOutboxTakesNoMoreOffers(t *testing.T) {
-	o := New(&busy{}, 1, prometheus.NewCounter(prometheus.CounterOpts{Name: "refused"}))
+	o := New(&busy{refuse: 1}, 1, prometheus.NewCounter(prometheus.CounterOpts{Name: "refused"}))
 	require.True(t, o.Offer(1))
 	require.False(t, o.Offer(2))
 	ended, stop := context.WithCancel(t.Context())
