@@ -89,6 +89,12 @@ func (s *Switch) submit(body any) error {
 	return s.server.Submit(body)
 }
 
+// flush lets leave what a batch has released. A host's answer takes longer than a terminal's thanks, so it is asked first.
+func (s *Switch) flush() {
+	s.hosts.Flush()
+	s.front.Flush()
+}
+
 // readiness is what /readyz lists. The database counts until it was reached once: later the switch goes on without it.
 func (s *Switch) readiness() []gateway.Part {
 	parts := []gateway.Part{{Name: "engine", Err: s.server.Ready()}, {Name: "programme"}}

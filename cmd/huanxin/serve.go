@@ -258,7 +258,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Host:     s.sendHost,
 		API:      func(r *engine.APIReply) { s.gate.Deliver(r) },
 		Admin:    s.desk.Deliver,
-		Flush:    func() { s.front.Flush() },
+		Flush:    s.flush,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
 		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,

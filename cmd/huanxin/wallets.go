@@ -65,7 +65,6 @@ func (s *Switch) sendHost(r *engine.HostRequest) {
 		return
 	}
 	s.hosts.Send(r)
-	s.hosts.Flush()
 }
 
 // runLinks keeps the links to card networks and wallets until ctx ends.

@@ -79,6 +79,7 @@ func (e *dumbEngine) ask(kind engine.HostKind, n uint32, of *dumbAsk, patience t
 		req.Original = engine.OriginalData{STAN: of.n, RRN: rrnOf(of.n), TransmittedAt: of.sentAt.UnixNano(), Amount: of.amount}
 	}
 	e.hosts.Send(req)
+	e.hosts.Flush()
 	time.AfterFunc(patience, func() { e.giveUp(rrn, 1) })
 	return a
 }
@@ -112,6 +113,7 @@ func (e *dumbEngine) giveUp(rrn string, attempt uint32) {
 		TransmittedAt: time.Now().UnixNano(), Deadline: time.Now().Add(time.Hour).UnixNano(), Amount: 10000, Reason: "98",
 		Processing: processing, Key: keyOf(a.n), Original: engine.OriginalData{STAN: a.n, TransmittedAt: a.sentAt.UnixNano()},
 	})
+	e.hosts.Flush()
 	time.AfterFunc(20*time.Millisecond, func() { e.giveUp(rrn, attempt+1) }) // until it is answered
 }
 
