@@ -1,0 +1,53 @@
+package seed
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"huanxin/subsidy/catalogue"
+	"huanxin/switch/journal"
+)
+
+func TestSeedIsAWholeJournalWithASnapshotAtItsEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "site")
+	s, err := New(t.Context(), dir, Programme{Terminals: 70, Products: 3, HoldLife: time.Minute})
+	require.NoError(t, err)
+	require.NoError(t, s.Crowd(500))
+	require.NoError(t, s.Engine().CheckInvariants())
+	require.NoError(t, s.Snapshot())
+	require.NoError(t, s.Close())
+
+	copied := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, Place(dir, copied))
+	for _, place := range []string{dir, copied} {
+		folder, err := journal.OpenFolder(filepath.Join(place, "journal"), "")
+		require.NoError(t, err)
+		report, err := folder.Verify()
+		require.NoError(t, err)
+		require.Greater(t, report.Events, uint64(1000))
+		require.FileExists(t, filepath.Join(place, "programme", "policy.yaml"))
+	}
+	info, err := os.Stat(filepath.Join(copied, "keys", "keys.yaml"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestBarcodesAreProper(t *testing.T) {
+	for n := range 200 {
+		require.NoError(t, catalogue.CheckGTIN(Barcode(n*7919)))
+	}
+	require.Equal(t, []string{Barcode(0), Barcode(5)}, Programme{Products: 10}.Barcodes(2))
+}
+
+func BenchmarkCrowd(b *testing.B) {
+	s, err := New(b.Context(), filepath.Join(b.TempDir(), "site"), Programme{Terminals: 64})
+	require.NoError(b, err)
+	defer s.Close()
+	b.ResetTimer()
+	require.NoError(b, s.Crowd(b.N))
+	require.NoError(b, s.append())
+}
