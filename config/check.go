@@ -287,6 +287,12 @@ func (c *Config) checkAddresses(k *checker) {
 		see("listeners."+name+".address", c.Listeners[name].Address)
 	}
 	see("http.address", c.HTTP.Address)
+	if c.Debug.Address != "" {
+		see("debug.address", c.Debug.Address)
+		if host, _, err := net.SplitHostPort(c.Debug.Address); err == nil && !isLoopback(host) {
+			k.refuse("debug.address", "%q is not a loopback address: it shows the process's memory", c.Debug.Address)
+		}
+	}
 	listening := maps.Clone(owner)
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		// Two profiles may share a host's port; none may lead back into this process.

@@ -44,6 +44,7 @@ type Config struct {
 	Keys      Keys                `mapstructure:"keys"`
 	Control   Control             `mapstructure:"control"`
 	Stop      Stop                `mapstructure:"stop"`
+	Debug     Debug               `mapstructure:"debug"`
 	Drill     Drill               `mapstructure:"drill"`
 }
 
@@ -201,6 +202,11 @@ type Control struct {
 	Socket        string        `mapstructure:"socket"`
 	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer to one request
 	Pending       int           `mapstructure:"pending"`        // requests that may wait for it
+}
+
+// Debug is for whoever looks for where time and memory go.
+type Debug struct {
+	Address string `mapstructure:"address"` // of the profiler; loopback always; empty = none
 }
 
 // Drill is for drills only: how a test makes this process fail.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"huanxin/config/dialects"
 	"huanxin/internal/bench"
+	"huanxin/switch/iso8583"
 )
 
 func main() {
@@ -47,6 +49,13 @@ func newRootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			spec, _, err := dialects.Load("", "cup")
+			if err != nil {
+				return err
+			}
+			if b.Codec, err = iso8583.Compile(spec); err != nil {
+				return err
+			}
 			b.Log = cmd.ErrOrStderr()
 			rows, err := b.Run(cmd.Context(), picked, cmd.OutOrStdout())
 			return errors.Join(err, bench.WriteRows(results, rows))
@@ -64,5 +73,7 @@ func newRootCommand() *cobra.Command {
 	flags.StringVar(&duration, "duration", "", "of one measurement; empty: the scenario's own")
 	flags.IntVar(&b.Rounds, "rounds", 0, "how often each contender runs; 0: the scenario's own")
 	flags.BoolVar(&b.Keep, "keep", false, "leave states and logs where they are")
+	flags.StringVar(&b.Profile, "profile", "", "folder for CPU profiles of the switch, one for each of its rounds")
+	cmd.AddCommand(newPeerCommand(), newSeedCommand())
 	return cmd
 }

@@ -59,6 +59,7 @@ type tasks struct {
 	fail                                 context.CancelCauseFunc // of the whole
 	web, engine, hosts, project, control *task
 	front                                *task // nil until the terminal ports are open
+	debug                                *task // nil without a profiler
 }
 
 // Run serves until ctx ends, then stops in good order: no new requests, answers to those in flight, sync, snapshot,
@@ -78,6 +79,10 @@ func (s *Switch) Run(ctx context.Context) error {
 	t.hosts = start("host links", fail, s.runLinks)
 	t.project = start("projection", fail, s.project)
 	t.control = start("control socket", fail, func(context.Context) error { return s.control.Serve(s.socket) })
+
+	if s.debug != nil {
+		t.debug = start("profiler", fail, s.serveDebug)
+	}
 
 	err := s.open(whole, t)
 	if err == nil {
@@ -191,13 +196,16 @@ func (s *Switch) closeFronts(t *tasks) error {
 	if t.front != nil {
 		err = errors.Join(err, t.front.stop())
 	}
+	if t.debug != nil {
+		err = errors.Join(err, s.debug.Close(), t.debug.stop())
+	}
 	return errors.Join(err, t.web.stop(), t.control.stop())
 }
 
 // Close gives back what newSwitch took: the journal, then the database, its private server last.
 func (s *Switch) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{s.listener, s.socket} {
+	for _, l := range []net.Listener{s.listener, s.socket, s.debugSocket} {
 		if l == nil {
 			continue
 		}

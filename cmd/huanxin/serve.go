@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -97,6 +98,9 @@ type Switch struct {
 	control   *control.Server
 	socket    net.Listener // of control
 
+	debug       *http.Server // nil without debug.address
+	debugSocket net.Listener
+
 	migrated atomic.Bool           // the database has been reached and has this program's schema
 	stage    atomic.Pointer[error] // why requests are not taken yet, or no longer; nil while serving
 }
@@ -143,6 +147,9 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 		return nil, fmt.Errorf("http.address: %w", err)
 	}
 	if err := s.openControl(set); err != nil {
+		return nil, err
+	}
+	if err := s.openDebug(); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -131,7 +131,7 @@ var (
 		"switch/journal", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.
-	programs = []string{"cmd", "internal/drill", "internal/bench", "internal/process", "internal/simulator", "internal/archtest"}
+	programs = []string{"cmd", "internal/drill", "internal/bench", "internal/process", "internal/scrape", "internal/simulator", "internal/archtest"}
 )
 
 func below(name string, folders []string) bool {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"huanxin/switch/iso8583"
 )
 
 // Scenario is one thing that is measured. Its rows need not name it.
@@ -21,7 +23,7 @@ type Scenario struct {
 
 // Scenarios are all of them, in the order of a whole run.
 func Scenarios() []Scenario {
-	return []Scenario{}
+	return []Scenario{pingpong(), pipelined()}
 }
 
 // Bench is one run of the instrument.
@@ -37,6 +39,12 @@ type Bench struct {
 	Log io.Writer
 	// Keep leaves the states of scenarios in Dir.
 	Keep bool
+	// Codec is of the dialect cup.
+	Codec *iso8583.Codec
+	// Profile is a folder for CPU profiles of the switch; empty: none.
+	Profile string
+
+	scenario string // that runs
 }
 
 // Say writes one line about what is being done.
@@ -102,6 +110,7 @@ func (b *Bench) Run(ctx context.Context, scenarios []Scenario, out io.Writer) ([
 			break
 		}
 		begun := time.Now()
+		b.scenario = s.Name
 		b.Say("%s: %s", s.Name, s.What)
 		result, err := s.Run(ctx, b)
 		if err != nil {

@@ -1,7 +1,6 @@
 package drill
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"huanxin/internal/postgres"
 	"huanxin/internal/process"
+	"huanxin/internal/scrape"
 	"huanxin/internal/simulator/issuer"
 	"huanxin/internal/simulator/till"
 	"huanxin/internal/simulator/wallet"
@@ -231,30 +230,7 @@ func (s *Site) Counter(ctx context.Context, name string, labels ...string) (floa
 	if err != nil {
 		return 0, err
 	}
-	return sample(page, name, labels...)
-}
-
-func sample(page, name string, labels ...string) (float64, error) {
-	want := name
-	for i := 0; i+1 < len(labels); i += 2 {
-		if i == 0 {
-			want += "{"
-		} else {
-			want += ","
-		}
-		want += labels[i] + "=" + strconv.Quote(labels[i+1])
-	}
-	if len(labels) > 0 {
-		want += "}"
-	}
-	lines := bufio.NewScanner(strings.NewReader(page))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), want+" "); ok {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, lines.Err()
+	return scrape.Sample(page, name, labels...)
 }
 
 // Ledger reads the card network's own book.

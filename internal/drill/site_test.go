@@ -23,18 +23,6 @@ func TestFreePortsDiffer(t *testing.T) {
 	}
 }
 
-func TestSampleIsFoundByNameAndAllLabels(t *testing.T) {
-	const page = "# HELP x\nx_total{cause=\"a\",port=\"cup\"} 3\nx_total{cause=\"b\",port=\"cup\"} 1.5e+06\nplain 7\n"
-	for want, labels := range map[float64][]string{3: {"cause", "a", "port", "cup"}, 1.5e6: {"cause", "b", "port", "cup"}, 0: {"cause", "c"}} {
-		got, err := sample(page, "x_total", labels...)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	got, err := sample(page, "plain")
-	require.NoError(t, err)
-	require.Equal(t, 7.0, got)
-}
-
 func TestTakenAddressIsNamed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

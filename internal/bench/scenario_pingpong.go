@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"huanxin/internal/bench/client"
+)
+
+// pingpong is how terminals behave that keep their line: many connections, one request in flight on each.
+func pingpong() Scenario {
+	return Scenario{
+		Name: "pingpong", What: "64 long connections, one reserve in flight on each",
+		Run: func(ctx context.Context, b *Bench) (Result, error) {
+			s := shape{connections: 64, inFlight: 1, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, 60_000)}
+			t, err := b.throughput(ctx, s)
+			if err != nil {
+				return Result{}, err
+			}
+			r := Result{Rows: []Row{AtLeast("throughput", "/s", t.ours, t.limit, 0.5)}}
+			t.note(&r)
+			return r, nil
+		},
+	}
+}
+
+// pipelined is how concentrators behave: few connections with many requests in flight.
+func pipelined() Scenario {
+	return Scenario{
+		Name: "pipelined", What: "16 connections, 64 reserves in flight on each",
+		Run: func(ctx context.Context, b *Bench) (Result, error) {
+			s := shape{connections: 16, inFlight: 64, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, 150_000)}
+			t, err := b.throughput(ctx, s)
+			if err != nil {
+				return Result{}, err
+			}
+			r := Result{Rows: []Row{AtLeast("throughput", "/s", t.ours, t.limit, 0.2)}}
+			t.note(&r)
+			return r, nil
+		},
+	}
+}
+
+// enough persons for one round at a rate that the switch is not going to reach. Both scenarios use one prepared state.
+func enough(b *Bench, _ int) int { return int(b.Lasts(5*time.Second).Seconds()+2) * 150_000 }
+
+// throughputs are the figures of one shape.
+type throughputs struct {
+	ours, limit Series
+	last        map[string]*client.Run
+	proof       *proof
+}
+
+// throughput measures the switch and its peers in one shape.
+func (b *Bench) throughput(ctx context.Context, s shape) (*throughputs, error) {
+	from, err := b.Seeded(ctx, s.persons)
+	if err != nil {
+		return nil, err
+	}
+	t := &throughputs{last: map[string]*client.Run{}}
+	if t.proof, err = b.newProof(); err != nil {
+		return nil, err
+	}
+	contender := func(name string, round func(context.Context) (*client.Run, error)) Contender {
+		return Contender{name, func(ctx context.Context, _ int) (float64, error) {
+			run, err := round(ctx)
+			if err != nil {
+				return 0, err
+			}
+			t.last[name] = run
+			return run.PerSecond(), nil
+		}}
+	}
+	list, err := b.Alternate(ctx, b.Repeats(5),
+		contender("switch", func(ctx context.Context) (*client.Run, error) { return b.switchRound(ctx, s, from, t.proof) }),
+		contender("limit", func(ctx context.Context) (*client.Run, error) { return b.limitRound(ctx, s) }),
+	)
+	if err != nil {
+		return nil, err
+	}
+	t.ours, t.limit = list[0], list[1]
+	return t, nil
+}
+
+// note writes down spreads, tails and the proof.
+func (t *throughputs) note(r *Result) {
+	for _, s := range []Series{t.ours, t.limit} {
+		run := t.last[s.Name]
+		r.Note("%s; last round p50 %s, p99 %s, p99.9 %s, max %s", s, millis(run.Latencies.Percentile(500)),
+			millis(run.Latencies.Percentile(990)), millis(run.Latencies.Percentile(999)), millis(run.Latencies.Max()))
+	}
+	r.Note("%s", t.proof)
+}
+
+// millis prints a time in milliseconds.
+func millis(d time.Duration) string { return number(float64(d)/float64(time.Millisecond)) + " ms" }

@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"huanxin/internal/bench/client"
+	"huanxin/internal/bench/seed"
+	"huanxin/internal/process"
+)
+
+// shape is how a closed loop loads its server.
+type shape struct {
+	connections, inFlight int
+	warmUp, lasts         time.Duration
+	persons               int // enough for a round
+}
+
+func (s shape) slots() int { return s.connections * s.inFlight }
+
+// terminals is how many every seeded state has: as many as the widest shape has slots.
+const terminals = 1024
+
+// reserves lets a client make reserves at address in this shape.
+func (b *Bench) reserves(ctx context.Context, s shape, address string, echo bool) (*client.Run, *client.Reserves, error) {
+	script, err := client.NewReserves(client.ReserveConfig{
+		Codec: b.Codec, Slots: s.slots(), Persons: client.NewNumbers(0, uint64(s.persons)),
+		Barcodes: seed.Programme{}.Barcodes(1), Echo: echo,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	loop := client.Closed{
+		Address: address, Connections: s.connections, InFlight: s.inFlight, Script: script, WarmUp: s.warmUp, Duration: s.lasts,
+	}
+	run, err := loop.Run(ctx)
+	return run, script, err
+}
+
+// Seeded is a state with persons who show codes. It is made once for all scenarios of a run and placed anew for each
+// round, so that every round begins alike.
+func (b *Bench) Seeded(ctx context.Context, persons int) (dir string, err error) {
+	dir = filepath.Join(b.Dir, fmt.Sprintf("seed-%d", persons))
+	done := filepath.Join(dir, "done")
+	if info, err := os.Stat(done); err == nil && time.Since(info.ModTime()) < seedLife {
+		return dir, nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	b.Say("  preparing %d persons", persons)
+	args := []string{"seed", "--dir", dir, "--persons", fmt.Sprint(persons), "--terminals", fmt.Sprint(terminals)}
+	p, err := process.Start(b.Dir, "seed", b.Program("bench"), args, nil)
+	if err != nil {
+		return "", err
+	}
+	if err := p.Finish(startLimit); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(done, nil, 0o644)
+}
+
+// seedLife is how long a prepared state may be used again: its codes live for a day.
+const seedLife = 12 * time.Hour
+
+// switchRound measures the switch once, on a fresh copy of the state, and looks up afterwards what it has acknowledged.
+// The switch is killed at the end: what it has answered must have been on disk by then.
+func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *proof) (*client.Run, error) {
+	dir, err := b.Folder("switch")
+	if err != nil {
+		return nil, err
+	}
+	if err := seed.Place(from, dir); err != nil {
+		return nil, fmt.Errorf("copy the prepared state: %w", err)
+	}
+	site, err := b.NewSite(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := site.Start(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { site.Process().Kill() }()
+	if err := site.Quiet(ctx); err != nil {
+		return nil, err
+	}
+	syncs, err := proof.syncs.Count()
+	if err != nil {
+		return nil, err
+	}
+	batches, err := site.Batches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	profiled, err := site.profile(ctx, s.warmUp, s.lasts)
+	if err != nil {
+		return nil, err
+	}
+	run, script, err := b.reserves(ctx, s, site.CUP, false)
+	if err != nil {
+		return nil, errors.Join(err, profiled())
+	}
+	if err := profiled(); err != nil {
+		return nil, err
+	}
+	now, err := site.Batches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := proof.add(now-batches, syncs); err != nil {
+		return nil, err
+	}
+	site.Process().Kill()
+	return run, proof.found(dir, script.Acks())
+}
+
+// limitRound measures the limit once.
+func (b *Bench) limitRound(ctx context.Context, s shape) (*client.Run, error) {
+	dir, err := b.Folder("limit")
+	if err != nil {
+		return nil, err
+	}
+	address, p, err := b.startPeer(ctx, dir, "limit")
+	if err != nil {
+		return nil, err
+	}
+	defer p.Kill()
+	s.persons = 1 << 40
+	run, _, err := b.reserves(ctx, s, address, true)
+	return run, err
+}
+
+// proof gathers what shows that every answer was durable: batches and syncs counted, acknowledged purchases found.
+type proof struct {
+	syncs        Syncs
+	rounds       int
+	acknowledged int
+	batches      uint64
+	synced       uint64
+}
+
+func (b *Bench) newProof() (*proof, error) {
+	if err := os.MkdirAll(b.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	syncs, err := SyncsOf(b.Dir)
+	return &proof{syncs: syncs}, err
+}
+
+// add takes the batches of one round and holds them against what the device has flushed since it had flushed before.
+func (p *proof) add(batches, before uint64) error {
+	after, err := p.syncs.Count()
+	if err != nil {
+		return err
+	}
+	p.batches += batches
+	p.synced += after - before
+	if after-before < batches {
+		return fmt.Errorf("%d batches were appended and the disk saw %d %s: something was answered before it was durable",
+			batches, after-before, p.syncs)
+	}
+	return nil
+}
+
+func (p *proof) found(dir string, acks []client.Ack) error {
+	p.acknowledged += len(acks)
+	p.rounds++
+	_, _, err := Found(dir, acks)
+	return err
+}
+
+func (p *proof) String() string {
+	return fmt.Sprintf("synced before the answer: %d batches, %d %s; all %d purchases acknowledged in %d rounds found in the journal after kill -9",
+		p.batches, p.synced, p.syncs, p.acknowledged, p.rounds)
+}
