@@ -9,11 +9,14 @@ package seed
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"huanxin/config/programmes"
 	"huanxin/risk/geo"
 	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
@@ -24,28 +27,31 @@ import (
 
 // Seeder is an engine with its journal. Steps are decided and packed at once; a batch is appended when it is large.
 type Seeder struct {
-	dir     string
-	journal *journal.Journal
-	engine  *engine.Engine
-	hasher  *keys.Hasher
-	draft   journal.Draft
-	end     journal.Mark
-	now     int64
-	persons uint64
+	dir      string
+	journal  *journal.Journal
+	appender *appender // nil until the journal is open
+	engine   *engine.Engine
+	keys     *keys.Set
+	hasher   *keys.Hasher
+	draft    *journal.Draft
+	now      int64
+	persons  uint64
 }
 
 // batchBytes is how large a batch of the seeder grows: as the switch's own under load.
 const batchBytes = 1 << 20
 
 // New makes the state folder dir, which must not hold a journal, with the programme in force.
-func New(ctx context.Context, dir string, p Programme) (_ *Seeder, err error) {
-	s := &Seeder{dir: dir, now: time.Now().UnixNano()}
+func New(ctx context.Context, dir string, p Programme) (*Seeder, error) {
+	return NewAt(ctx, dir, p, time.Now())
+}
+
+// NewAt is New at another time than now: its history begins in the past.
+func NewAt(ctx context.Context, dir string, p Programme, at time.Time) (_ *Seeder, err error) {
+	s := &Seeder{dir: dir, draft: new(journal.Draft), now: at.UnixNano()}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("seed %s: %w", dir, err)
-			if s.journal != nil {
-				s.journal.Close()
-			}
+			err = fmt.Errorf("seed %s: %w", dir, errors.Join(err, s.release()))
 		}
 	}()
 	files, err := p.Files()
@@ -59,23 +65,104 @@ func New(ctx context.Context, dir string, p Programme) (_ *Seeder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := keys.Create(filepath.Join(dir, "keys", "keys.yaml"), rand.Reader)
+	if s.keys, err = keys.Create(filepath.Join(dir, "keys", "keys.yaml"), rand.Reader); err != nil {
+		return nil, err
+	}
+	s.hasher = s.keys.Hasher()
+	cfg, err := engineConfig()
 	if err != nil {
 		return nil, err
 	}
-	s.hasher = set.Hasher()
+	if s.engine, err = engine.New(cfg); err != nil {
+		return nil, err
+	}
+	if s.journal, err = journal.Open(ctx, s.journalConfig(programme)); err != nil {
+		return nil, err
+	}
+	s.appender = newAppender(s.journal, journal.Mark{})
+	return s, s.putIntoForce(programme, policy.Rules(files), s.keys.PersonKeyCheck())
+}
+
+// Resume goes on where a state folder ends that a seeder has made: with its snapshot and what came after it, from now on.
+func Resume(ctx context.Context, dir string) (_ *Seeder, err error) {
+	s := &Seeder{dir: dir, draft: new(journal.Draft), now: time.Now().UnixNano()}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("resume %s: %w", dir, errors.Join(err, s.release()))
+		}
+	}()
+	files, err := programmes.Load(os.DirFS(filepath.Join(dir, "programme")))
+	if err != nil {
+		return nil, err
+	}
+	programme, err := policy.Compile(files)
+	if err != nil {
+		return nil, err
+	}
+	if s.keys, err = keys.Load(filepath.Join(dir, "keys", "keys.yaml")); err != nil {
+		return nil, err
+	}
+	s.hasher = s.keys.Hasher()
+	if s.journal, err = journal.Open(ctx, s.journalConfig(programme)); err != nil {
+		return nil, err
+	}
+	end, err := s.restore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.appender = newAppender(s.journal, end)
+	return s, s.admin(&engine.TakeOwnership{
+		Owner: "bench seed", Software: "bench", Programme: programme.ID, PersonKeyCheck: s.keys.PersonKeyCheck(),
+	})
+}
+
+func (s *Seeder) journalConfig(p *policy.Programme) journal.Config {
+	return journal.Config{Programme: p.ID, Dir: filepath.Join(s.dir, "journal")}
+}
+
+func engineConfig() (engine.Config, error) {
 	province, err := geo.Load(geo.LiaoningGeoJSON)
 	if err != nil {
-		return nil, err
+		return engine.Config{}, err
 	}
-	hosts := map[string]engine.HostProfile{"unionpay": {}, "wallet": {Wallet: true}}
-	if s.engine, err = engine.New(engine.Config{Map: province, Hosts: hosts}); err != nil {
-		return nil, err
+	return engine.Config{Map: province, Hosts: map[string]engine.HostProfile{"unionpay": {}, "wallet": {Wallet: true}}}, nil
+}
+
+// EmptyState writes the state of an engine without a history: it begins with the version of the format.
+func EmptyState(w io.Writer) error {
+	cfg, err := engineConfig()
+	if err != nil {
+		return err
 	}
-	if s.journal, err = journal.Open(ctx, journal.Config{Programme: programme.ID, Dir: filepath.Join(dir, "journal")}); err != nil {
-		return nil, err
+	eng, err := engine.New(cfg)
+	if err != nil {
+		return err
 	}
-	return s, s.putIntoForce(programme, policy.Rules(files), set.PersonKeyCheck())
+	return eng.WriteState(w)
+}
+
+// restore makes the engine from the newest snapshot and what follows it.
+func (s *Seeder) restore(ctx context.Context) (journal.Mark, error) {
+	cfg, err := engineConfig()
+	if err != nil {
+		return journal.Mark{}, err
+	}
+	snap, ok := s.journal.Snapshots().Load(func(_ journal.Snapshot, r io.Reader) (err error) {
+		s.engine, err = engine.ReadState(cfg, r)
+		return err
+	})
+	if !ok {
+		return journal.Mark{}, errors.New("no snapshot")
+	}
+	end := journal.Mark{Position: snap.Position, Hash: snap.Hash}
+	err = s.journal.Replay(ctx, snap.Position+1, func(b *journal.Batch) error {
+		for _, ev := range b.Events {
+			s.engine.Apply(ev)
+		}
+		end = b.Mark("seed")
+		return nil
+	})
+	return end, err
 }
 
 // rowsAtOnce is what one SetRows may carry.
@@ -122,6 +209,9 @@ func (s *Seeder) putIntoForce(p *policy.Programme, rules map[string][]byte, chec
 // Hasher is the site's own.
 func (s *Seeder) Hasher() *keys.Hasher { return s.hasher }
 
+// Vault seals cards as the site's own does.
+func (s *Seeder) Vault() (*keys.Vault, error) { return s.keys.Vault(rand.Reader) }
+
 // Now is the instant (Unix ns) at which the next input is decided; SetNow moves it, never back. The seeder begins at the
 // machine's clock.
 func (s *Seeder) Now() int64 { return s.now }
@@ -132,7 +222,7 @@ func (s *Seeder) SetNow(at int64) { s.now = max(s.now, at) }
 // Step lets the engine decide one input, deadlines that have passed first, and records what it decided. The output is
 // valid until the next Step.
 func (s *Seeder) Step(body any) (engine.Output, error) {
-	if s.engine.NextDeadline() <= s.now {
+	for s.engine.NextDeadline() <= s.now { // an overdue crowd takes several
 		if _, err := s.step(new(engine.Tick)); err != nil {
 			return engine.Output{}, err
 		}
@@ -162,12 +252,11 @@ func (s *Seeder) pack(events ...*event.Event) error {
 	return nil
 }
 
+// append hands what is packed over; it is durable after Append.
 func (s *Seeder) append() (err error) {
-	if s.draft.Empty() {
-		return nil
+	if !s.draft.Empty() {
+		s.draft, err = s.appender.hand(s.draft)
 	}
-	s.end, err = s.journal.Append(context.Background(), &s.draft)
-	s.draft.Reset()
 	return err
 }
 
@@ -220,25 +309,37 @@ func (s *Seeder) Engine() *engine.Engine { return s.engine }
 
 // Append makes everything that was decided durable and returns the end of the journal.
 func (s *Seeder) Append() (journal.Mark, error) {
-	err := s.append()
-	return s.end, err
+	if err := s.append(); err != nil {
+		return journal.Mark{}, err
+	}
+	return s.appender.sync()
 }
 
 // Snapshot appends what is left and writes the state, so that a start replays only what comes after it.
-func (s *Seeder) Snapshot() error {
+func (s *Seeder) Snapshot() (journal.Snapshot, error) {
 	end, err := s.Append()
 	if err != nil {
-		return err
+		return journal.Snapshot{}, err
 	}
 	snap := journal.Snapshot{Position: end.Position, Hash: end.Hash, Seq: s.engine.Seq()}
-	return s.journal.Snapshots().Save(snap, s.engine.WriteState)
+	return snap, s.journal.Snapshots().Save(snap, s.engine.WriteState)
 }
+
+// Size is that of the journal in bytes.
+func (s *Seeder) Size() int64 { return s.journal.Size() }
 
 // Close appends what is left and closes the journal.
 func (s *Seeder) Close() error {
-	if err := s.append(); err != nil {
-		s.journal.Close()
-		return err
+	_, err := s.Append()
+	return errors.Join(err, s.release())
+}
+
+func (s *Seeder) release() error {
+	if s.appender != nil {
+		s.appender.stop()
+	}
+	if s.journal == nil {
+		return nil
 	}
 	return s.journal.Close()
 }

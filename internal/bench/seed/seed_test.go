@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"huanxin/subsidy/catalogue"
+	"huanxin/switch/engine"
 	"huanxin/switch/journal"
 )
 
@@ -18,7 +19,8 @@ func TestSeedIsAWholeJournalWithASnapshotAtItsEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Crowd(500))
 	require.NoError(t, s.Engine().CheckInvariants())
-	require.NoError(t, s.Snapshot())
+	_, err = s.Snapshot()
+	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
 	copied := filepath.Join(t.TempDir(), "copy")
@@ -36,6 +38,25 @@ func TestSeedIsAWholeJournalWithASnapshotAtItsEnd(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
+func TestResumeGoesOnWithAnotherCrowd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "site")
+	s, err := NewAt(t.Context(), dir, Programme{Terminals: 2}, time.Now().AddDate(0, 0, -3))
+	require.NoError(t, err)
+	_, err = s.Snapshot()
+	require.NoError(t, err)
+	_, err = s.Step(&engine.SignOnRequest{Terminal: [8]byte([]byte(Terminal(0))), Merchant: [15]byte([]byte(Merchant(0)))})
+	require.NoError(t, err)
+	seq := s.Engine().Seq()
+	require.NoError(t, s.Close())
+
+	again, err := Resume(t.Context(), dir)
+	require.NoError(t, err)
+	require.Greater(t, again.Engine().Seq(), seq, "taking over is an event")
+	require.NoError(t, again.Crowd(20))
+	require.Equal(t, 20, again.Persons())
+	require.NoError(t, again.Close())
+}
+
 func TestBarcodesAreProper(t *testing.T) {
 	for n := range 200 {
 		require.NoError(t, catalogue.CheckGTIN(Barcode(n*7919)))
@@ -49,5 +70,6 @@ func BenchmarkCrowd(b *testing.B) {
 	defer s.Close()
 	b.ResetTimer()
 	require.NoError(b, s.Crowd(b.N))
-	require.NoError(b, s.append())
+	_, err = s.Append()
+	require.NoError(b, err)
 }

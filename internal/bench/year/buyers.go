@@ -6,19 +6,21 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"huanxin/internal/bench/seed"
 	"huanxin/internal/simulator/till"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/keys"
 )
 
-// firstPerson is where the persons of a year begin among those of the simulator: far from those that a load uses.
-const firstPerson = 100_000_000
+// firstPerson is where the numbers of a year's persons, codes, serials and orders begin: far from those of the crowd that
+// loads the switch later.
+const firstPerson = 500_000_000_000
 
 // buyer is one purchase before it happens: everything about it that takes hashing or sealing.
 type buyer struct {
 	person, claim, claimed, code, serial, reserve, sale engine.Hash
-	mask                                                string
+	barcode, mask, order                                string
 	card                                                *event.Card
 }
 
@@ -30,18 +32,21 @@ type wave struct {
 
 // crowd prepares waves beside the engine, in order.
 type crowd struct {
-	hasher *keys.Hasher
-	vault  *keys.Vault
-	ready  chan *wave
-	free   chan *wave
-	err    error // read after ready is closed
+	hasher   *keys.Hasher
+	vault    *keys.Vault
+	products int
+	ready    chan *wave
+	free     chan *wave
+	err      error // read after ready is closed
+
+	scratch [8]byte
 }
 
 // wavesAhead is how many waves wait for the engine at most.
 const wavesAhead = 8
 
-func newCrowd(hasher *keys.Hasher, vault *keys.Vault) *crowd {
-	c := &crowd{hasher: hasher, vault: vault, ready: make(chan *wave, wavesAhead), free: make(chan *wave, wavesAhead+2)}
+func newCrowd(hasher *keys.Hasher, vault *keys.Vault, products int) *crowd {
+	c := &crowd{hasher: hasher, vault: vault, products: products, ready: make(chan *wave, wavesAhead), free: make(chan *wave, wavesAhead+2)}
 	for range cap(c.free) {
 		c.free <- new(wave)
 	}
@@ -78,15 +83,16 @@ func (c *crowd) run(ctx context.Context, p plan) {
 }
 
 func (c *crowd) buyer(n uint64) (b buyer, err error) {
-	who := till.NewPerson(firstPerson + n)
-	number := binary.BigEndian.AppendUint64(nil, n)
-	b.person = c.hasher.Person("id-card", who.IDNumber)
+	number := binary.BigEndian.AppendUint64(c.scratch[:0], n)
+	n += firstPerson
+	b.person = c.hasher.Person("id-card", string(seed.AppendIdentity(nil, n)))
 	b.claim = c.hasher.Request("year", string(number))
 	b.claimed = c.hasher.Content([]byte("claim"), number)
-	b.code = c.hasher.Code(number)
-	serial := till.NewSerial(500_000_000_000 + n)
+	b.code = c.hasher.Code(seed.AppendCode(nil, n))
+	serial := till.NewSerial(n)
 	b.serial = c.hasher.Serial([]byte(serial))
 	b.mask = serial[:2] + "******" + serial[len(serial)-4:]
+	b.order, b.barcode = fmt.Sprintf("PO%012d", n), seed.Barcode(int(n%uint64(c.products)))
 	b.reserve = c.hasher.Content([]byte("reserve"), number)
 	b.sale = c.hasher.Content([]byte("sale"), number)
 	b.card, err = c.vault.SealCard(&keys.CardRecord{
@@ -100,14 +106,3 @@ func (c *crowd) buyer(n uint64) (b buyer, err error) {
 var cardICC = bytes.Join([][]byte{
 	{0x95, 5, 0, 0, 0, 0, 0}, append([]byte{0x9F, 0x1E, 8}, "20260001"...), {0x9F, 0x10, 8, 7, 1, 1, 3, 0xA0, 0, 0, 1}, {0x9F, 0x36, 2, 0, 0x2A},
 }, nil)
-
-// check ends a crowd's work: it says why it ended early.
-func (c *crowd) check(done, want int) error {
-	if c.err != nil {
-		return c.err
-	}
-	if done != want {
-		return fmt.Errorf("only %d of %d purchases were prepared", done, want)
-	}
-	return nil
-}

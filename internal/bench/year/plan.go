@@ -35,8 +35,9 @@ var china = time.FixedZone("+08:00", 8*60*60)
 func newPlan(cfg Config, today time.Time) plan {
 	p := plan{purchases: cfg.Persons + cfg.Persons/(refundEvery-1)}
 	p.perDay = (p.purchases + cfg.Days - 1) / cfg.Days
-	p.active = min(max(p.perDay/perTerminal, 1), cfg.Terminals)
-	p.groups = cfg.Terminals / p.active
+	terminals := cfg.Terminals - FirstTerminal
+	p.active = min(max(p.perDay/perTerminal, 1), terminals)
+	p.groups = terminals / p.active
 	p.wave = min(waveSize, p.active)
 	tail := min((cfg.Tail+eventsEach-1)/eventsEach, p.purchases/2)
 	p.snapshot = p.purchases - tail - p.wave
@@ -59,7 +60,7 @@ func (p plan) at(purchase int) time.Time {
 	return p.day(purchase).Add(opens + shopping/time.Duration(waves)*time.Duration(purchase%p.perDay/p.wave))
 }
 
-// terminal is the index of the one at which a purchase happens. Those of a wave are all different.
+// terminal is the one at which a purchase happens, counted from FirstTerminal. Those of a wave are all different.
 func (p plan) terminal(purchase int) int {
 	day, i := purchase/p.perDay, purchase%p.perDay
 	return day%p.groups*p.active + i%p.active

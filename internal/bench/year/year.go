@@ -2,13 +2,12 @@
 // paid, and some of them given back, at fifty thousand terminals that have settled their batches, out of half a million
 // products. It is what the scenarios `scale` and `recovery` run on.
 //
-// Nothing of it is made up beside the engine: every fact comes out of Step and goes through the journal's Append, with the
-// keys that the switch then runs with. Only the clock is not the machine's, and nobody waits for an answer.
-//
-// A year takes minutes, so it is kept (Make) and handed out as copies that share what never changes (Clone).
+// Nothing of it is made up beside the engine: every fact comes out of Step and goes through the journal's Append (package
+// seed). Only the clock is not the machine's, and nobody waits for an answer. A year takes minutes, so it is kept.
 package year
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -16,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 
-	"huanxin/config/programmes"
+	"huanxin/internal/bench/seed"
 	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
@@ -34,13 +32,11 @@ import (
 type Config struct {
 	// Dir is the state folder that the year is kept in.
 	Dir string
-	// Programme is the name or folder of its programme. Default liaoning-2025. Its merchants, terminals and products are in
-	// the registry too.
-	Programme string
 	// Persons is how many have a used entitlement in the end.
 	Persons int
-	// Merchants, Terminals and Products are those of the year itself. Defaults 20 000, 50 000 and 500 000.
-	Merchants, Terminals, Products int
+	// Terminals and Products are those of the programme. The first FirstTerminal terminals do not trade in the year: they
+	// are left to whoever loads the switch later. Defaults 50 000 and 500 000.
+	Terminals, Products int
 	// Days is how many days it takes, up to yesterday. Default 300.
 	Days int
 	// Tail is how many events at least come after the snapshot. Default 1 000 000, but not more than half of all.
@@ -51,6 +47,9 @@ type Config struct {
 	Probe func(*engine.Engine)
 }
 
+// FirstTerminal is the first terminal that trades.
+const FirstTerminal = 1024
+
 func (c Config) checked() (Config, error) {
 	if c.Dir == "" || c.Persons < 1 {
 		return c, errors.New("year: folder and persons are required")
@@ -58,7 +57,7 @@ func (c Config) checked() (Config, error) {
 	for _, n := range []struct {
 		value     *int
 		otherwise int
-	}{{&c.Merchants, 20_000}, {&c.Terminals, 50_000}, {&c.Products, 500_000}, {&c.Days, 300}, {&c.Tail, 1_000_000}} {
+	}{{&c.Terminals, 50_000}, {&c.Products, 500_000}, {&c.Days, 300}, {&c.Tail, 1_000_000}} {
 		if *n.value == 0 {
 			*n.value = n.otherwise
 		}
@@ -66,13 +65,18 @@ func (c Config) checked() (Config, error) {
 			return c, errors.New("year: a number is negative")
 		}
 	}
-	if c.Programme == "" {
-		c.Programme = "liaoning-2025"
+	if c.Terminals <= FirstTerminal {
+		return c, fmt.Errorf("year: the first %d terminals do not trade, and there are %d", FirstTerminal, c.Terminals)
 	}
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
 	return c, nil
+}
+
+// Programme is the programme of a year.
+func (c Config) Programme() seed.Programme {
+	return seed.Programme{Terminals: c.Terminals, Products: c.Products}
 }
 
 // Manifest says what a kept year holds.
@@ -93,23 +97,20 @@ type Manifest struct {
 const manifestFile = "year.json"
 
 // format is to be raised when the same Config is to give another year.
-const format = 1
+const format = 2
 
-// Make returns the year of cfg, from its folder where that holds the same year already.
+// Make returns the year of cfg, from its folder where that holds the same year already. A copy of the folder is made with
+// seed.Place.
 func Make(ctx context.Context, cfg Config) (*Manifest, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
 		return nil, err
 	}
-	files, err := programmeFiles(cfg.Programme)
+	key, err := keyOf(cfg)
 	if err != nil {
 		return nil, err
 	}
-	key, err := keyOf(cfg, files)
-	if err != nil {
-		return nil, err
-	}
-	if kept, err := read(cfg.Dir); err == nil && kept.Key == key {
+	if kept, err := Read(cfg.Dir); err == nil && kept.Key == key {
 		cfg.Log("year of %d persons: kept in %s", kept.Persons, cfg.Dir)
 		return kept, nil
 	}
@@ -121,7 +122,7 @@ func Make(ctx context.Context, cfg Config) (*Manifest, error) {
 		}
 	}
 	begun := time.Now()
-	m, err := build(ctx, cfg, files, made)
+	m, err := build(ctx, cfg, made)
 	if err != nil {
 		return nil, fmt.Errorf("year of %d persons: %w", cfg.Persons, err)
 	}
@@ -136,7 +137,8 @@ func Make(ctx context.Context, cfg Config) (*Manifest, error) {
 	return m, os.Rename(made, cfg.Dir)
 }
 
-func read(dir string) (*Manifest, error) {
+// Read reads the manifest of a kept year.
+func Read(dir string) (*Manifest, error) {
 	text, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if err != nil {
 		return nil, err
@@ -145,27 +147,28 @@ func read(dir string) (*Manifest, error) {
 	return m, json.Unmarshal(text, m)
 }
 
-func programmeFiles(name string) (map[string][]byte, error) {
-	folder, _, err := programmes.Resolve(name)
-	if err != nil {
-		return nil, fmt.Errorf("programme: %w", err)
-	}
-	return programmes.Load(folder)
-}
-
 // keyOf names a year: what it is made of, the schema of its events, and the version of its snapshot's state.
-func keyOf(cfg Config, files map[string][]byte) (string, error) {
+func keyOf(cfg Config) (string, error) {
 	schema, err := proto.MarshalOptions{Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(event.File_event_proto))
 	if err != nil {
 		return "", err
 	}
-	state, err := stateVersion()
+	var state bytes.Buffer
+	if err := seed.EmptyState(&state); err != nil {
+		return "", err
+	}
+	version, err := binary.ReadUvarint(&state)
+	if err != nil {
+		return "", err
+	}
+	// Terminals and products are rows made by numbers: the rules are what could change.
+	files, err := seed.Programme{}.Files()
 	if err != nil {
 		return "", err
 	}
 	programme := policy.DigestOf(files)
 	sum := sha256.New()
-	for _, n := range []int{format, cfg.Persons, cfg.Merchants, cfg.Terminals, cfg.Products, cfg.Days, cfg.Tail, int(state)} {
+	for _, n := range []int{format, cfg.Persons, cfg.Terminals, cfg.Products, cfg.Days, cfg.Tail, int(version)} {
 		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
 	}
 	sum.Write(programme[:])
@@ -173,69 +176,46 @@ func keyOf(cfg Config, files map[string][]byte) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-// Clone makes dir a state folder that begins where the year ends. Files that the switch only ever adds to the folder are
-// shared; what it writes into in place is copied, so that the year stays as it is.
-func Clone(year, dir string) error {
-	if _, err := read(year); err != nil {
-		return fmt.Errorf("clone %s: no year: %w", year, err)
-	}
-	last, err := lastBlock(year)
+// build makes a whole year in dir.
+func build(ctx context.Context, cfg Config, dir string) (_ *Manifest, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := newPlan(cfg, time.Now())
+	s, err := seed.NewAt(ctx, dir, cfg.Programme(), p.begins)
 	if err != nil {
-		return fmt.Errorf("clone %s: %w", year, err)
+		return nil, err
 	}
-	return filepath.WalkDir(year, func(from string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(year, from)
-		if err != nil || relative == manifestFile {
-			return err
-		}
-		to := filepath.Join(dir, relative)
-		info, err := entry.Info()
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir():
-			return os.MkdirAll(to, info.Mode().Perm())
-		case shared(relative) && from != last:
-			return os.Link(from, to)
-		}
-		return copyFile(from, to, info.Mode().Perm())
-	})
-}
-
-// shared reports whether a file is never written into after it has got its name: a snapshot, a block of the stream that
-// another one follows.
-func shared(name string) bool {
-	switch filepath.Ext(name) {
-	case ".snap", ".blk":
-		return true
-	}
-	return false
-}
-
-// lastBlock is the block of the stream that the next append goes into.
-func lastBlock(dir string) (string, error) {
-	var last string
-	highest := -1
-	err := filepath.WalkDir(filepath.Join(dir, "journal"), func(name string, _ fs.DirEntry, err error) error {
-		var n int
-		if _, scan := fmt.Sscanf(filepath.Base(name), "%d.blk", &n); scan == nil && n > highest {
-			last, highest = name, n
-		}
-		return err
-	})
-	if err == nil && last == "" {
-		err = errors.New("the journal has no blocks")
-	}
-	return last, err
-}
-
-func copyFile(from, to string, mode fs.FileMode) error {
-	text, err := os.ReadFile(from)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	vault, err := s.Vault()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return os.WriteFile(to, text, mode)
+	people := newCrowd(s.Hasher(), vault, cfg.Products)
+	d := newDriver(cfg, p, s)
+	go people.run(ctx, p)
+	done := 0
+	for wave := range people.ready {
+		if err := d.shop(wave); err != nil {
+			return nil, err
+		}
+		done += len(wave.buyers)
+		people.free <- wave
+	}
+	if err := errors.Join(ctx.Err(), people.err); err != nil {
+		return nil, err
+	}
+	if done != p.purchases {
+		return nil, fmt.Errorf("%d of %d purchases were made", done, p.purchases)
+	}
+	end, err := d.finish()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Probe != nil {
+		cfg.Probe(s.Engine())
+	}
+	return &Manifest{
+		Persons: cfg.Persons, Purchases: p.purchases, Refunds: d.refunds, Events: s.Engine().Seq(), Batches: end.Position, Bytes: s.Size(),
+		Snapshot: d.snapshot.Position, Tail: s.Engine().Seq() - d.snapshot.Seq, Until: time.Unix(0, s.Now()).UTC(),
+	}, nil
 }
