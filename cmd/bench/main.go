@@ -74,6 +74,6 @@ func newRootCommand() *cobra.Command {
 	flags.IntVar(&b.Rounds, "rounds", 0, "how often each contender runs; 0: the scenario's own")
 	flags.BoolVar(&b.Keep, "keep", false, "leave states and logs where they are")
 	flags.StringVar(&b.Profile, "profile", "", "folder for CPU profiles of the switch, one for each of its rounds")
-	cmd.AddCommand(newPeerCommand(), newSeedCommand())
+	cmd.AddCommand(newPeerCommand(), newSeedCommand(), newYearCommand())
 	return cmd
 }

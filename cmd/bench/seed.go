@@ -15,20 +15,25 @@ func newSeedCommand() *cobra.Command {
 	var (
 		dir     string
 		persons int
+		resume  bool
 		p       seed.Programme
 	)
 	cmd := &cobra.Command{
 		Use: "seed", Short: "预置状态 – prepare a switch's state: a programme in force, persons who show codes", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begun := time.Now()
-			s, err := seed.New(cmd.Context(), dir, p)
+			make := func() (*seed.Seeder, error) { return seed.New(cmd.Context(), dir, p) }
+			if resume {
+				make = func() (*seed.Seeder, error) { return seed.Resume(cmd.Context(), dir) }
+			}
+			s, err := make()
 			if err != nil {
 				return err
 			}
-			if err := s.Crowd(persons); err != nil {
-				return errors.Join(err, s.Close())
+			if err = s.Crowd(persons); err == nil {
+				_, err = s.Snapshot()
 			}
-			if err := errors.Join(s.Snapshot(), s.Close()); err != nil {
+			if err := errors.Join(err, s.Close()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "seeded %d persons in %s\n", persons, time.Since(begun).Round(time.Millisecond))
@@ -36,7 +41,8 @@ func newSeedCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "dir", "", "state folder, which must be new")
+	flags.StringVar(&dir, "dir", "", "state folder, which must be new unless --resume")
+	flags.BoolVar(&resume, "resume", false, "go on where the folder ends, with its own programme")
 	flags.IntVar(&persons, "persons", 100_000, "who have claimed and show a code")
 	flags.IntVar(&p.Terminals, "terminals", 1024, "beside the sample's")
 	flags.IntVar(&p.Products, "products", 0, "beside the sample's")
