@@ -14,14 +14,18 @@ import (
 
 // ProjectionStore is projection.Store over a Database.
 //
-// A write is one transaction: the position is moved under a row lock, rows come in by COPY, and rows that may be there
-// already go through a temporary table and one INSERT … ON CONFLICT for each table. Partitions are made before it, in
+// A write is one transaction: the position is moved, which locks its row, new rows come in by COPY, and rows that may be
+// there already go through a temporary table and one INSERT … ON CONFLICT for each table. Partitions are made before it, in
 // transactions of their own, for the months that the rows lie in and the one after them.
+//
+// Its commit waits for no disk: what a crash of the server takes away is a transaction with its position, and is projected
+// again.
 type ProjectionStore struct {
 	d *Database
 
 	mu     sync.Mutex
 	months map[time.Time]bool // that have partitions
+	packs  []*pack            // written, to be filled again
 }
 
 var _ projection.Store = (*ProjectionStore)(nil)
@@ -117,65 +121,82 @@ func (s *ProjectionStore) Programme(ctx context.Context) (projection.Programme, 
 	return rows[0], nil
 }
 
+// Pack implements projection.Store.
+func (s *ProjectionStore) Pack(c *projection.Changes) (projection.Packed, error) {
+	s.mu.Lock()
+	p := &pack{}
+	if n := len(s.packs); n > 0 {
+		p, s.packs = s.packs[n-1], s.packs[:n-1]
+	}
+	s.mu.Unlock()
+	p.reset()
+	p.months = append(p.months, c.Months...)
+	if c.Programme != nil {
+		replacing(p, programmeTable, []*projection.Programme{c.Programme})
+	}
+	replacing(p, nodeTable, c.Nodes)
+	replacing(p, terminalTable, c.Terminals)
+	both(p, entitlementTable, c.Entitlements)
+	both(p, purchaseTable, c.Purchases)
+	both(p, holdTable, c.Holds)
+	both(p, reversalTable, c.Reversals)
+	both(p, operationTable, c.Operations)
+	replacing(p, workItemTable, c.WorkItems)
+	replacing(p, terminalBatchTable, c.TerminalBatches)
+	replacing(p, inquiryTable, c.Inquiries)
+	replacing(p, pauseTable, c.Pauses)
+	replacing(p, killSwitchTable, c.KillSwitches)
+	adding(p, captureTable, c.Captures)
+	adding(p, supplementTable, c.Supplements)
+	adding(p, refundTable, c.Refunds)
+	adding(p, movementTable, c.Movements)
+	adding(p, refusalTable, c.Refusals)
+	adding(p, reportTable, c.Reports)
+	adding(p, requestTable, c.Requests)
+	adding(p, actTable, c.Acts)
+	adding(p, trailTable, c.Trails)
+	return p, p.err
+}
+
 // Write implements projection.Store.
-func (s *ProjectionStore) Write(ctx context.Context, from, to projection.Position, c *projection.Changes) error {
-	if err := s.makePartitions(ctx, c.Months); err != nil {
+func (s *ProjectionStore) Write(ctx context.Context, from, to projection.Position, rows projection.Packed) error {
+	p := rows.(*pack)
+	if err := s.makePartitions(ctx, p.months); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, s.d.pool, func(tx pgx.Tx) error {
-		at, err := scanPosition(tx.QueryRow(ctx, selectPosition+" FOR UPDATE"))
-		if err != nil {
-			return err
-		}
-		if at.Batch != from.Batch || at.Hash != from.Hash {
-			return fmt.Errorf("%w: batch %d expected, batch %d stored", projection.ErrMoved, from.Batch, at.Batch)
-		}
-		if err := writeChanges(ctx, tx, c); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, "UPDATE projection_position SET batch = $1, hash = $2, seq = $3, at = $4",
-			to.Batch, to.Hash[:], to.Seq, to.At)
+	conn, err := s.d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := write(ctx, conn.Conn(), from, to, p); err != nil {
+		// Nothing of a connection that has failed is trusted: it goes, with its drafts.
+		_ = conn.Conn().Close(ctx)
+		return err
+	}
+	s.mu.Lock()
+	s.packs = append(s.packs, p)
+	s.mu.Unlock()
+	return nil
+}
+
+func write(ctx context.Context, conn *pgx.Conn, from, to projection.Position, p *pack) error {
+	if err := p.makeDrafts(ctx, conn); err != nil {
+		return err
+	}
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL synchronous_commit TO off"}
+	return pgx.BeginTxFunc(ctx, conn, begin, func(tx pgx.Tx) error {
+		moved, err := tx.Exec(ctx, `
+			UPDATE projection_position SET batch = $1, hash = $2, seq = $3, at = $4 WHERE batch = $5 AND hash = $6`,
+			to.Batch, to.Hash[:], to.Seq, to.At, from.Batch, from.Hash[:])
 		if err != nil {
 			return fmt.Errorf("move position: %w", err)
 		}
-		return nil
-	})
-}
-
-func writeChanges(ctx context.Context, tx pgx.Tx, c *projection.Changes) error {
-	var programme []*projection.Programme
-	if c.Programme != nil {
-		programme = []*projection.Programme{c.Programme}
-	}
-	for _, write := range []func() error{
-		func() error { return upsert(ctx, tx, programmeTable, programme) },
-		func() error { return upsert(ctx, tx, nodeTable, c.Nodes) },
-		func() error { return upsert(ctx, tx, terminalTable, c.Terminals) },
-		func() error { return upsert(ctx, tx, entitlementTable, c.Entitlements) },
-		func() error { return upsert(ctx, tx, purchaseTable, c.Purchases) },
-		func() error { return upsert(ctx, tx, holdTable, c.Holds) },
-		func() error { return upsert(ctx, tx, reversalTable, c.Reversals) },
-		func() error { return upsert(ctx, tx, operationTable, c.Operations) },
-		func() error { return upsert(ctx, tx, workItemTable, c.WorkItems) },
-		func() error { return upsert(ctx, tx, terminalBatchTable, c.TerminalBatches) },
-		func() error { return upsert(ctx, tx, inquiryTable, c.Inquiries) },
-		func() error { return upsert(ctx, tx, pauseTable, c.Pauses) },
-		func() error { return upsert(ctx, tx, killSwitchTable, c.KillSwitches) },
-		func() error { return insert(ctx, tx, captureTable, c.Captures) },
-		func() error { return insert(ctx, tx, supplementTable, c.Supplements) },
-		func() error { return insert(ctx, tx, refundTable, c.Refunds) },
-		func() error { return insert(ctx, tx, movementTable, c.Movements) },
-		func() error { return insert(ctx, tx, refusalTable, c.Refusals) },
-		func() error { return insert(ctx, tx, reportTable, c.Reports) },
-		func() error { return insert(ctx, tx, requestTable, c.Requests) },
-		func() error { return insert(ctx, tx, actTable, c.Acts) },
-		func() error { return insert(ctx, tx, trailTable, c.Trails) },
-	} {
-		if err := write(); err != nil {
-			return err
+		if moved.RowsAffected() == 0 {
+			return fmt.Errorf("%w: batch %d is not there", projection.ErrMoved, from.Batch)
 		}
-	}
-	return nil
+		return p.copy(ctx, tx)
+	})
 }
 
 // table says how a row type lies in the database: one column for each field that fields points to, in that order.
@@ -184,58 +205,10 @@ type table[T any] struct {
 	key     []string // of the conflict, when rows can be there already
 	id      string   // the column that rows are looked up by, "" = none
 	columns []string
-	fields  func(*T) []any
+	fields  func([]any, *T) []any // appends the pointers
 }
 
 func (t *table[T]) list() string { return strings.Join(t.columns, ", ") }
-
-// insert adds rows that are new. One that is there already fails the transaction.
-func insert[T any](ctx context.Context, tx pgx.Tx, t *table[T], rows []*T) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := copyRows(ctx, tx, t, t.name, rows); err != nil {
-		return fmt.Errorf("insert into %s: %w", t.name, err)
-	}
-	return nil
-}
-
-// upsert adds rows or replaces those with the same key.
-func upsert[T any](ctx context.Context, tx pgx.Tx, t *table[T], rows []*T) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	// Made once for a connection: a new one for each transaction would fill the server's catalogue.
-	draft := "draft_" + t.name
-	_, err := tx.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE IF NOT EXISTS %s ON COMMIT DELETE ROWS AS SELECT %s FROM %s WITH NO DATA",
-		draft, t.list(), t.name))
-	if err != nil {
-		return fmt.Errorf("prepare %s: %w", t.name, err)
-	}
-	if err := copyRows(ctx, tx, t, draft, rows); err != nil {
-		return fmt.Errorf("copy to %s: %w", t.name, err)
-	}
-	var sets []string
-	for _, c := range t.columns {
-		sets = append(sets, c+" = excluded."+c)
-	}
-	_, err = tx.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s ON CONFLICT (%s) DO UPDATE SET %s",
-		t.name, t.list(), t.list(), draft, strings.Join(t.key, ", "), strings.Join(sets, ", ")))
-	if err != nil {
-		return fmt.Errorf("write %s: %w", t.name, err)
-	}
-	return nil
-}
-
-func copyRows[T any](ctx context.Context, tx pgx.Tx, t *table[T], into string, rows []*T) error {
-	n, err := tx.CopyFrom(ctx, pgx.Identifier{into}, t.columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		return t.fields(rows[i]), nil
-	}))
-	if err == nil && n != int64(len(rows)) {
-		err = fmt.Errorf("%d of %d rows were taken", n, len(rows))
-	}
-	return err
-}
 
 func selectByID[T any](ctx context.Context, d *Database, t *table[T], ids []uint64) ([]T, error) {
 	return selectRows(ctx, d, t, "WHERE "+t.id+" = ANY($1) ORDER BY "+t.id, signed(ids))
@@ -247,7 +220,7 @@ func selectRows[T any](ctx context.Context, d *Database, t *table[T], rest strin
 		return nil, fmt.Errorf("read %s: %w", t.name, err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v T, err error) {
-		err = row.Scan(t.fields(&v)...)
+		err = row.Scan(t.fields(nil, &v)...)
 		return v, err
 	})
 	if err != nil {

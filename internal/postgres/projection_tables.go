@@ -19,8 +19,8 @@ var purchaseTable = &table[projection.Purchase]{
 		"card_token", "entry_mode", "response", "approval", "clearing_date", "decline_cause", "late_response",
 		"late_at", "reversal", "seq",
 	},
-	fields: func(p *projection.Purchase) []any {
-		return []any{
+	fields: func(to []any, p *projection.Purchase) []any {
+		return append(to,
 			&p.ID, &p.Month, &p.State, &p.Kind, &p.Ordinary, &p.Manual, &p.Entitlement, &p.Person, &p.Category, &p.City,
 			&p.PayingCity, &p.LocatedCity, &p.Channel, &p.Merchant, &p.Terminal, &p.TerminalBatch, &p.STAN, &p.ReserveBatch,
 			&p.ReserveSTAN, &p.Caller, &p.Reference, &p.Barcode, &p.Grade, &p.Label, &p.Attributes, &p.OldItem, &p.SerialMask,
@@ -30,7 +30,7 @@ var purchaseTable = &table[projection.Purchase]{
 			&p.RestoredAt, &p.ChangedAt, &p.Wallet, &p.Queries, &p.QueryAt, &p.Host, &p.HostSTAN, &p.RRN, &p.CardMask,
 			&p.CardToken, &p.EntryMode, &p.Response, &p.Approval, &p.ClearingDate, &p.DeclineCause, &p.LateResponse,
 			&p.LateAt, &p.Reversal, &p.Seq,
-		}
+		)
 	},
 }
 
@@ -42,11 +42,11 @@ var holdTable = &table[projection.Hold]{
 		"purchase", "month", "state", "cause", "entitlement", "leaf", "subsidy", "taken_at", "expires_at", "ended_at",
 		"seq",
 	},
-	fields: func(h *projection.Hold) []any {
-		return []any{
+	fields: func(to []any, h *projection.Hold) []any {
+		return append(to,
 			&h.Purchase, &h.Month, &h.State, &h.Cause, &h.Entitlement, &h.Leaf, &h.Subsidy, &h.TakenAt, &h.ExpiresAt,
 			&h.EndedAt, &h.Seq,
-		}
+		)
 	},
 }
 
@@ -57,12 +57,12 @@ var captureTable = &table[projection.Capture]{
 		"funders", "funder_parts", "caller", "reference", "host", "rrn", "response", "approval", "clearing_date",
 		"captured_at", "seq",
 	},
-	fields: func(c *projection.Capture) []any {
-		return []any{
+	fields: func(to []any, c *projection.Capture) []any {
+		return append(to,
 			&c.Purchase, &c.Month, &c.Kind, &c.Ordinary, &c.City, &c.Merchant, &c.Terminal, &c.Category, &c.Leaf, &c.Amount,
 			&c.Subsidy, &c.Funders, &c.FunderParts, &c.Caller, &c.Reference, &c.Host, &c.RRN, &c.Response, &c.Approval,
 			&c.ClearingDate, &c.CapturedAt, &c.Seq,
-		}
+		)
 	},
 }
 
@@ -72,11 +72,11 @@ var refundTable = &table[projection.Refund]{
 		"seq", "month", "purchase", "kind", "sale_kind", "cause", "reversal", "operation", "merchant", "leaf", "amount",
 		"subsidy", "funders", "funder_parts", "refunded_at",
 	},
-	fields: func(r *projection.Refund) []any {
-		return []any{
+	fields: func(to []any, r *projection.Refund) []any {
+		return append(to,
 			&r.Seq, &r.Month, &r.Purchase, &r.Kind, &r.SaleKind, &r.Cause, &r.Reversal, &r.Operation, &r.Merchant, &r.Leaf,
 			&r.Amount, &r.Subsidy, &r.Funders, &r.FunderParts, &r.RefundedAt,
-		}
+		)
 	},
 }
 
@@ -88,11 +88,11 @@ var entitlementTable = &table[projection.Entitlement]{
 		"id", "month", "state", "person", "category", "city", "channel", "id_kind", "policy_version", "reserved",
 		"leaf", "purchase", "claimed_at", "expires_at", "changed_at", "seq",
 	},
-	fields: func(e *projection.Entitlement) []any {
-		return []any{
+	fields: func(to []any, e *projection.Entitlement) []any {
+		return append(to,
 			&e.ID, &e.Month, &e.State, &e.Person, &e.Category, &e.City, &e.Channel, &e.IDKind, &e.PolicyVersion,
 			&e.Reserved, &e.Leaf, &e.Purchase, &e.ClaimedAt, &e.ExpiresAt, &e.ChangedAt, &e.Seq,
-		}
+		)
 	},
 }
 
@@ -102,11 +102,11 @@ var movementTable = &table[projection.Movement]{
 		"seq", "path", "month", "kind", "allocated", "held", "spent", "released", "purchase", "entitlement",
 		"moved_at",
 	},
-	fields: func(m *projection.Movement) []any {
-		return []any{
+	fields: func(to []any, m *projection.Movement) []any {
+		return append(to,
 			&m.Seq, &m.Path, &m.Month, &m.Kind, &m.Allocated, &m.Held, &m.Spent, &m.Released, &m.Purchase,
 			&m.Entitlement, &m.MovedAt,
-		}
+		)
 	},
 }
 
@@ -117,11 +117,11 @@ var nodeTable = &table[projection.Node]{
 		"path", "parent", "root", "allocated", "held", "spent", "released", "manual", "paced", "released_on",
 		"closed", "changed_at", "seq",
 	},
-	fields: func(n *projection.Node) []any {
-		return []any{
+	fields: func(to []any, n *projection.Node) []any {
+		return append(to,
 			&n.Path, &n.Parent, &n.Root, &n.Allocated, &n.Held, &n.Spent, &n.Released, &n.Manual, &n.Paced,
 			&n.ReleasedOn, &n.Closed, &n.ChangedAt, &n.Seq,
-		}
+		)
 	},
 }
 
@@ -134,12 +134,12 @@ var reversalTable = &table[projection.Reversal]{
 		"attempts", "querying", "next_at", "expires_at", "dead_at", "response", "outcome", "settled_by", "queued_at",
 		"changed_at", "seq",
 	},
-	fields: func(r *projection.Reversal) []any {
-		return []any{
+	fields: func(to []any, r *projection.Reversal) []any {
+		return append(to,
 			&r.ID, &r.Month, &r.Purchase, &r.Operation, &r.State, &r.Cause, &r.Reason, &r.Host, &r.Amount, &r.KeepsHold,
 			&r.Captured, &r.Attempts, &r.Querying, &r.NextAt, &r.ExpiresAt, &r.DeadAt, &r.Response, &r.Outcome, &r.SettledBy,
 			&r.QueuedAt, &r.ChangedAt, &r.Seq,
-		}
+		)
 	},
 }
 
@@ -154,14 +154,14 @@ var operationTable = &table[projection.Operation]{
 		"decline_cause", "late_response", "late_at", "settled_by", "sent_at", "deadline", "expires_at", "ended_at",
 		"queries", "query_at", "quarantine_at", "released_at", "release_cause", "reversal", "changed_at", "seq",
 	},
-	fields: func(o *projection.Operation) []any {
-		return []any{
+	fields: func(to []any, o *projection.Operation) []any {
+		return append(to,
 			&o.ID, &o.Month, &o.Purchase, &o.Kind, &o.State, &o.Merchant, &o.Terminal, &o.TerminalBatch, &o.STAN, &o.Caller,
 			&o.Reference, &o.Host, &o.HostSTAN, &o.RRN, &o.Wallet, &o.CardMask, &o.Amount, &o.Activated, &o.Whole, &o.Returned,
 			&o.Funders, &o.FunderParts, &o.KeptPrice, &o.Restores, &o.RestoreAt, &o.Response, &o.Approval, &o.ClearingDate,
 			&o.DeclineCause, &o.LateResponse, &o.LateAt, &o.SettledBy, &o.SentAt, &o.Deadline, &o.ExpiresAt, &o.EndedAt,
 			&o.Queries, &o.QueryAt, &o.QuarantineAt, &o.ReleasedAt, &o.ReleaseCause, &o.Reversal, &o.ChangedAt, &o.Seq,
-		}
+		)
 	},
 }
 
@@ -172,11 +172,11 @@ var workItemTable = &table[projection.WorkItem]{
 		"id", "state", "kind", "purchase", "operation", "reversal", "terminal", "merchant", "response", "detail",
 		"opened_at", "closed_at", "closed_by", "seq",
 	},
-	fields: func(w *projection.WorkItem) []any {
-		return []any{
+	fields: func(to []any, w *projection.WorkItem) []any {
+		return append(to,
 			&w.ID, &w.State, &w.Kind, &w.Purchase, &w.Operation, &w.Reversal, &w.Terminal, &w.Merchant, &w.Response, &w.Detail,
 			&w.OpenedAt, &w.ClosedAt, &w.ClosedBy, &w.Seq,
-		}
+		)
 	},
 }
 
@@ -186,11 +186,11 @@ var refusalTable = &table[projection.Refusal]{
 		"seq", "month", "kind", "caller", "terminal", "merchant", "terminal_batch", "stan", "response", "reasons", "purchase",
 		"entitlement", "price", "category", "city", "channel", "barcode", "policy_version", "refused_at",
 	},
-	fields: func(r *projection.Refusal) []any {
-		return []any{
+	fields: func(to []any, r *projection.Refusal) []any {
+		return append(to,
 			&r.Seq, &r.Month, &r.Kind, &r.Caller, &r.Terminal, &r.Merchant, &r.TerminalBatch, &r.STAN, &r.Response, &r.Reasons,
 			&r.Purchase, &r.Entitlement, &r.Price, &r.Category, &r.City, &r.Channel, &r.Barcode, &r.PolicyVersion,
 			&r.RefusedAt,
-		}
+		)
 	},
 }

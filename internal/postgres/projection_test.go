@@ -379,8 +379,8 @@ type lossy struct {
 	writes int
 }
 
-func (s *lossy) Write(ctx context.Context, from, to projection.Position, c *projection.Changes) error {
-	if err := s.Store.Write(ctx, from, to, c); err != nil {
+func (s *lossy) Write(ctx context.Context, from, to projection.Position, rows projection.Packed) error {
+	if err := s.Store.Write(ctx, from, to, rows); err != nil {
 		return err
 	}
 	if s.writes++; s.writes%3 == 0 {
@@ -425,7 +425,8 @@ func TestWriteThatFollowsAnotherPositionWritesNothing(t *testing.T) {
 	to := at
 	to.Batch++
 	node := &projection.Node{Path: "999999", ChangedAt: at.At}
-	changes := &projection.Changes{Nodes: []*projection.Node{node}}
+	changes, err := s.Pack(&projection.Changes{Nodes: []*projection.Node{node}})
+	require.NoError(t, err)
 
 	behind := at
 	behind.Batch--
@@ -439,8 +440,9 @@ func TestWriteThatFollowsAnotherPositionWritesNothing(t *testing.T) {
 	require.NoError(t, s.Write(context.Background(), at, to, changes))
 	again := to
 	again.Batch++
-	act := &projection.OperatorAct{Seq: 1 << 40, ActedAt: at.At}
-	changes = &projection.Changes{Acts: []*projection.OperatorAct{act, act}}
+	act := projection.OperatorAct{Seq: 1 << 40, ActedAt: at.At}
+	changes, err = s.Pack(&projection.Changes{Acts: []projection.OperatorAct{act, act}})
+	require.NoError(t, err)
 	require.Error(t, s.Write(context.Background(), to, again, changes))
 	now, err := s.Position(context.Background())
 	require.NoError(t, err)

@@ -13,19 +13,15 @@ import (
 	"huanxin/switch/event"
 )
 
-// maxCached bounds each of the caches of rows. A full cache is emptied: what is needed again is read again.
-const maxCached = 100_000
-
 // fold keeps the rows that events may still change and applies events to them. After an error, and after a write that
 // may have failed, it holds half of a run of events and must be thrown away.
 type fold struct {
-	store Store
-	// Caches: what is not here is read when an event names it.
-	purchases    map[uint64]*Purchase
-	entitlements map[uint64]*Entitlement
-	reversals    map[uint64]*Reversal
-	operations   map[uint64]*Operation
-	batches      map[BatchKey]*TerminalBatch
+	store        Store
+	purchases    cache[Purchase]
+	entitlements cache[Entitlement]
+	reversals    cache[Reversal]
+	operations   cache[Operation]
+	batches      map[BatchKey]*TerminalBatch // a cache too
 	// Small tables, and what is open: all there is.
 	items     map[uint64]*WorkItem
 	inquiries map[string]*Inquiry // by RRN
@@ -37,34 +33,41 @@ type fold struct {
 	// What the present run has touched.
 	position uint64 // of the batch
 	at       Instant
+	month    month // of at
 	seq      uint64
+	sent     uint64 // the last event of the run before, whose rows may be on their way to the store
 	touched  touched
 	out      Changes
 }
 
-// touched are the rows that a run has changed, once each.
+// touched are the rows that a run has changed, once each, but for those that are in caches.
 type touched struct {
-	purchases    map[uint64]*Purchase
-	holds        map[uint64]*Hold
-	entitlements map[uint64]*Entitlement
-	reversals    map[uint64]*Reversal
-	operations   map[uint64]*Operation
-	items        map[uint64]*WorkItem
-	batches      map[uint64]*TerminalBatch
-	inquiries    map[uint64]*Inquiry
-	nodes        map[string]*Node
-	terminals    map[string]*Terminal
-	pauses       map[uint64]*Pause
-	kills        map[string]*KillSwitch
-	programme    bool
-	trails       map[uint64]uint64 // purchase → the last batch that is entered
+	holds     map[uint64]*Hold
+	items     map[uint64]*WorkItem
+	batches   map[uint64]*TerminalBatch
+	inquiries map[uint64]*Inquiry
+	nodes     map[string]*Node
+	terminals map[string]*Terminal
+	pauses    map[uint64]*Pause
+	kills     map[string]*KillSwitch
+	programme bool
+	trails    map[uint64]uint64 // purchase → the last batch that is entered
 }
 
 // openFold reads what every run needs: the small tables.
 func openFold(ctx context.Context, store Store, seq uint64) (*fold, error) {
 	f := &fold{
-		store: store, seq: seq, purchases: map[uint64]*Purchase{}, entitlements: map[uint64]*Entitlement{},
-		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, batches: map[BatchKey]*TerminalBatch{},
+		store: store, seq: seq,
+		purchases:    newCache(func(p *Purchase) uint64 { return p.ID }, (*Purchase).settled),
+		entitlements: newCache(func(e *Entitlement) uint64 { return e.ID }, (*Entitlement).settled),
+		reversals:    newCache(func(r *Reversal) uint64 { return r.ID }, func(r *Reversal) bool { return r.State != ReversalWaiting }),
+		operations:   newCache(func(o *Operation) uint64 { return o.ID }, (*Operation).settled),
+		batches:      map[BatchKey]*TerminalBatch{},
+		touched: touched{
+			holds: map[uint64]*Hold{}, items: map[uint64]*WorkItem{}, batches: map[uint64]*TerminalBatch{},
+			inquiries: map[uint64]*Inquiry{}, nodes: map[string]*Node{}, terminals: map[string]*Terminal{},
+			pauses: map[uint64]*Pause{}, kills: map[string]*KillSwitch{}, trails: map[uint64]uint64{},
+		},
 	}
 	var err error
 	if f.nodes, err = readAll(ctx, store.Nodes, func(n *Node) string { return n.Path }); err != nil {
@@ -98,43 +101,62 @@ func readAll[K comparable, T any](ctx context.Context, read func(context.Context
 	return all, nil
 }
 
-// run applies the events of batches and returns the rows they lead to. The rows are the fold's own until the next run.
-func (f *fold) run(ctx context.Context, batches []Batch) (*Changes, error) {
-	f.begin()
+// begin begins a run: the events of one transaction. What the last run has led to must have been taken.
+func (f *fold) begin() {
+	f.purchases.begin()
+	f.entitlements.begin()
+	f.reversals.begin()
+	f.operations.begin()
+	if len(f.batches) > maxCached {
+		maps.DeleteFunc(f.batches, func(_ BatchKey, b *TerminalBatch) bool { return b.Seq <= f.sent })
+	}
+	f.sent = f.seq
+	f.out.reset()
+	t := &f.touched
+	clear(t.holds)
+	clear(t.items)
+	clear(t.batches)
+	clear(t.inquiries)
+	clear(t.nodes)
+	clear(t.terminals)
+	clear(t.pauses)
+	clear(t.kills)
+	clear(t.trails)
+	t.programme = false
+}
+
+// fold applies the events of batches.
+func (f *fold) fold(ctx context.Context, batches []Batch) error {
 	if err := f.load(ctx, batches); err != nil {
-		return nil, err
+		return err
 	}
 	for _, b := range batches {
 		f.position = b.Position
 		for _, ev := range b.Events {
 			if ev.Seq != f.seq+1 {
-				return nil, fmt.Errorf("%w: event %d follows event %d", ErrParted, ev.Seq, f.seq)
+				return fmt.Errorf("%w: event %d follows event %d", ErrParted, ev.Seq, f.seq)
 			}
 			f.seq, f.at = ev.Seq, Instant(ev.At)
+			f.turnMonth()
 			if err := f.apply(ev); err != nil {
-				return nil, fmt.Errorf("%w: event %d: %w", ErrParted, ev.Seq, err)
+				return fmt.Errorf("%w: event %d: %w", ErrParted, ev.Seq, err)
 			}
 		}
 	}
-	return f.changes(), nil
+	return nil
 }
 
-func (f *fold) begin() {
-	n := max(len(f.purchases), len(f.entitlements), len(f.reversals), len(f.operations), len(f.batches))
-	if n > maxCached {
-		clear(f.purchases)
-		clear(f.entitlements)
-		clear(f.reversals)
-		clear(f.operations)
-		clear(f.batches)
+// turnMonth makes f.month that of the present event. A row that is there already has its partition.
+func (f *fold) turnMonth() {
+	if f.at < f.month.from || f.at >= f.month.to {
+		f.month = monthAround(f.at)
 	}
-	f.out = Changes{}
-	f.touched = touched{
-		purchases: map[uint64]*Purchase{}, holds: map[uint64]*Hold{}, entitlements: map[uint64]*Entitlement{},
-		reversals: map[uint64]*Reversal{}, operations: map[uint64]*Operation{}, items: map[uint64]*WorkItem{},
-		batches: map[uint64]*TerminalBatch{}, inquiries: map[uint64]*Inquiry{}, nodes: map[string]*Node{},
-		terminals: map[string]*Terminal{}, pauses: map[uint64]*Pause{}, kills: map[string]*KillSwitch{},
-		trails: map[uint64]uint64{},
+	if n := len(f.out.Months); n > 0 && f.out.Months[n-1].Equal(f.month.date) {
+		return
+	}
+	if !slices.ContainsFunc(f.out.Months, f.month.date.Equal) {
+		f.out.Months = append(f.out.Months, f.month.date)
+		slices.SortFunc(f.out.Months, time.Time.Compare)
 	}
 }
 
@@ -178,7 +200,7 @@ func (f *fold) trail(purchase uint64) {
 		return
 	}
 	f.touched.trails[purchase] = f.position
-	f.out.Trails = append(f.out.Trails, &Trail{Purchase: purchase, Position: f.position, Month: MonthOf(f.at)})
+	f.out.Trails = append(f.out.Trails, Trail{Purchase: purchase, Position: f.position, Month: f.month.date})
 }
 
 func (f *fold) applyProgramme(ev *event.Event) error {
@@ -206,13 +228,24 @@ func (f *fold) applyProgramme(ev *event.Event) error {
 	return nil
 }
 
-// changes collects what was touched, in the order of ids: map order reaches no store.
+// changes collects what the run has touched, in the order of ids: map order reaches no store. The rows are the fold's own:
+// they are taken before the next run begins.
 func (f *fold) changes() *Changes {
 	t, c := &f.touched, &f.out
-	c.Purchases, c.Holds, c.Entitlements = sorted(t.purchases), sorted(t.holds), sorted(t.entitlements)
-	c.Reversals, c.Operations, c.WorkItems = sorted(t.reversals), sorted(t.operations), sorted(t.items)
-	c.TerminalBatches, c.Inquiries, c.Terminals = sorted(t.batches), sorted(t.inquiries), sorted(t.terminals)
-	c.Nodes, c.Pauses, c.KillSwitches = sorted(t.nodes), sorted(t.pauses), sorted(t.kills)
+	c.Purchases, c.Entitlements = f.purchases.changes(), f.entitlements.changes()
+	c.Reversals, c.Operations = f.reversals.changes(), f.operations.changes()
+	for _, p := range c.Purchases.New {
+		if h := t.holds[p.ID]; h != nil {
+			c.Holds.New = append(c.Holds.New, h)
+		}
+	}
+	for _, p := range c.Purchases.Changed {
+		if h := t.holds[p.ID]; h != nil {
+			c.Holds.Changed = append(c.Holds.Changed, h)
+		}
+	}
+	c.WorkItems, c.TerminalBatches, c.Inquiries = sorted(t.items), sorted(t.batches), sorted(t.inquiries)
+	c.Terminals, c.Nodes, c.Pauses, c.KillSwitches = sorted(t.terminals), sorted(t.nodes), sorted(t.pauses), sorted(t.kills)
 	if t.programme {
 		p := f.programme
 		p.PersonKeyCheck, p.PolicyDigest = octets(p.PersonKeyCheck), octets(p.PolicyDigest)
@@ -221,37 +254,7 @@ func (f *fold) changes() *Changes {
 		}
 		c.Programme = &p
 	}
-	c.Months = c.months(f.at)
 	return c
-}
-
-// months are those that partitions must be there for. Holds lie where their purchases do.
-func (c *Changes) months(at Instant) []time.Time {
-	set := map[time.Time]bool{}
-	if at != 0 {
-		set[MonthOf(at)] = true
-	}
-	addMonths(set, c.Purchases, func(r *Purchase) time.Time { return r.Month })
-	addMonths(set, c.Entitlements, func(r *Entitlement) time.Time { return r.Month })
-	addMonths(set, c.Reversals, func(r *Reversal) time.Time { return r.Month })
-	addMonths(set, c.Operations, func(r *Operation) time.Time { return r.Month })
-	addMonths(set, c.TerminalBatches, func(r *TerminalBatch) time.Time { return r.Month })
-	addMonths(set, c.Inquiries, func(r *Inquiry) time.Time { return r.Month })
-	addMonths(set, c.Captures, func(r *Capture) time.Time { return r.Month })
-	addMonths(set, c.Supplements, func(r *Supplement) time.Time { return r.Month })
-	addMonths(set, c.Refunds, func(r *Refund) time.Time { return r.Month })
-	addMonths(set, c.Movements, func(r *Movement) time.Time { return r.Month })
-	addMonths(set, c.Refusals, func(r *Refusal) time.Time { return r.Month })
-	addMonths(set, c.Reports, func(r *TerminalReport) time.Time { return r.Month })
-	addMonths(set, c.Requests, func(r *Request) time.Time { return r.Month })
-	addMonths(set, c.Trails, func(r *Trail) time.Time { return r.Month })
-	return slices.SortedFunc(maps.Keys(set), time.Time.Compare)
-}
-
-func addMonths[T any](set map[time.Time]bool, rows []*T, month func(*T) time.Time) {
-	for _, r := range rows {
-		set[month(r)] = true
-	}
 }
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []V {

@@ -19,7 +19,7 @@ type move struct {
 func (f *fold) record(path string, m move) {
 	if n := len(f.out.Movements); n > 0 {
 		for i := n - 1; i >= 0 && f.out.Movements[i].Seq == f.seq; i-- {
-			if last := f.out.Movements[i]; last.Path == path {
+			if last := &f.out.Movements[i]; last.Path == path {
 				last.Allocated += m.allocated
 				last.Held += m.held
 				last.Spent += m.spent
@@ -28,8 +28,8 @@ func (f *fold) record(path string, m move) {
 			}
 		}
 	}
-	f.out.Movements = append(f.out.Movements, &Movement{
-		Seq: f.seq, Path: path, Month: MonthOf(f.at), Kind: m.kind, Allocated: m.allocated, Held: m.held, Spent: m.spent,
+	f.out.Movements = append(f.out.Movements, Movement{
+		Seq: f.seq, Path: path, Month: f.month.date, Kind: m.kind, Allocated: m.allocated, Held: m.held, Spent: m.spent,
 		Released: m.released, Purchase: m.purchase, Entitlement: m.entitlement, MovedAt: f.at,
 	})
 }

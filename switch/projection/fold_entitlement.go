@@ -23,7 +23,7 @@ func (f *fold) applyEntitlement(ev *event.Event) error {
 }
 
 func (f *fold) entitlement(id uint64, from ...string) (*Entitlement, error) {
-	e := f.entitlements[id]
+	e := f.entitlements.touch(id)
 	if e == nil {
 		return nil, fmt.Errorf("entitlement %d does not exist", id)
 	}
@@ -31,21 +31,19 @@ func (f *fold) entitlement(id uint64, from ...string) (*Entitlement, error) {
 		return nil, fmt.Errorf("entitlement %d is %s", id, e.State)
 	}
 	e.Seq, e.ChangedAt = f.seq, f.at
-	f.touched.entitlements[id] = e
 	return e, nil
 }
 
 func (f *fold) claimed(m *event.EntitlementClaimed) error {
-	if f.entitlements[m.Entitlement] != nil {
+	if f.entitlements.has(m.Entitlement) {
 		return fmt.Errorf("entitlement %d is claimed twice", m.Entitlement)
 	}
-	e := &Entitlement{
-		ID: m.Entitlement, Month: MonthOf(f.at), State: EntitlementClaimed, Person: octets(m.Person), Category: text(m.Category),
+	e := f.entitlements.add(Entitlement{
+		ID: m.Entitlement, Month: f.month.date, State: EntitlementClaimed, Person: octets(m.Person), Category: text(m.Category),
 		City: text(m.City), Channel: text(m.Channel), IDKind: text(m.IdKind), PolicyVersion: text(m.PolicyVersion),
 		Reserved: money.Amount(m.Reserved), Leaf: text(m.Leaf),
 		ClaimedAt: f.at, ExpiresAt: Instant(m.ExpiresAt), ChangedAt: f.at, Seq: f.seq,
-	}
-	f.entitlements[e.ID], f.touched.entitlements[e.ID] = e, e
+	})
 	return f.shift(e.Leaf, move{kind: "claim", held: e.Reserved, entitlement: e.ID})
 }
 

@@ -31,15 +31,15 @@ func (f *fold) applyOperation(ev *event.Event) error {
 }
 
 // open enters a new operation of p.
-func (f *fold) open(p *Purchase, o *Operation, key *event.ExchangeKey) error {
-	if f.operations[o.ID] != nil {
+func (f *fold) open(p *Purchase, o Operation, key *event.ExchangeKey) error {
+	if f.operations.has(o.ID) {
 		return fmt.Errorf("operation %d is sent twice", o.ID)
 	}
-	o.Month, o.Purchase, o.State, o.Merchant = MonthOf(f.at), p.ID, OperationSent, p.Merchant
+	o.Month, o.Purchase, o.State, o.Merchant = f.month.date, p.ID, OperationSent, p.Merchant
 	o.Terminal, o.TerminalBatch, o.STAN = text(key.GetTerminal()), key.GetBatch(), key.GetStan()
 	o.Funders, o.FunderParts = []string{}, []int64{}
 	o.SentAt, o.ChangedAt, o.Seq = f.at, f.at, f.seq
-	f.operations[o.ID], f.touched.operations[o.ID] = o, o
+	f.operations.add(o)
 	return nil
 }
 
@@ -49,7 +49,7 @@ func (f *fold) voidSent(m *event.VoidSent) error {
 		return err
 	}
 	p.State = Voiding
-	return f.open(p, &Operation{
+	return f.open(p, Operation{
 		ID: m.Operation, Kind: OperationVoid, Host: text(m.Host), HostSTAN: m.HostStan, RRN: text(m.Rrn), Wallet: p.Wallet,
 		CardMask: text(m.Card.GetMask()), Amount: money.Amount(m.Amount), Deadline: Instant(m.Deadline),
 	}, m.Key)
@@ -90,7 +90,7 @@ func (f *fold) voidReleased(m *event.VoidReleased) error {
 	}
 	p.QuarantineAt = 0
 	o.ReleasedAt, o.ReleaseCause = f.at, enum(m.Cause.String(), "QUARANTINE_END_")
-	return f.takeBack(p, &Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Amount: o.Amount}, Voided)
+	return f.takeBack(p, Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Amount: o.Amount}, Voided)
 }
 
 // voidUndone: the void is reversed at the host; the purchase is captured again and keeps what it has. One that takes effect
@@ -125,7 +125,7 @@ func (f *fold) voidStands(r *Reversal) error {
 	}
 	p.State = Voided
 	o.State, o.ReleasedAt, o.ReleaseCause, o.SettledBy = OperationApproved, f.at, "resolved", r.SettledBy
-	return f.takeBack(p, &Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Reversal: r.ID, Amount: o.Amount}, Voided)
+	return f.takeBack(p, Refund{Kind: ByVoid, Cause: o.ReleaseCause, Operation: o.ID, Reversal: r.ID, Amount: o.Amount}, Voided)
 }
 
 func (f *fold) refundSent(m *event.RefundSent) error {
@@ -136,7 +136,7 @@ func (f *fold) refundSent(m *event.RefundSent) error {
 	p.State = Refunding
 	p.RefundsOpen++
 	p.Refunding += money.Amount(m.Amount)
-	return f.open(p, &Operation{
+	return f.open(p, Operation{
 		ID: m.Operation, Kind: OperationRefund, Host: text(m.Host), HostSTAN: m.HostStan, RRN: text(m.Rrn), Wallet: m.Wallet,
 		CardMask: text(m.Card.GetMask()), Amount: money.Amount(m.Amount), Deadline: Instant(m.Deadline),
 		Activated: m.Activated, Caller: text(m.Caller), Reference: text(m.Reference),
@@ -181,7 +181,7 @@ func (f *fold) refundApproved(m *event.RefundApproved) error {
 			f.hold(p, HoldSpent, "")
 		}
 	}
-	f.refund(p, &Refund{
+	f.refund(p, Refund{
 		Kind: ByRefund, Operation: o.ID, Amount: o.Amount, Subsidy: o.Returned, Funders: o.Funders, FunderParts: o.FunderParts,
 	})
 	return f.shift(p.Leaf, move{kind: "refund", spent: -o.Returned, purchase: p.ID, entitlement: p.Entitlement})

@@ -36,7 +36,7 @@ func (f *fold) act(kind string, by *event.Authority, purchase uint64, what strin
 	if by == nil {
 		return
 	}
-	f.out.Acts = append(f.out.Acts, &OperatorAct{
+	f.out.Acts = append(f.out.Acts, OperatorAct{
 		Seq: f.seq, Kind: kind, Actor: text(by.Actor), Second: text(by.Second), Reason: text(by.Reason),
 		Document: text(by.Document), Account: text(by.Account), What: text(what), Purchase: purchase, ActedAt: f.at,
 	})
@@ -125,8 +125,8 @@ func (f *fold) supplemented(m *event.Supplemented) error {
 	p.subsidise(facts, f.at)
 	p.Ordinary, p.Manual = false, true
 	f.hold(p, HoldSpent, "")
-	f.out.Supplements = append(f.out.Supplements, &Supplement{
-		Seq: f.seq, Month: MonthOf(f.at), Purchase: p.ID, Entitlement: e.ID, City: p.City, Merchant: p.Merchant,
+	f.out.Supplements = append(f.out.Supplements, Supplement{
+		Seq: f.seq, Month: f.month.date, Purchase: p.ID, Entitlement: e.ID, City: p.City, Merchant: p.Merchant,
 		Category: p.Category, Leaf: p.Leaf, Price: p.Price, Amount: p.Amount, Subsidy: p.Subsidy, Funders: p.Funders,
 		FunderParts: p.FunderParts, CaseID: text(m.CaseId), Evidence: text(m.Evidence), Actor: text(m.By.GetActor()),
 		Second: text(m.By.GetSecond()), Reason: text(m.By.GetReason()), Document: text(m.By.GetDocument()), SupplementedAt: f.at,

@@ -36,26 +36,31 @@ func (f *fold) applyPurchase(ev *event.Event) error {
 
 // purchase returns a purchase to change. from lists the states it may be in.
 func (f *fold) purchase(id uint64, from ...string) (*Purchase, error) {
-	p := f.purchases[id]
+	p := f.purchases.touch(id)
 	if p == nil {
 		return nil, fmt.Errorf("purchase %d does not exist", id)
 	}
 	if !slices.Contains(from, p.State) {
 		return nil, fmt.Errorf("purchase %d is %s", id, p.State)
 	}
-	f.touch(p)
+	f.sign(p)
 	return p, nil
 }
 
-func (f *fold) touch(p *Purchase) {
+// sign notes that the present event has changed p.
+func (f *fold) sign(p *Purchase) {
 	p.Seq, p.ChangedAt = f.seq, f.at
-	f.purchases[p.ID], f.touched.purchases[p.ID] = p, p
 	f.trail(p.ID)
 }
 
 // hold writes the hold of p as it is now.
 func (f *fold) hold(p *Purchase, state, cause string) {
-	h := &Hold{
+	h := f.touched.holds[p.ID]
+	if h == nil {
+		h = new(Hold)
+		f.touched.holds[p.ID] = h
+	}
+	*h = Hold{
 		Purchase: p.ID, Month: p.Month, State: state, Cause: cause, Entitlement: p.Entitlement, Leaf: p.Leaf,
 		Subsidy: p.Subsidy, TakenAt: p.ReservedAt, ExpiresAt: p.ExpiresAt, Seq: f.seq,
 	}
@@ -65,25 +70,24 @@ func (f *fold) hold(p *Purchase, state, cause string) {
 	case HoldReleased:
 		h.EndedAt = f.at
 	}
-	f.touched.holds[p.ID] = h
 }
 
 func (f *fold) reserved(m *event.Reserved) error {
-	if f.purchases[m.Purchase] != nil {
+	if f.purchases.has(m.Purchase) {
 		return fmt.Errorf("purchase %d is reserved twice", m.Purchase)
 	}
 	e, err := f.entitlement(m.Entitlement, EntitlementClaimed)
 	if err != nil {
 		return err
 	}
-	p := &Purchase{
-		ID: m.Purchase, Month: MonthOf(f.at), State: Reserved, Kind: KindSale, Channel: text(m.Channel), Caller: text(m.Caller),
+	p := f.purchases.add(Purchase{
+		ID: m.Purchase, Month: f.month.date, State: Reserved, Kind: KindSale, Channel: text(m.Channel), Caller: text(m.Caller),
 		Merchant: text(m.Key.GetMerchant()), Terminal: text(m.Key.GetTerminal()), TerminalBatch: m.Key.GetBatch(),
 		STAN: m.Key.GetStan(), ReserveBatch: m.Key.GetBatch(), ReserveSTAN: m.Key.GetStan(),
 		OrderRef: text(m.Order), Amount: money.Amount(m.Payable), CardToken: []byte{},
-	}
+	})
 	p.subsidise(m, f.at)
-	f.touch(p)
+	f.sign(p)
 	f.hold(p, HoldOpen, "")
 
 	// The claim's own money comes first: of it the purchase keeps its subsidy, the rest is free again. A purchase that is
@@ -152,19 +156,19 @@ func (f *fold) holdEnded(id uint64, state string) error {
 }
 
 func (f *fold) saleSent(m *event.SaleSent) error {
-	p := f.purchases[m.Purchase]
+	var p *Purchase
 	switch {
-	case m.Ordinary && p != nil:
+	case m.Ordinary && f.purchases.has(m.Purchase):
 		return fmt.Errorf("purchase %d is there already", m.Purchase)
 	case m.Ordinary:
-		p = &Purchase{
-			ID: m.Purchase, Month: MonthOf(f.at), Kind: kindOf(m.Kind), Ordinary: true, Person: []byte{}, SerialHash: []byte{},
+		p = f.purchases.add(Purchase{
+			ID: m.Purchase, Month: f.month.date, Kind: kindOf(m.Kind), Ordinary: true, Person: []byte{}, SerialHash: []byte{},
 			Marks: []string{}, Attributes: []string{}, Funders: []string{}, FunderParts: []int64{},
 			City: text(m.City), Channel: text(m.Channel), Merchant: text(m.Key.GetMerchant()),
 			Terminal: text(m.Key.GetTerminal()), Price: money.Amount(m.Amount), Payable: money.Amount(m.Amount),
 			KeptPrice: money.Amount(m.Amount),
-		}
-		f.touch(p)
+		})
+		f.sign(p)
 	default:
 		var err error
 		if p, err = f.purchase(m.Purchase, Reserved); err != nil {
@@ -197,8 +201,8 @@ func (f *fold) saleApproved(m *event.SaleApproved) error {
 	p.State, p.CapturedAt, p.QueryAt = Captured, f.at, 0
 	p.Response, p.Approval = text(m.Answer.GetResponse()), text(m.Answer.GetApproval())
 	p.ClearingDate = text(m.Answer.GetClearingDate())
-	f.out.Captures = append(f.out.Captures, &Capture{
-		Purchase: p.ID, Month: MonthOf(f.at), Kind: p.Kind, Ordinary: p.Ordinary, City: p.City, Merchant: p.Merchant,
+	f.out.Captures = append(f.out.Captures, Capture{
+		Purchase: p.ID, Month: f.month.date, Kind: p.Kind, Ordinary: p.Ordinary, City: p.City, Merchant: p.Merchant,
 		Terminal: p.Terminal, Category: p.Category, Leaf: p.Leaf, Amount: p.Amount, Subsidy: p.Subsidy,
 		Funders: p.Funders, FunderParts: p.FunderParts, Caller: p.Caller, Reference: p.Reference, Host: p.Host, RRN: p.RRN,
 		Response: p.Response, Approval: p.Approval, ClearingDate: p.ClearingDate, CapturedAt: f.at, Seq: f.seq,

@@ -7,7 +7,7 @@ import (
 
 // applyRequest enters requests that changed nothing else: refusals, answers to 0400, kept idempotency keys.
 func (f *fold) applyRequest(ev *event.Event) {
-	r := &Refusal{Seq: f.seq, Month: MonthOf(f.at), RefusedAt: f.at, Reasons: []int32{}}
+	r := Refusal{Seq: f.seq, Month: f.month.date, RefusedAt: f.at, Reasons: []int32{}}
 	var key *event.ExchangeKey
 	switch b := ev.Body.(type) {
 	case *event.Event_RequestKept:
@@ -48,8 +48,8 @@ func (f *fold) applyRequest(ev *event.Event) {
 
 func (f *fold) requestKept(m *event.RequestKept) {
 	f.trail(m.Purchase)
-	f.out.Requests = append(f.out.Requests, &Request{
-		Seq: f.seq, Month: MonthOf(f.at), Request: octets(m.Request), Content: octets(m.Content),
+	f.out.Requests = append(f.out.Requests, Request{
+		Seq: f.seq, Month: f.month.date, Request: octets(m.Request), Content: octets(m.Content),
 		Kind: enum(m.Kind.String(), "REQUEST_KIND_"), Purchase: m.Purchase, Operation: m.Operation, Reasons: codes(m.Reasons),
 		Price: money.Amount(m.Price), KeptAt: f.at,
 	})

@@ -42,7 +42,7 @@ func (f *fold) applyReversal(ev *event.Event) error {
 }
 
 func (f *fold) reversalQueued(m *event.ReversalQueued) error {
-	if f.reversals[m.Reversal] != nil {
+	if f.reversals.has(m.Reversal) {
 		return fmt.Errorf("reversal %d is queued twice", m.Reversal)
 	}
 	from := []string{Sent, Unknown, Captured, Declined, Reversing, Reversed}
@@ -54,13 +54,12 @@ func (f *fold) reversalQueued(m *event.ReversalQueued) error {
 		return err
 	}
 	f.act("hold-released", m.By, p.ID, fmt.Sprintf("purchase=%d reversal=%d", p.ID, m.Reversal))
-	r := &Reversal{
-		ID: m.Reversal, Month: MonthOf(f.at), Purchase: p.ID, Operation: m.Operation, State: ReversalWaiting,
+	r := f.reversals.add(Reversal{
+		ID: m.Reversal, Month: f.month.date, Purchase: p.ID, Operation: m.Operation, State: ReversalWaiting,
 		Cause: enum(m.Cause.String(), "REVERSAL_CAUSE_"), Reason: text(m.Reason), Host: p.Host, Amount: money.Amount(m.Amount),
 		KeepsHold: m.KeepsHold, Captured: p.State == Captured, NextAt: Instant(m.FirstAttemptAt),
 		ExpiresAt: Instant(m.ExpiresAt), QueuedAt: f.at, ChangedAt: f.at, Seq: f.seq,
-	}
-	f.reversals[r.ID], f.touched.reversals[r.ID] = r, r
+	})
 	if m.Operation != 0 {
 		return f.voidUndone(p, r)
 	}
@@ -72,13 +71,13 @@ func (f *fold) reversalQueued(m *event.ReversalQueued) error {
 	case was == Sent || was == Unknown:
 		return f.release(p, Reversed)
 	case was == Captured:
-		return f.takeBack(p, &Refund{Kind: ByReversal, Cause: r.Cause, Reversal: r.ID, Amount: r.Amount}, Reversed)
+		return f.takeBack(p, Refund{Kind: ByReversal, Cause: r.Cause, Reversal: r.ID, Amount: r.Amount}, Reversed)
 	}
 	return nil // declined or reversed before: nothing is held
 }
 
 // takeBack undoes the capture of p with what is left of its subsidy: r says why, cause is that of the hold's release.
-func (f *fold) takeBack(p *Purchase, r *Refund, cause string) error {
+func (f *fold) takeBack(p *Purchase, r Refund, cause string) error {
 	r.Subsidy, r.Funders, r.FunderParts = p.Subsidy, p.Funders, p.FunderParts
 	f.refund(p, r)
 	if p.Ordinary {
@@ -94,19 +93,18 @@ func (f *fold) takeBack(p *Purchase, r *Refund, cause string) error {
 }
 
 // refund enters what a payer and the programme get back, with what p says of it.
-func (f *fold) refund(p *Purchase, r *Refund) {
-	r.Seq, r.Month, r.RefundedAt = f.seq, MonthOf(f.at), f.at
+func (f *fold) refund(p *Purchase, r Refund) {
+	r.Seq, r.Month, r.RefundedAt = f.seq, f.month.date, f.at
 	r.Purchase, r.SaleKind, r.Merchant, r.Leaf = p.ID, p.Kind, p.Merchant, p.Leaf
 	f.out.Refunds = append(f.out.Refunds, r)
 }
 
 func (f *fold) reversal(id uint64) (*Reversal, error) {
-	r := f.reversals[id]
+	r := f.reversals.touch(id)
 	if r == nil {
 		return nil, fmt.Errorf("reversal %d does not exist", id)
 	}
 	r.Seq, r.ChangedAt = f.seq, f.at
-	f.touched.reversals[id] = r
 	f.trail(r.Purchase)
 	return r, nil
 }
@@ -171,7 +169,7 @@ func (f *fold) reversalEnded(r *Reversal) error {
 	case !r.KeepsHold:
 		return nil
 	case r.Captured:
-		return f.takeBack(p, &Refund{Kind: ByReversal, Cause: r.Cause, Reversal: r.ID, Amount: r.Amount}, Reversed)
+		return f.takeBack(p, Refund{Kind: ByReversal, Cause: r.Cause, Reversal: r.ID, Amount: r.Amount}, Reversed)
 	case f.holds(p):
 		return f.release(p, Reversed)
 	}
@@ -180,13 +178,13 @@ func (f *fold) reversalEnded(r *Reversal) error {
 
 // holds reports whether the purchase still holds what it took.
 func (f *fold) holds(p *Purchase) bool {
-	e := f.entitlements[p.Entitlement]
+	e := f.entitlements.look(p.Entitlement)
 	return !p.Ordinary && e != nil && e.State == EntitlementHeld && e.Purchase == p.ID
 }
 
 func (f *fold) itemOpened(m *event.WorkItemOpened) error {
 	f.trail(m.Purchase)
-	if r := f.reversals[m.Reversal]; r != nil {
+	if r := f.reversals.look(m.Reversal); r != nil {
 		f.trail(r.Purchase)
 	}
 	w := &WorkItem{
@@ -239,7 +237,7 @@ func (f *fold) closeItems(by string, about func(*WorkItem) bool) {
 
 // operation returns a void or refund to change. from lists the states it may be in; none means any.
 func (f *fold) operation(id uint64, from ...string) (*Operation, error) {
-	o := f.operations[id]
+	o := f.operations.touch(id)
 	if o == nil {
 		return nil, fmt.Errorf("operation %d does not exist", id)
 	}
@@ -247,7 +245,6 @@ func (f *fold) operation(id uint64, from ...string) (*Operation, error) {
 		return nil, fmt.Errorf("operation %d is %s", id, o.State)
 	}
 	o.Seq, o.ChangedAt = f.seq, f.at
-	f.touched.operations[id] = o
 	f.trail(o.Purchase)
 	return o, nil
 }

@@ -69,7 +69,7 @@ func totals(t *event.BatchTotals) BatchTotals {
 // batchSettled closes a batch; the next one is open from here on.
 func (f *fold) batchSettled(m *event.BatchSettled) {
 	b := &TerminalBatch{
-		ID: f.seq, Month: MonthOf(f.at), Key: batchKey(m.Key), STAN: m.Key.GetStan(), NextBatch: m.NextBatch,
+		ID: f.seq, Month: f.month.date, Key: batchKey(m.Key), STAN: m.Key.GetStan(), NextBatch: m.NextBatch,
 		Claimed: totals(m.Claimed), Kept: totals(m.Kept), Equal: m.Equal, Upload: UploadNone, SettledAt: f.at, Seq: f.seq,
 	}
 	f.batches[b.Key], f.touched.batches[b.ID] = b, b
@@ -90,8 +90,8 @@ func (f *fold) upload(key *event.ExchangeKey, state string) (*TerminalBatch, err
 
 func (f *fold) reported(m *event.TerminalReported) {
 	f.trail(m.Purchase)
-	f.out.Reports = append(f.out.Reports, &TerminalReport{
-		Seq: f.seq, Month: MonthOf(f.at), Terminal: text(m.Key.GetTerminal()), Merchant: text(m.Key.GetMerchant()),
+	f.out.Reports = append(f.out.Reports, TerminalReport{
+		Seq: f.seq, Month: f.month.date, Terminal: text(m.Key.GetTerminal()), Merchant: text(m.Key.GetMerchant()),
 		TerminalBatch: m.Key.GetBatch(), STAN: m.Key.GetStan(), Kind: text(m.Kind), Purchase: m.Purchase, ICC: octets(m.Icc),
 		Detail: text(m.Detail), ReportedAt: f.at,
 	})
@@ -99,7 +99,7 @@ func (f *fold) reported(m *event.TerminalReported) {
 
 func (f *fold) inquirySent(m *event.InquirySent) {
 	i := &Inquiry{
-		ID: f.seq, Month: MonthOf(f.at), Terminal: text(m.Key.GetTerminal()), Merchant: text(m.Key.GetMerchant()),
+		ID: f.seq, Month: f.month.date, Terminal: text(m.Key.GetTerminal()), Merchant: text(m.Key.GetMerchant()),
 		TerminalBatch: m.Key.GetBatch(), STAN: m.Key.GetStan(), Host: text(m.Host), HostSTAN: m.HostStan, RRN: text(m.Rrn),
 		SentAt: f.at, Seq: f.seq,
 	}

@@ -34,3 +34,12 @@ func (i *Instant) Scan(from any) error {
 func (i Instant) Time() time.Time {
 	return time.Unix(0, int64(i)).UTC().Truncate(time.Microsecond)
 }
+
+// Micros is the instant in microseconds since 1970, as a database keeps it.
+func (i Instant) Micros() int64 {
+	micros := int64(i) / 1000
+	if int64(i)%1000 < 0 {
+		micros--
+	}
+	return micros
+}

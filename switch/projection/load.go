@@ -28,26 +28,26 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 			}
 		}
 	}
-	if err := fetch(ctx, reversals, f.reversals, f.store.Reversals, func(r *Reversal) uint64 { return r.ID }); err != nil {
+	if err := fetch(ctx, reversals, &f.reversals, f.store.Reversals); err != nil {
 		return err
 	}
 	for _, id := range reversals {
-		if r := f.reversals[id]; r != nil {
+		if r := f.reversals.look(id); r != nil {
 			operations = append(operations, r.Operation)
 		}
 	}
-	if err := fetch(ctx, operations, f.operations, f.store.Operations, func(o *Operation) uint64 { return o.ID }); err != nil {
+	if err := fetch(ctx, operations, &f.operations, f.store.Operations); err != nil {
 		return err
 	}
-	if err := fetch(ctx, purchases, f.purchases, f.store.Purchases, func(p *Purchase) uint64 { return p.ID }); err != nil {
+	if err := fetch(ctx, purchases, &f.purchases, f.store.Purchases); err != nil {
 		return err
 	}
 	for _, id := range purchases {
-		if p := f.purchases[id]; p != nil {
+		if p := f.purchases.look(id); p != nil {
 			entitlements = append(entitlements, p.Entitlement)
 		}
 	}
-	err := fetch(ctx, entitlements, f.entitlements, f.store.Entitlements, func(e *Entitlement) uint64 { return e.ID })
+	err := fetch(ctx, entitlements, &f.entitlements, f.store.Entitlements)
 	if err != nil || len(settled) == 0 {
 		return err
 	}
@@ -58,12 +58,11 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 	return err
 }
 
-// fetch reads the rows that have does not have.
-func fetch[T any](ctx context.Context, ids []uint64, have map[uint64]*T,
-	read func(context.Context, []uint64) ([]T, error), id func(*T) uint64) error {
+// fetch reads the rows that a cache does not have.
+func fetch[T any](ctx context.Context, ids []uint64, have *cache[T], read func(context.Context, []uint64) ([]T, error)) error {
 	var missing []uint64
 	for _, id := range ids {
-		if id != 0 && have[id] == nil {
+		if id != 0 && !have.has(id) {
 			missing = append(missing, id)
 		}
 	}
@@ -73,7 +72,7 @@ func fetch[T any](ctx context.Context, ids []uint64, have map[uint64]*T,
 	slices.Sort(missing)
 	rows, err := read(ctx, slices.Compact(missing))
 	for i := range rows {
-		have[id(&rows[i])] = &rows[i]
+		have.put(rows[i])
 	}
 	return err
 }

@@ -81,10 +81,16 @@ type Store interface {
 	OpenInquiries(ctx context.Context) ([]Inquiry, error)
 	// Programme returns the programme's row, a zero one when there is none.
 	Programme(ctx context.Context) (Programme, error)
+	// Pack takes the changes in the form in which Write wants them; the rows may change afterwards. It asks nothing of the
+	// database.
+	Pack(c *Changes) (Packed, error)
 	// Write stores the changes and moves the position from `from` to `to`, all or nothing. It returns ErrMoved, and
-	// writes nothing, when the stored position is not `from`.
-	Write(ctx context.Context, from, to Position, c *Changes) error
+	// writes nothing, when the stored position is not `from`. It may run while other methods are called.
+	Write(ctx context.Context, from, to Position, rows Packed) error
 }
+
+// Packed are changes in a store's own form.
+type Packed any
 
 var (
 	// ErrParted is returned when an event does not fit the rows.
@@ -98,7 +104,16 @@ var (
 var businessZone = time.FixedZone("Asia/Shanghai", 8*60*60)
 
 // MonthOf is the business month of an instant: its first day, as a date in UTC. Rows are partitioned by it.
-func MonthOf(at Instant) time.Time {
+func MonthOf(at Instant) time.Time { return monthAround(at).date }
+
+// month is a business month, with its first instant and that of the next.
+type month struct {
+	date     time.Time
+	from, to Instant
+}
+
+func monthAround(at Instant) month {
 	y, m, _ := time.Unix(0, int64(at)).In(businessZone).Date()
-	return time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
+	begins := func(m time.Month) Instant { return Instant(time.Date(y, m, 1, 0, 0, 0, 0, businessZone).UnixNano()) }
+	return month{time.Date(y, m, 1, 0, 0, 0, 0, time.UTC), begins(m), begins(m + 1)}
 }

@@ -16,8 +16,8 @@ import (
 type Config struct {
 	Journal Journal
 	Store   Store
-	// BatchEvents is how many events one transaction holds, 2000 by default; one journal batch is never cut, so there may
-	// be more.
+	// BatchEvents is how many events one transaction holds at most, 20000 by default; one journal batch is never cut, so
+	// there may be more. A transaction takes what has come while the one before was written: few when little happens.
 	BatchEvents int
 	// RetryMin and RetryMax bound the pause after a failure of the store, 200 ms and 10 s by default. Each pause is a
 	// random time between half and all of a limit that doubles.
@@ -34,7 +34,7 @@ type Config struct {
 
 func (c *Config) check() error {
 	if c.BatchEvents == 0 {
-		c.BatchEvents = 2000
+		c.BatchEvents = 20_000
 	}
 	if c.RetryMin == 0 {
 		c.RetryMin = 200 * time.Millisecond
@@ -64,10 +64,6 @@ func (c *Config) check() error {
 	}
 	return nil
 }
-
-// readAhead is how many journal batches wait between the reader and the writer. A full queue stops the reader, which
-// stops nothing else: the journal keeps them.
-const readAhead = 64
 
 // Projector follows one journal into one store.
 type Projector struct {
@@ -131,6 +127,8 @@ func isStoreError(err error) bool {
 
 // session projects from the stored position on, until something fails. After a failure nothing that was in memory is
 // trusted: a commit may have succeeded although its answer was lost.
+//
+// While one transaction is written the next one is folded, from what has come meanwhile.
 func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	at, err := p.cfg.Store.Position(ctx)
 	if err != nil {
@@ -149,44 +147,64 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 		return false, fmt.Errorf("projection: %w", err)
 	}
 	defer r.close(cancel)
+	w := writer{p: p, at: at, ended: make(chan error, 1)}
+	defer func() { progress = w.at.Batch > at.Batch }()
+	defer w.wait(cancel)
 	for {
-		batches, err := r.take(ctx, p.cfg.BatchEvents)
+		to, err := p.fill(ctx, f, r, &w)
 		if err != nil {
-			return progress, fmt.Errorf("projection: %w", err)
+			return false, err
 		}
-		if at, err = p.project(ctx, f, at, batches); err != nil {
-			return progress, err
+		if err := w.write(ctx, to, f.changes()); err != nil {
+			return false, err
 		}
-		progress = true
 	}
 }
 
-// project writes batches, which follow at, and returns the new position.
-func (p *Projector) project(ctx context.Context, f *fold, at Position, batches []Batch) (Position, error) {
-	for i, b := range batches {
-		if b.Position != at.Batch+1+uint64(i) {
-			return at, fmt.Errorf("%w: batch %d follows batch %d", ErrParted, b.Position, at.Batch+uint64(i))
+// fill folds batches into the next transaction: at least one, then what comes until the one before is written, or the
+// transaction is full. It returns the position that they lead to.
+func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to Position, err error) {
+	f.begin()
+	to, events := w.last(), 0
+	for {
+		batches, err := r.take(ctx, events > 0, w)
+		if err != nil {
+			return to, err
+		}
+		if len(batches) == 0 { // nothing waits, and nothing is in flight
+			return to, nil
+		}
+		for _, b := range batches {
+			if b.Position != to.Batch+1 {
+				return to, fmt.Errorf("%w: batch %d follows batch %d", ErrParted, b.Position, to.Batch)
+			}
+			to.Batch, to.Hash = b.Position, b.Hash
+			events += len(b.Events)
+		}
+		if err := p.fold(ctx, f, batches, w); err != nil {
+			return to, err
+		}
+		to.Seq, to.At = f.seq, f.at
+		if events >= p.cfg.BatchEvents {
+			return to, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
+}
+
+func (p *Projector) fold(ctx context.Context, f *fold, batches []Batch, w *writer) error {
+	reading, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
 	defer cancel()
-	started := p.cfg.Now()
-	changes, err := f.run(ctx, batches)
-	if errors.Is(err, ErrParted) {
-		return at, p.confirmParted(ctx, at, err)
+	err := f.fold(reading, batches)
+	switch {
+	case errors.Is(err, ErrParted):
+		if failed := w.settle(ctx); failed != nil {
+			return failed
+		}
+		return p.confirmParted(reading, w.at, err)
+	case err != nil:
+		return storeError{fmt.Errorf("read rows: %w", err)}
 	}
-	if err != nil {
-		return at, storeError{fmt.Errorf("read rows: %w", err)}
-	}
-	last := batches[len(batches)-1]
-	to := Position{Batch: last.Position, Hash: last.Hash, Seq: f.seq, At: f.at}
-	if err := p.cfg.Store.Write(ctx, at, to, changes); err != nil {
-		return at, storeError{fmt.Errorf("write batches %d to %d: %w", batches[0].Position, last.Position, err)}
-	}
-	p.metrics.events.Add(float64(to.Seq - at.Seq))
-	p.metrics.seconds.Observe(p.cfg.Now().Sub(started).Seconds())
-	p.moved(to, true)
-	return to, nil
+	return nil
 }
 
 // confirmParted tells rows that another projector, or a commit believed lost, has taken further than at from rows that do
@@ -263,75 +281,4 @@ func (p *Projector) Wait(ctx context.Context, batch uint64) error {
 		case <-changed:
 		}
 	}
-}
-
-// reader fetches batches ahead of the writer.
-type reader struct {
-	batches chan Batch
-	failed  chan error // holds the one error that ended the reading
-	done    chan struct{}
-	source  Source
-}
-
-func (p *Projector) read(ctx context.Context, from uint64) (*reader, error) {
-	source, err := p.cfg.Journal.Follow(ctx, from)
-	if err != nil {
-		return nil, fmt.Errorf("follow the journal from %d: %w", from, err)
-	}
-	r := &reader{batches: make(chan Batch, readAhead), failed: make(chan error, 1), done: make(chan struct{}), source: source}
-	go func() {
-		defer close(r.done)
-		for {
-			b, err := source.Next(ctx)
-			if err != nil {
-				r.failed <- err
-				return
-			}
-			select {
-			case r.batches <- b:
-			case <-ctx.Done():
-				r.failed <- ctx.Err()
-				return
-			}
-		}
-	}()
-	return r, nil
-}
-
-func (r *reader) close(cancel func()) {
-	cancel()
-	<-r.done
-	r.source.Close()
-}
-
-// take waits for one batch and takes those that are there already, up to about so many events.
-func (r *reader) take(ctx context.Context, events int) ([]Batch, error) {
-	var out []Batch
-	n := 0
-	add := func(b Batch) {
-		out = append(out, b)
-		n += len(b.Events)
-	}
-	select {
-	case b := <-r.batches:
-		add(b)
-	default:
-		select {
-		case b := <-r.batches:
-			add(b)
-		case err := <-r.failed:
-			return nil, err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	for n < events {
-		select {
-		case b := <-r.batches:
-			add(b)
-		default:
-			return out, nil
-		}
-	}
-	return out, nil
 }

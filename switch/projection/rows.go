@@ -106,6 +106,15 @@ type Purchase struct {
 	Seq           uint64 // last event
 }
 
+// settled reports whether nothing more need happen to p.
+func (p *Purchase) settled() bool {
+	switch p.State {
+	case Captured, Declined, Expired, Cancelled, Reversed, Voided, Refunded:
+		return true
+	}
+	return false
+}
+
 // The states of a hold.
 const (
 	HoldOpen     = "open"
@@ -209,6 +218,11 @@ type Entitlement struct {
 	ExpiresAt     Instant
 	ChangedAt     Instant
 	Seq           uint64
+}
+
+// settled reports whether nothing more need happen to e.
+func (e *Entitlement) settled() bool {
+	return e.State != EntitlementClaimed && e.State != EntitlementHeld
 }
 
 // Movement is a change of one budget node by one event. For a leaf the deltas count at every node above it too; no
@@ -361,14 +375,21 @@ type Trail struct {
 	Month    time.Time
 }
 
-// Changes are the rows that a run of events leads to. Those of the first part are new or replace the row with the same
-// key; those of the second are always new, and a store refuses one that is there already.
+// Rows are those of one table that a run of events leads to.
+type Rows[T any] struct {
+	New     []*T // not there yet: a store refuses one that is
+	Changed []*T // replace the row with the same key, and may be new as well
+}
+
+// Changes are the rows that a run of events leads to. Those of the first parts are new or replace the row with the same
+// key; those of the last are always new, and a store refuses one that is there already.
 type Changes struct {
-	Purchases       []*Purchase
-	Holds           []*Hold
-	Entitlements    []*Entitlement
-	Reversals       []*Reversal
-	Operations      []*Operation
+	Purchases    Rows[Purchase]
+	Holds        Rows[Hold]
+	Entitlements Rows[Entitlement]
+	Reversals    Rows[Reversal]
+	Operations   Rows[Operation]
+
 	WorkItems       []*WorkItem
 	TerminalBatches []*TerminalBatch
 	Inquiries       []*Inquiry
@@ -378,16 +399,25 @@ type Changes struct {
 	Nodes           []*Node
 	Programme       *Programme // nil: unchanged
 
-	Captures    []*Capture
-	Supplements []*Supplement
-	Refunds     []*Refund
-	Movements   []*Movement
-	Refusals    []*Refusal
-	Reports     []*TerminalReport
-	Requests    []*Request
-	Acts        []*OperatorAct
-	Trails      []*Trail
+	Captures    []Capture
+	Supplements []Supplement
+	Refunds     []Refund
+	Movements   []Movement
+	Refusals    []Refusal
+	Reports     []TerminalReport
+	Requests    []Request
+	Acts        []OperatorAct
+	Trails      []Trail
 
-	// Months are those that the rows lie in, ascending.
+	// Months are those of the events, ascending: the new rows lie in them.
 	Months []time.Time
+}
+
+// reset empties c and keeps the memory of what is filled anew.
+func (c *Changes) reset() {
+	*c = Changes{
+		Captures: c.Captures[:0], Supplements: c.Supplements[:0], Refunds: c.Refunds[:0], Movements: c.Movements[:0],
+		Refusals: c.Refusals[:0], Reports: c.Reports[:0], Requests: c.Requests[:0], Acts: c.Acts[:0], Trails: c.Trails[:0],
+		Months: c.Months[:0],
+	}
 }

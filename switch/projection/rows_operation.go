@@ -69,3 +69,8 @@ type Operation struct {
 	ChangedAt     Instant
 	Seq           uint64
 }
+
+// settled reports whether nothing more need happen to o.
+func (o *Operation) settled() bool {
+	return o.State == OperationApproved || o.State == OperationDeclined || o.State == OperationReversed
+}

@@ -178,8 +178,35 @@ func (s *Store) Programme(context.Context) (projection.Programme, error) {
 	return s.rows.Programme, nil
 }
 
+// Pack implements projection.Store: the rows are copied.
+func (s *Store) Pack(c *projection.Changes) (projection.Packed, error) {
+	p := *c
+	p.Purchases, p.Holds, p.Entitlements = rowsOf(c.Purchases), rowsOf(c.Holds), rowsOf(c.Entitlements)
+	p.Reversals, p.Operations = rowsOf(c.Reversals), rowsOf(c.Operations)
+	p.WorkItems, p.TerminalBatches, p.Inquiries = copies(c.WorkItems), copies(c.TerminalBatches), copies(c.Inquiries)
+	p.Terminals, p.Pauses, p.KillSwitches, p.Nodes = copies(c.Terminals), copies(c.Pauses), copies(c.KillSwitches), copies(c.Nodes)
+	p.Captures, p.Supplements, p.Refunds = slices.Clone(c.Captures), slices.Clone(c.Supplements), slices.Clone(c.Refunds)
+	p.Movements, p.Refusals, p.Reports = slices.Clone(c.Movements), slices.Clone(c.Refusals), slices.Clone(c.Reports)
+	p.Requests, p.Acts, p.Trails = slices.Clone(c.Requests), slices.Clone(c.Acts), slices.Clone(c.Trails)
+	return &p, nil
+}
+
+func rowsOf[T any](r projection.Rows[T]) projection.Rows[T] {
+	return projection.Rows[T]{New: copies(r.New), Changed: copies(r.Changed)}
+}
+
+func copies[T any](rows []*T) []*T {
+	out := make([]*T, 0, len(rows))
+	for _, r := range rows {
+		row := *r
+		out = append(out, &row)
+	}
+	return out
+}
+
 // Write implements projection.Store.
-func (s *Store) Write(_ context.Context, from, to projection.Position, c *projection.Changes) error {
+func (s *Store) Write(_ context.Context, from, to projection.Position, rows projection.Packed) error {
+	c := rows.(*projection.Changes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.ends()
@@ -190,7 +217,15 @@ func (s *Store) Write(_ context.Context, from, to projection.Position, c *projec
 		return projection.ErrMoved
 	}
 	fresh := maps.Clone(s.rows.Fresh)
+	purchase := func(r *projection.Purchase) uint64 { return r.ID }
+	hold := func(r *projection.Hold) uint64 { return r.Purchase }
+	entitlement := func(r *projection.Entitlement) uint64 { return r.ID }
+	reversal := func(r *projection.Reversal) uint64 { return r.ID }
+	operation := func(r *projection.Operation) uint64 { return r.ID }
 	if err := errors.Join(
+		absent(s.rows.Purchases, c.Purchases.New, purchase), absent(s.rows.Holds, c.Holds.New, hold),
+		absent(s.rows.Entitlements, c.Entitlements.New, entitlement), absent(s.rows.Reversals, c.Reversals.New, reversal),
+		absent(s.rows.Operations, c.Operations.New, operation),
 		add(fresh, c.Captures, func(r *projection.Capture) string { return fmt.Sprint("capture ", r.Purchase) }),
 		add(fresh, c.Supplements, func(r *projection.Supplement) string { return fmt.Sprint("supplement ", r.Seq) }),
 		add(fresh, c.Refunds, func(r *projection.Refund) string { return fmt.Sprint("refund ", r.Seq) }),
@@ -204,11 +239,11 @@ func (s *Store) Write(_ context.Context, from, to projection.Position, c *projec
 		return err
 	}
 	s.rows.Fresh, s.rows.At = fresh, to
-	replace(s.rows.Purchases, c.Purchases, func(r *projection.Purchase) uint64 { return r.ID })
-	replace(s.rows.Holds, c.Holds, func(r *projection.Hold) uint64 { return r.Purchase })
-	replace(s.rows.Entitlements, c.Entitlements, func(r *projection.Entitlement) uint64 { return r.ID })
-	replace(s.rows.Reversals, c.Reversals, func(r *projection.Reversal) uint64 { return r.ID })
-	replace(s.rows.Operations, c.Operations, func(r *projection.Operation) uint64 { return r.ID })
+	replace(s.rows.Purchases, append(c.Purchases.New, c.Purchases.Changed...), purchase)
+	replace(s.rows.Holds, append(c.Holds.New, c.Holds.Changed...), hold)
+	replace(s.rows.Entitlements, append(c.Entitlements.New, c.Entitlements.Changed...), entitlement)
+	replace(s.rows.Reversals, append(c.Reversals.New, c.Reversals.Changed...), reversal)
+	replace(s.rows.Operations, append(c.Operations.New, c.Operations.Changed...), operation)
 	replace(s.rows.Items, c.WorkItems, func(r *projection.WorkItem) uint64 { return r.ID })
 	replace(s.rows.Batches, c.TerminalBatches, func(r *projection.TerminalBatch) uint64 { return r.ID })
 	replace(s.rows.Inquiries, c.Inquiries, func(r *projection.Inquiry) uint64 { return r.ID })
@@ -225,12 +260,22 @@ func (s *Store) Write(_ context.Context, from, to projection.Position, c *projec
 	return nil
 }
 
-func add[T any](fresh map[string]any, rows []*T, key func(*T) string) error {
-	for _, r := range rows {
-		if fresh[key(r)] != nil {
-			return fmt.Errorf("%s is there already", key(r))
+func add[T any](fresh map[string]any, rows []T, key func(*T) string) error {
+	for i := range rows {
+		name := key(&rows[i])
+		if fresh[name] != nil {
+			return fmt.Errorf("%s is there already", name)
 		}
-		fresh[key(r)] = *r
+		fresh[name] = rows[i]
+	}
+	return nil
+}
+
+func absent[T any](there map[uint64]T, rows []*T, key func(*T) uint64) error {
+	for _, r := range rows {
+		if _, ok := there[key(r)]; ok {
+			return fmt.Errorf("%T %d is there already", *r, key(r))
+		}
 	}
 	return nil
 }
