@@ -182,7 +182,7 @@ type Database struct {
 	Folder      string        `mapstructure:"folder"`
 	Binaries    string        `mapstructure:"binaries"`
 	Connections int           `mapstructure:"connections"`
-	BatchEvents int           `mapstructure:"batch-events"` // events projected in one transaction
+	BatchEvents int           `mapstructure:"batch-events"` // events projected in one transaction at most
 	RetryMin    time.Duration `mapstructure:"retry-min"`
 	RetryMax    time.Duration `mapstructure:"retry-max"`
 }

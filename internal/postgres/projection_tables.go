@@ -17,7 +17,7 @@ var purchaseTable = &table[projection.Purchase]{
 		"funder_parts", "items_before", "reserved_at", "expires_at", "sent_at", "captured_at", "quarantine_at",
 		"restored_at", "changed_at", "wallet", "queries", "query_at", "host", "host_stan", "rrn", "card_mask",
 		"card_token", "entry_mode", "response", "approval", "clearing_date", "decline_cause", "late_response",
-		"late_at", "reversal", "seq",
+		"late_at", "reversal", "reserved_in", "sent_in", "ended_in", "seq",
 	},
 	fields: func(to []any, p *projection.Purchase) []any {
 		return append(to,
@@ -29,7 +29,7 @@ var purchaseTable = &table[projection.Purchase]{
 			&p.FunderParts, &p.ItemsBefore, &p.ReservedAt, &p.ExpiresAt, &p.SentAt, &p.CapturedAt, &p.QuarantineAt,
 			&p.RestoredAt, &p.ChangedAt, &p.Wallet, &p.Queries, &p.QueryAt, &p.Host, &p.HostSTAN, &p.RRN, &p.CardMask,
 			&p.CardToken, &p.EntryMode, &p.Response, &p.Approval, &p.ClearingDate, &p.DeclineCause, &p.LateResponse,
-			&p.LateAt, &p.Reversal, &p.Seq,
+			&p.LateAt, &p.Reversal, &p.ReservedIn, &p.SentIn, &p.EndedIn, &p.Seq,
 		)
 	},
 }

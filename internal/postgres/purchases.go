@@ -179,7 +179,10 @@ func (q *PurchaseQuery) exchange(arg func(any) string) string {
 // PurchasePositions returns the batches of the journal that have events of a purchase, ascending: where its whole trail is
 // read from. It is empty for a purchase that there is none of.
 func (d *Database) PurchasePositions(ctx context.Context, id uint64) ([]uint64, error) {
-	rows, err := d.pool.Query(ctx, "SELECT position FROM purchase_positions WHERE purchase = $1 ORDER BY position", int64(id))
+	rows, err := d.pool.Query(ctx, `
+		SELECT position FROM purchase_positions WHERE purchase = $1
+		UNION SELECT position FROM purchases, unnest(ARRAY[reserved_in, sent_in, ended_in]) AS position WHERE id = $1 AND position <> 0
+		ORDER BY position`, int64(id))
 	if err != nil {
 		return nil, fmt.Errorf("read the trail of purchase %d: %w", id, err)
 	}

@@ -194,9 +194,13 @@ func (f *fold) apply(ev *event.Event) error {
 	return fmt.Errorf("a fact that this program does not know: %T", ev.Body)
 }
 
-// trail notes that the present batch has an event of a purchase; 0 is none.
+// trail notes that the present batch has an event of a purchase; 0 is none. A row that says so itself was touched in this
+// run: it is in the cache.
 func (f *fold) trail(purchase uint64) {
 	if purchase == 0 || f.touched.trails[purchase] == f.position {
+		return
+	}
+	if p := f.purchases.look(purchase); p != nil && (p.ReservedIn == f.position || p.SentIn == f.position || p.EndedIn == f.position) {
 		return
 	}
 	f.touched.trails[purchase] = f.position

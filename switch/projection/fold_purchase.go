@@ -36,6 +36,15 @@ func (f *fold) applyPurchase(ev *event.Event) error {
 
 // purchase returns a purchase to change. from lists the states it may be in.
 func (f *fold) purchase(id uint64, from ...string) (*Purchase, error) {
+	p, err := f.find(id, from...)
+	if err == nil {
+		f.trail(id)
+	}
+	return p, err
+}
+
+// find is purchase for an event of which the row itself says where it stands in the journal.
+func (f *fold) find(id uint64, from ...string) (*Purchase, error) {
 	p := f.purchases.touch(id)
 	if p == nil {
 		return nil, fmt.Errorf("purchase %d does not exist", id)
@@ -50,7 +59,6 @@ func (f *fold) purchase(id uint64, from ...string) (*Purchase, error) {
 // sign notes that the present event has changed p.
 func (f *fold) sign(p *Purchase) {
 	p.Seq, p.ChangedAt = f.seq, f.at
-	f.trail(p.ID)
 }
 
 // hold writes the hold of p as it is now.
@@ -86,6 +94,7 @@ func (f *fold) reserved(m *event.Reserved) error {
 		STAN: m.Key.GetStan(), ReserveBatch: m.Key.GetBatch(), ReserveSTAN: m.Key.GetStan(),
 		OrderRef: text(m.Order), Amount: money.Amount(m.Payable), CardToken: []byte{},
 	})
+	p.ReservedIn = f.position
 	p.subsidise(m, f.at)
 	f.sign(p)
 	f.hold(p, HoldOpen, "")
@@ -171,11 +180,11 @@ func (f *fold) saleSent(m *event.SaleSent) error {
 		f.sign(p)
 	default:
 		var err error
-		if p, err = f.purchase(m.Purchase, Reserved); err != nil {
+		if p, err = f.find(m.Purchase, Reserved); err != nil {
 			return err
 		}
 	}
-	p.State, p.SentAt, p.Amount = Sent, f.at, money.Amount(m.Amount)
+	p.State, p.SentAt, p.SentIn, p.Amount = Sent, f.at, f.position, money.Amount(m.Amount)
 	p.TerminalBatch, p.STAN = m.Key.GetBatch(), m.Key.GetStan()
 	p.Host, p.HostSTAN, p.RRN, p.Wallet = text(m.Host), m.HostStan, text(m.Rrn), m.Wallet
 	p.CardMask, p.CardToken, p.EntryMode = text(m.Card.GetMask()), octets(m.Card.GetToken()), text(m.EntryMode)
@@ -194,11 +203,11 @@ func kindOf(k event.SaleKind) string {
 }
 
 func (f *fold) saleApproved(m *event.SaleApproved) error {
-	p, err := f.purchase(m.Purchase, Sent, Unknown)
+	p, err := f.find(m.Purchase, Sent, Unknown)
 	if err != nil {
 		return err
 	}
-	p.State, p.CapturedAt, p.QueryAt = Captured, f.at, 0
+	p.State, p.CapturedAt, p.EndedIn, p.QueryAt = Captured, f.at, f.position, 0
 	p.Response, p.Approval = text(m.Answer.GetResponse()), text(m.Answer.GetApproval())
 	p.ClearingDate = text(m.Answer.GetClearingDate())
 	f.out.Captures = append(f.out.Captures, Capture{
@@ -220,10 +229,11 @@ func (f *fold) saleApproved(m *event.SaleApproved) error {
 }
 
 func (f *fold) saleDeclined(m *event.SaleDeclined) error {
-	p, err := f.purchase(m.Purchase, Sent, Unknown)
+	p, err := f.find(m.Purchase, Sent, Unknown)
 	if err != nil {
 		return err
 	}
+	p.EndedIn = f.position
 	p.State, p.DeclineCause, p.QueryAt = Declined, enum(m.Cause.String(), "DECLINE_CAUSE_"), 0
 	p.Response = text(m.Answer.GetResponse())
 	return f.release(p, Declined)

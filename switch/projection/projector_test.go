@@ -373,6 +373,13 @@ func requireFreshRows(t *rapid.T, h *projectiontest.History, s *projectiontest.S
 			require.Equal(t, h.Posted[id][payer], amount, "purchase %d, %s", id, payer)
 		}
 	}
+	for id, p := range s.Rows().Purchases {
+		for _, in := range []uint64{p.ReservedIn, p.SentIn, p.EndedIn} {
+			if in != 0 && !slices.Contains(trail[id], in) {
+				trail[id] = append(trail[id], in)
+			}
+		}
+	}
 	for id, positions := range trail {
 		slices.Sort(positions)
 		require.Equal(t, h.Trail[id], positions, "purchase %d", id)

@@ -103,6 +103,9 @@ type Purchase struct {
 	LateResponse  string
 	LateAt        Instant
 	Reversal      uint64 // the last one queued
+	ReservedIn    uint64 // the batches of the journal in which it was reserved, sent …
+	SentIn        uint64
+	EndedIn       uint64 // … and approved or declined; Trail has the others
 	Seq           uint64 // last event
 }
 
@@ -368,7 +371,8 @@ type Programme struct {
 	Seq            uint64
 }
 
-// Trail says that a batch of the journal has events of a purchase. Rows are never changed.
+// Trail says that a batch of the journal has events of a purchase, where the purchase's own row does not. Rows are never
+// changed.
 type Trail struct {
 	Purchase uint64
 	Position uint64 // of the batch
