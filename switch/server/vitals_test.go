@@ -81,8 +81,12 @@ func TestACrashPointIsReachedOnceAndInItsOrder(t *testing.T) {
 		var reached []stop
 		watch := point.Watch(func() { reached = append(reached, stop{stage, r.j.durable.Load(), len(r.seen())}) })
 		r = newRig(t, t.TempDir(), func(c *Config) { c.BatchInputs, c.Point = 1, watch }, nil).start()
-		r.submit(echo(1), signOn(2), echo(3), signOn(4), signOn(5))
-		r.await(5)
+		r.submit(echo(1), signOn(2), echo(3))
+		r.await(3) // a batch is released beside the next one's append
+		r.submit(signOn(4))
+		r.await(1)
+		r.submit(signOn(5))
+		r.await(1)
 		r.stop()
 		want.sent += 2 // the two echoes
 		require.Equal(t, []stop{want}, reached)
