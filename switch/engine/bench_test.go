@@ -19,25 +19,36 @@ func crowd(b testing.TB, n int) (*engine.Engine, int64) {
 	e, err := engine.New(labConfig(b))
 	require.NoError(b, err)
 	now := labStart
-	step := func(body any) {
-		for _, s := range e.Step(engine.Input{At: now, Body: body}).Sends {
+	step := func(body any) engine.Output { return e.Step(engine.Input{At: now, Body: body}) }
+	crowded(b, step)
+	for i := range n {
+		claimAndShow(step, i)
+	}
+	require.Equal(b, uint64(n)+1, e.Book().NextEntitlement())
+	return e, now
+}
+
+// crowded puts a programme with much money into force.
+func crowded(b testing.TB, step func(any) engine.Output) {
+	files := labFiles(b)
+	files["budget.yaml"] = []byte(richBudget)
+	for _, body := range []any{
+		&engine.TakeOwnership{Owner: "bench", Programme: "test"},
+		&engine.ApplyProgramme{Files: files},
+		&engine.SetRows{Merchants: labMerchants, Terminals: labTerminals, Products: labProducts},
+	} {
+		for _, s := range step(body).Sends {
 			if s.Admin != nil {
 				require.Empty(b, s.Admin.Problems)
 			}
 		}
 	}
-	files := labFiles(b)
-	files["budget.yaml"] = []byte(richBudget)
-	step(&engine.TakeOwnership{Owner: "bench", Programme: "test"})
-	step(&engine.ApplyProgramme{Files: files})
-	step(&engine.SetRows{Merchants: labMerchants, Terminals: labTerminals, Products: labProducts})
-	for i := range n {
-		step(&engine.ClaimRequest{Token: 1, Person: hashOf(fmt.Sprintf("p%d", i)), IDKind: "id-card", Category: "A04", City: "210100", Channel: "store"})
-		step(&engine.ShowCodeRequest{Token: 1, Entitlement: uint64(i) + 1, Code: hashOf(fmt.Sprintf("c%d", i)),
-			Position: engine.Position{Given: true, At: geo.Point{Lon: 123_431_500, Lat: 41_805_700}, CRS: geo.WGS84}})
-	}
-	require.Equal(b, uint64(n)+1, e.Book().NextEntitlement())
-	return e, now
+}
+
+func claimAndShow(step func(any) engine.Output, i int) {
+	step(&engine.ClaimRequest{Token: 1, Person: hashOf(fmt.Sprintf("p%d", i)), IDKind: "id-card", Category: "A04", City: "210100", Channel: "store"})
+	step(&engine.ShowCodeRequest{Token: 1, Entitlement: uint64(i) + 1, Code: hashOf(fmt.Sprintf("c%d", i)),
+		Position: engine.Position{Given: true, At: geo.Point{Lon: 123_431_500, Lat: 41_805_700}, CRS: geo.WGS84}})
 }
 
 const richBudget = `
@@ -62,6 +73,18 @@ func benchReserve(i int) *engine.ReserveRequest {
 	copy(in.Key.Terminal[:], "21010001")
 	copy(in.Key.Merchant[:], "898210157220001")
 	return in
+}
+
+func benchSale(in *engine.ReserveRequest, r *engine.Reply) *engine.SaleRequest {
+	key := in.Key
+	key.Class = '2'
+	return &engine.SaleRequest{Token: 1, Key: key, Content: hashOf("sale"), Hold: r.Hold, Amount: r.Payable, ICCAmount: r.Payable,
+		Host: "cup", EntryMode: [3]byte{'0', '5', '1'}, Card: &event.Card{Token: make([]byte, 16), Mask: "622424******0017", KeyId: "k", Envelope: make([]byte, 64)}}
+}
+
+func benchApproval(rrn string) *engine.HostAnswered {
+	return &engine.HostAnswered{Host: "cup", Kind: engine.HostSale, RRN: rrn,
+		Answer: event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0302"}}
 }
 
 // BenchmarkReserve decides the reserve of a purchase: code, product, policy, place, serial, budget, hold.
@@ -119,18 +142,13 @@ func BenchmarkSale(b *testing.B) {
 	sales := make([]*engine.SaleRequest, b.N)
 	for i := range sales {
 		in := benchReserve(i)
-		r := e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply
-		key := in.Key
-		key.Class = '2'
-		sales[i] = &engine.SaleRequest{Token: 1, Key: key, Content: hashOf("sale"), Hold: r.Hold, Amount: r.Payable, ICCAmount: r.Payable,
-			Host: "cup", EntryMode: [3]byte{'0', '5', '1'}, Card: &event.Card{Token: make([]byte, 16), Mask: "622424******0017", KeyId: "k", Envelope: make([]byte, 64)}}
+		sales[i] = benchSale(in, e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, in := range sales {
 		host := e.Step(engine.Input{At: now, Body: in}).Sends[0].Host
-		out := e.Step(engine.Input{At: now, Body: &engine.HostAnswered{Host: "cup", Kind: engine.HostSale, RRN: host.RRN,
-			Answer: event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0302"}}})
+		out := e.Step(engine.Input{At: now, Body: benchApproval(host.RRN)})
 		if out.Sends[0].Reply.Response != [2]byte{'0', '0'} {
 			b.Fatal("declined")
 		}
@@ -154,33 +172,94 @@ func BenchmarkClaimRefused(b *testing.B) {
 func TestADecisionAllocatesLittle(t *testing.T) {
 	const n = 500
 	e, now := crowd(t, n+1)
+	holds := make([]*engine.Reply, 0, n+1)
 	reserves := make([]*engine.ReserveRequest, n+1) // one more: AllocsPerRun warms up
 	for i := range reserves {
 		reserves[i] = benchReserve(i)
 	}
-	sales := make([]engine.SaleRequest, 0, n+1)
+	sales := make([]*engine.SaleRequest, 0, n+1)
 	next := 0
 	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
 		in := reserves[next]
 		next++
-		r := e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply
-		sales = append(sales, engine.SaleRequest{Token: 1, Key: in.Key, Content: in.Content, Hold: r.Hold, Amount: r.Payable,
-			ICCAmount: -1, Host: "cup", EntryMode: [3]byte{'0', '5', '1'}})
+		holds = append(holds, e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply)
 	}), 3.0)
-	answers := make([]engine.HostAnswered, 0, n+1)
+	for i, r := range holds {
+		sales = append(sales, benchSale(reserves[i], r))
+	}
+	rrns := make([]string, 0, n+1)
 	next = 0
 	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
-		sales[next].Key.Class = '2'
-		host := e.Step(engine.Input{At: now, Body: &sales[next]}).Sends[0].Host
+		rrns = append(rrns, e.Step(engine.Input{At: now, Body: sales[next]}).Sends[0].Host.RRN)
 		next++
-		answers = append(answers, engine.HostAnswered{Host: "cup", Kind: engine.HostSale, RRN: host.RRN,
-			Answer: event.HostAnswer{Response: "00", Approval: "123456", ClearingDate: "0302"}})
 	}), 3.0)
+	answers := make([]*engine.HostAnswered, 0, n+1)
+	for _, rrn := range rrns {
+		answers = append(answers, benchApproval(rrn))
+	}
 	next = 0
 	require.LessOrEqual(t, testing.AllocsPerRun(n, func() {
-		if out := e.Step(engine.Input{At: now, Body: &answers[next]}); len(out.Events) != 1 {
+		if out := e.Step(engine.Input{At: now, Body: answers[next]}); len(out.Events) != 1 {
 			panic("not answered")
 		}
 		next++
 	}), 2.0)
+}
+
+// recorded are the packed facts of n purchases: claim, code, reserve, sale, approval.
+func recorded(b testing.TB, n int) [][]byte {
+	e, err := engine.New(labConfig(b))
+	require.NoError(b, err)
+	var raw [][]byte
+	now := labStart
+	step := func(body any) engine.Output {
+		out := e.Step(engine.Input{At: now, Body: body})
+		for _, ev := range out.Events {
+			packed, err := ev.MarshalVT()
+			require.NoError(b, err)
+			raw = append(raw, packed)
+		}
+		now += 100_000
+		return out
+	}
+	crowded(b, step)
+	for i := range n {
+		claimAndShow(step, i)
+		in := benchReserve(i)
+		r := step(in).Sends[0].Reply
+		host := step(benchSale(in, r)).Sends[0].Host
+		step(benchApproval(host.RRN))
+	}
+	return raw
+}
+
+// BenchmarkApply decodes and applies what a follower or a replay reads, one event an operation.
+func BenchmarkApply(b *testing.B) {
+	raw := recorded(b, b.N/5+1)
+	e, err := engine.New(labConfig(b))
+	require.NoError(b, err)
+	var d event.Decoder
+	runtime.GC()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, packed := range raw[:b.N] {
+		ev, err := d.Decode(packed)
+		if err != nil {
+			b.Fatal(err)
+		}
+		e.Apply(ev)
+	}
+}
+
+// BenchmarkDecode is the decoding alone.
+func BenchmarkDecode(b *testing.B) {
+	raw := recorded(b, 1000)
+	raw = raw[len(raw)-5000:]
+	var d event.Decoder
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := d.Decode(raw[i%len(raw)]); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -1,24 +1,40 @@
 package event
 
-// Texts makes one string of equal texts: cities, categories, versions, terminals stand in every fact, and ten million facts
-// need not keep ten million copies. The zero Texts is empty and ready.
-type Texts struct{ known map[string]string }
+import "encoding/binary"
 
-// maxTexts bounds what is remembered. Past it everything is forgotten, and what is common soon known again.
-const maxTexts = 1 << 16
+// Texts makes one string of equal texts: cities, categories, versions, terminals stand in every fact, and a million facts
+// need not keep a million copies of them. It remembers one text in each of its places and no more; where two compete, both
+// are right and one is made again. The zero Texts is empty and ready.
+type Texts struct{ places []string }
+
+const textPlaces = 1 << 12
 
 // Of returns string(b).
 func (t *Texts) Of(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	if known, ok := t.known[string(b)]; ok {
-		return known
+	if t.places == nil {
+		t.places = make([]string, textPlaces)
 	}
-	if t.known == nil || len(t.known) == maxTexts {
-		t.known = map[string]string{}
+	place := &t.places[placeOf(b)]
+	if *place != string(b) {
+		*place = string(b)
 	}
-	s := string(b)
-	t.known[s] = s
-	return s
+	return *place
+}
+
+// placeOf scatters texts by their length, first and last bytes: codes differ there.
+func placeOf(b []byte) uint64 {
+	var first, last uint64
+	if n := len(b); n >= 8 {
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
+	} else {
+		for _, c := range b {
+			first = first<<8 | uint64(c)
+		}
+	}
+	h := (first ^ uint64(len(b))) * 0x9e3779b97f4a7c15
+	h = (h ^ last ^ h>>32) * 0x9e3779b97f4a7c15
+	return h >> (64 - 12)
 }
