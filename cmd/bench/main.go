@@ -72,6 +72,7 @@ func newRootCommand() *cobra.Command {
 	flags.StringVar(&only, "only", "", "scenarios, with commas; empty: all")
 	flags.StringVar(&duration, "duration", "", "of one measurement; empty: the scenario's own")
 	flags.IntVar(&b.Rounds, "rounds", 0, "how often each contender runs; 0: the scenario's own")
+	flags.Float64Var(&b.Part, "part", 0, "of the size of large states, to try a scenario out; 0: all")
 	flags.BoolVar(&b.Keep, "keep", false, "leave states and logs where they are")
 	flags.StringVar(&b.Profile, "profile", "", "folder for CPU profiles of the switch, one for each of its rounds")
 	cmd.AddCommand(newPeerCommand(), newSeedCommand(), newYearCommand())

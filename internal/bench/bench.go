@@ -23,7 +23,7 @@ type Scenario struct {
 
 // Scenarios are all of them, in the order of a whole run.
 func Scenarios() []Scenario {
-	return []Scenario{pingpong(), pipelined()}
+	return []Scenario{pingpong(), pipelined(), projected()}
 }
 
 // Bench is one run of the instrument.
@@ -35,6 +35,8 @@ type Bench struct {
 	// Duration replaces the time of one measurement, Rounds how often each contender runs; 0 = the scenario's own.
 	Duration time.Duration
 	Rounds   int
+	// Part makes states smaller than the scenario's own, to try it out; 0 = 1 = all. The targets are those of all.
+	Part float64
 	// Log takes one line about whatever is being done.
 	Log io.Writer
 	// Keep leaves the states of scenarios in Dir.
@@ -57,6 +59,14 @@ func (b *Bench) Program(name string) string { return filepath.Join(b.Programs, n
 func (b *Bench) Lasts(own time.Duration) time.Duration {
 	if b.Duration > 0 {
 		return b.Duration
+	}
+	return own
+}
+
+// Scale is how large a state is to be when the scenario would take own: all of it, or Bench.Part of it.
+func (b *Bench) Scale(own int) int {
+	if b.Part > 0 && b.Part < 1 {
+		return max(1, int(float64(own)*b.Part))
 	}
 	return own
 }
