@@ -17,3 +17,8 @@ func TestContentAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(1000, func() { h.Card(pan) }))
 	require.Zero(t, testing.AllocsPerRun(1000, func() { h.Serial(pan) }))
 }
+
+func TestSealingACardAllocatesWhatTheEventKeeps(t *testing.T) {
+	v, r := testVault(t, testSet(t)), testRecord()
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() { _, _ = v.SealCard(&r) }), 5.0, "card, token with envelope, mask")
+}

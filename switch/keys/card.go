@@ -31,6 +31,8 @@ const (
 	maxQRCode         = 64
 	maxICC            = 255
 	maxPOSData        = 999
+	// maxCardRecord is the longest encoding: what is wiped never lies in an array that was outgrown.
+	maxCardRecord = 1 + 8 + 19 + 4 + 3 + 3 + 2 + 3 + maxQRCode + maxICC + 2 + maxPOSData
 )
 
 // ErrCardRecord is returned for a record that breaks the limits of its fields. The error names the field, never the value.
@@ -146,15 +148,19 @@ func (v *Vault) SealCard(r *CardRecord) (*event.Card, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	token := v.hasher.Card(r.number())
-	var scratch [512]byte
-	plain := r.Append(scratch[:0])
-	defer clear(plain)
-	envelope, err := v.Seal(nil, plain, token[:])
+	d := v.desks.Get().(*desk)
+	defer v.desks.Put(d)
+	d.plain = r.Append(d.plain[:0])
+	defer clear(d.plain)
+	hash := v.hasher.Card(r.number())
+	// Token and envelope live as long as each other: in one piece of memory.
+	both := append(make([]byte, 0, len(hash)+v.sealedSize(len(d.plain))), hash[:]...)
+	both, err := v.Seal(both, d.plain, both)
 	if err != nil {
 		return nil, err
 	}
-	return &event.Card{Token: token[:], Mask: r.Mask(), KeyId: v.current, Envelope: envelope}, nil
+	token, envelope := both[:len(hash):len(hash)], both[len(hash):]
+	return &event.Card{Token: token, Mask: r.Mask(), KeyId: v.current, Envelope: envelope}, nil
 }
 
 // OpenCard reads the record in card. The caller wipes it after use.

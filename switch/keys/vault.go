@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 )
 
 // Envelope layout:
@@ -44,11 +46,13 @@ type Vault struct {
 	keys    map[string]cipher.AEAD
 	rand    io.Reader
 	hasher  *Hasher
+	desks   *sync.Pool // of *desk
 }
 
 // Vault returns the vault for card data; nonces come from rand (crypto/rand.Reader).
 func (s *Set) Vault(rand io.Reader) (*Vault, error) {
 	v := &Vault{purpose: "card", current: s.current, keys: map[string]cipher.AEAD{}, rand: rand, hasher: s.Hasher()}
+	v.desks = &sync.Pool{New: func() any { return &desk{plain: make([]byte, 0, maxCardRecord)} }}
 	for id, key := range s.card {
 		block, err := aes.NewCipher(key[:])
 		if err != nil {
@@ -73,14 +77,27 @@ func (Vault) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // Seal appends the envelope of plaintext to dst. aad is what the envelope belongs to; Open needs the same. The only error
 // is that of the source of randomness.
 func (v *Vault) Seal(dst, plaintext, aad []byte) ([]byte, error) {
-	var nonce [nonceSize]byte
-	if _, err := io.ReadFull(v.rand, nonce[:]); err != nil {
+	d := v.desks.Get().(*desk)
+	defer v.desks.Put(d)
+	if _, err := io.ReadFull(v.rand, d.nonce[:]); err != nil {
 		return dst, fmt.Errorf("draw nonce: %w", err)
 	}
+	dst = slices.Grow(dst, v.sealedSize(len(plaintext)))
 	dst = append(dst, envelopeVersion, byte(len(v.current)))
 	dst = append(dst, v.current...)
-	dst = append(dst, nonce[:]...)
-	return v.keys[v.current].Seal(dst, nonce[:], plaintext, v.additional(v.current, aad)), nil
+	dst = append(dst, d.nonce[:]...)
+	d.additional = v.appendAdditional(d.additional[:0], v.current, aad)
+	return v.keys[v.current].Seal(dst, d.nonce[:], plaintext, d.additional), nil
+}
+
+// sealedSize is the size of an envelope of n bytes.
+func (v *Vault) sealedSize(n int) int { return 2 + len(v.current) + nonceSize + n + tagSize }
+
+// desk is what sealing takes, kept from one envelope to the next.
+type desk struct {
+	nonce      [nonceSize]byte
+	additional []byte
+	plain      []byte // a card record; wiped
 }
 
 // Open appends what was sealed in envelope to dst. It returns dst unchanged with an error.
@@ -93,22 +110,20 @@ func (v *Vault) Open(dst, envelope, aad []byte) ([]byte, error) {
 	if key == nil {
 		return dst, fmt.Errorf("%w %q", ErrUnknownKey, id)
 	}
-	out, err := key.Open(dst, nonce, sealed, v.additional(string(id), aad))
+	out, err := key.Open(dst, nonce, sealed, v.appendAdditional(nil, string(id), aad))
 	if err != nil {
 		return dst, fmt.Errorf("%w (key %q)", ErrOpen, id)
 	}
 	return out, nil
 }
 
-func (v *Vault) additional(id string, aad []byte) []byte {
-	const label = "huanxin envelope 1\x00"
-	out := make([]byte, 0, len(label)+len(v.purpose)+1+len(id)+1+len(aad))
-	out = append(out, label...)
-	out = append(out, v.purpose...)
-	out = append(out, 0)
-	out = append(out, id...)
-	out = append(out, 0)
-	return append(out, aad...)
+func (v *Vault) appendAdditional(dst []byte, id string, aad []byte) []byte {
+	dst = append(dst, "huanxin envelope 1\x00"...)
+	dst = append(dst, v.purpose...)
+	dst = append(dst, 0)
+	dst = append(dst, id...)
+	dst = append(dst, 0)
+	return append(dst, aad...)
 }
 
 func splitEnvelope(b []byte) (id, nonce, sealed []byte, err error) {
