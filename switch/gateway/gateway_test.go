@@ -495,21 +495,6 @@ func FuzzParseTokens(f *testing.F) {
 	})
 }
 
-func BenchmarkClaim(b *testing.B) {
-	bench := newBench(b)
-	reply := claimed(1)
-	bench.g.cfg.Submit = func(body any) error {
-		r := reply
-		r.Token = body.(*engine.ClaimRequest).Token
-		bench.g.Deliver(&r)
-		return nil
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		bench.do(claimRequest(claimBody))
-	}
-}
-
 func TestConfigIsChecked(t *testing.T) {
 	good := Config{Submit: func(any) error { return nil }, Hasher: testHasher(t), Rand: &counter{}, Tokens: []Token{{"sample", sampleToken}}}
 	_, err := New(good)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -25,12 +24,13 @@ const maxDepth = 8
 // The first problem is kept and every later take returns a zero value, so that a reader takes all fields in a row and
 // asks once, with end.
 type object struct {
-	path   string // "" for the body itself, else "person." …
-	fields map[string]any
+	path   string    // "" for the body itself, else "person." …
+	fields []field   // not taken yet
 	first  **problem // shared by all objects of one body
 }
 
-// parseObject reads a body that must be one JSON object, in UTF-8, with no name given twice in an object.
+// parseObject reads a body that must be one JSON object, in UTF-8, with no name given twice in an object. The object refers
+// to the bytes of the body; what is taken out of it is copied.
 func parseObject(body []byte) (*object, *problem) {
 	malformed := func(detail string, args ...any) (*object, *problem) {
 		p := newProblem(codeMalformed)
@@ -40,75 +40,27 @@ func parseObject(body []byte) (*object, *problem) {
 	if !utf8.Valid(body) {
 		return malformed("the body is not UTF-8")
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return malformed("syntax error after byte %d", syntax.Offset)
-		}
-		return malformed("syntax error")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	value, detail := readValue(d, 1)
-	if detail != "" {
-		return malformed("%s", detail)
-	}
-	fields, ok := value.(map[string]any)
+	whole, ok := readPlain(body)
 	if !ok {
+		var raw json.RawMessage
+		if err := json.Unmarshal(body, &raw); err != nil {
+			var syntax *json.SyntaxError
+			if errors.As(err, &syntax) {
+				return malformed("syntax error after byte %d", syntax.Offset)
+			}
+			return malformed("syntax error")
+		}
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		var detail string
+		if whole, detail = readValue(d, 1); detail != "" {
+			return malformed("%s", detail)
+		}
+	}
+	if whole.kind != objectValue {
 		return malformed("the body is no object")
 	}
-	return &object{fields: fields, first: new(*problem)}, nil
-}
-
-// readValue reads the next value; the text is known to be valid JSON. It returns what is wrong, or "".
-func readValue(d *json.Decoder, depth int) (any, string) {
-	if depth > maxDepth {
-		return nil, fmt.Sprintf("nested deeper than %d", maxDepth)
-	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, "syntax error"
-	}
-	switch token {
-	case json.Delim('{'):
-		fields := map[string]any{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, "syntax error"
-			}
-			text := name.(string)
-			if _, twice := fields[text]; twice {
-				return nil, "a name is given twice in one object"
-			}
-			var detail string
-			if fields[text], detail = readValue(d, depth+1); detail != "" {
-				return nil, detail
-			}
-		}
-		_, err = d.Token()
-		return fields, detailOf(err)
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			value, detail := readValue(d, depth+1)
-			if detail != "" {
-				return nil, detail
-			}
-			list = append(list, value)
-		}
-		_, err = d.Token()
-		return list, detailOf(err)
-	}
-	return token, ""
-}
-
-func detailOf(err error) string {
-	if err != nil {
-		return "syntax error"
-	}
-	return ""
+	return &object{fields: whole.inner, first: new(*problem)}, nil
 }
 
 func (o *object) fail(p *problem) {
@@ -121,20 +73,33 @@ func (o *object) invalid(name, detail string, args ...any) {
 	o.fail(fieldProblem(codeInvalidField, o.path+name, detail, args...))
 }
 
-// has reports whether a field was sent.
-func (o *object) has(name string) bool {
-	_, ok := o.fields[name]
-	return ok
+// find is the place of a field, −1 when it was not sent or has been taken.
+func (o *object) find(name string) int {
+	for i := range o.fields {
+		if string(o.fields[i].name) == name {
+			return i
+		}
+	}
+	return -1
 }
 
+// has reports whether a field was sent.
+func (o *object) has(name string) bool { return o.find(name) >= 0 }
+
 // take removes a field. A field that is not there is a problem when it is required.
-func (o *object) take(name string, required bool) (any, bool) {
-	value, ok := o.fields[name]
-	if !ok && required {
-		o.fail(fieldProblem(codeMissingField, o.path+name, "the field is required"))
+func (o *object) take(name string, required bool) (v value, ok bool) {
+	at := o.find(name)
+	if at < 0 {
+		if required {
+			o.fail(fieldProblem(codeMissingField, o.path+name, "the field is required"))
+		}
+		return v, false
 	}
-	delete(o.fields, name)
-	return value, ok
+	v = o.fields[at].value
+	last := len(o.fields) - 1
+	o.fields[at] = o.fields[last]
+	o.fields = o.fields[:last]
+	return v, true
 }
 
 // text takes a string that matches form, nil for any; what describes the form to the caller.
@@ -143,11 +108,11 @@ func (o *object) text(name string, required bool, form *regexp.Regexp, what stri
 	if !ok {
 		return ""
 	}
-	text, ok := value.(string)
-	if !ok {
+	if value.kind != textValue {
 		o.invalid(name, "want a string")
 		return ""
 	}
+	text := string(value.text)
 	if form != nil && !form.MatchString(text) {
 		o.invalid(name, "want %s", what)
 		return ""
@@ -161,12 +126,11 @@ func (o *object) integer(name string, min, max int64) int64 {
 	if !ok {
 		return 0
 	}
-	number, ok := value.(json.Number)
-	if !ok {
+	if value.kind != numberValue {
 		o.invalid(name, "want a number")
 		return 0
 	}
-	v, err := strconv.ParseInt(number.String(), 10, 64)
+	v, err := strconv.ParseInt(string(value.text), 10, 64)
 	if err != nil || v < min || v > max {
 		o.invalid(name, "want a whole number from %d to %d", min, max)
 		return 0
@@ -185,11 +149,10 @@ func (o *object) boolean(name string) bool {
 	if !ok {
 		return false
 	}
-	yes, ok := value.(bool)
-	if !ok {
+	if value.kind != boolValue {
 		o.invalid(name, "want true or false")
 	}
-	return yes
+	return string(value.text) == "true"
 }
 
 // microDegrees takes decimal degrees between −limit and limit and returns them in micro-degrees, rounded.
@@ -198,12 +161,11 @@ func (o *object) microDegrees(name string, limit float64) int32 {
 	if !ok {
 		return 0
 	}
-	number, ok := value.(json.Number)
-	if !ok {
+	if value.kind != numberValue {
 		o.invalid(name, "want a number of degrees")
 		return 0
 	}
-	v, err := number.Float64()
+	v, err := strconv.ParseFloat(string(value.text), 64)
 	if err != nil || !(math.Abs(v) <= limit) {
 		o.invalid(name, "want degrees from -%g to %g", limit, limit)
 		return 0
@@ -217,12 +179,11 @@ func (o *object) object(name string, required bool) *object {
 	if !ok {
 		return nil
 	}
-	fields, ok := value.(map[string]any)
-	if !ok {
+	if value.kind != objectValue {
 		o.invalid(name, "want an object")
 		return nil
 	}
-	return &object{path: o.path + name + ".", fields: fields, first: o.first}
+	return &object{path: o.path + name + ".", fields: value.inner, first: o.first}
 }
 
 // objects takes a list of at most limit objects; an absent list is empty.
@@ -231,19 +192,17 @@ func (o *object) objects(name string, limit int) []*object {
 	if !ok {
 		return nil
 	}
-	list, ok := value.([]any)
-	if !ok || len(list) > limit {
+	if value.kind != listValue || len(value.inner) > limit {
 		o.invalid(name, "want a list of at most %d objects", limit)
 		return nil
 	}
-	objects := make([]*object, 0, len(list))
-	for i, item := range list {
-		fields, ok := item.(map[string]any)
-		if !ok {
+	objects := make([]*object, 0, len(value.inner))
+	for i, item := range value.inner {
+		if item.kind != objectValue {
 			o.invalid(fmt.Sprintf("%s[%d]", name, i), "want an object")
 			return nil
 		}
-		objects = append(objects, &object{path: fmt.Sprintf("%s%s[%d].", o.path, name, i), fields: fields, first: o.first})
+		objects = append(objects, &object{path: fmt.Sprintf("%s%s[%d].", o.path, name, i), fields: item.inner, first: o.first})
 	}
 	return objects
 }
@@ -253,7 +212,7 @@ func (o *object) end() {
 	if len(o.fields) == 0 {
 		return
 	}
-	name := slices.Min(slices.Collect(maps.Keys(o.fields)))
+	name := string(slices.MinFunc(o.fields, func(a, b field) int { return bytes.Compare(a.name, b.name) }).name)
 	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
 		name = "?"
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -62,6 +63,35 @@ func requireBounded(t *testing.T, input any) {
 		require.Equal(t, in.Host == "", in.Card == nil)
 	case *engine.APIRefundRequest:
 		require.True(t, in.Amount >= 0 && in.Amount <= money.MaxN12)
+	}
+}
+
+// What the plain reader takes is valid, and encoding/json reads the same in it.
+func FuzzPlainReaderAgreesWithEncodingJSON(f *testing.F) {
+	for _, body := range []string{
+		claimBody, reserveBody, `[]`, ` { "a" : [ 1 , -0.5e+3 , true, null, {} , "é" ] } `, `{"a":1,"a":2}`, `{"a":"\u0041"}`, `01`, `-`, `1.`,
+		`2e`, `"`, `tru`, `{"a":1,}`, `{}x`, `[[[[[[[[[1]]]]]]]]]`, "\"\t\"",
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, ok := readPlain(body)
+		if !ok || !utf8.Valid(body) {
+			return
+		}
+		require.True(t, json.Valid(body))
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		want, detail := readValue(d, 1)
+		require.Empty(t, detail)
+		require.Equal(t, want, got)
+	})
+}
+
+func TestClaimsAreReadPlainly(t *testing.T) {
+	for _, body := range []string{claimBody, reserveBody, externalBody, walletBody} {
+		_, ok := readPlain([]byte(body))
+		require.True(t, ok, body)
 	}
 }
 
