@@ -295,13 +295,13 @@ func TestCallerThatHangsUpLeavesNothingBehind(t *testing.T) {
 
 func TestSecondAnswerToOneTokenIsDropped(t *testing.T) {
 	b := newBench(t)
-	token, answered, p := b.g.pending.open("sample")
+	w, p := b.g.pending.open("sample")
 	require.Nil(t, p)
 	first, second := claimed(1), claimed(2)
-	first.Token, second.Token = token, token
+	first.Token, second.Token = w.token, w.token
 	b.g.Deliver(&first)
 	b.g.Deliver(&second)
-	require.Equal(t, uint64(1), (<-answered).View.ID)
+	require.Equal(t, uint64(1), b.g.pending.wait(t.Context(), w, time.Minute).View.ID)
 	require.Equal(t, 1.0, counted(t, b.g.metrics.late))
 }
 
@@ -309,18 +309,18 @@ func TestOneCallerCannotFillTheTable(t *testing.T) {
 	b := newBenchWith(t, func(c *Config) { c.MaxPending, c.MaxPerCaller = 3, 2 })
 	var tokens []engine.Token
 	for range 2 {
-		token, _, p := b.g.pending.open("sample")
+		w, p := b.g.pending.open("sample")
 		require.Nil(t, p)
-		tokens = append(tokens, token)
+		tokens = append(tokens, w.token)
 	}
 	w := b.do(claimRequest(claimBody))
 	requireProblem(t, w, codeTooMany)
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
 
-	token, _, p := b.g.pending.open("other")
+	other, p := b.g.pending.open("other")
 	require.Nil(t, p, "another caller still has room")
 	requireProblem(t, b.do(claimRequest(claimBody, "Authorization: Bearer "+otherToken)), codeOverloaded)
-	for _, token := range append(tokens, token) {
+	for _, token := range append(tokens, other.token) {
 		b.g.pending.take(token)
 	}
 	require.Empty(t, b.g.pending.callers)

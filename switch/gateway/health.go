@@ -15,7 +15,7 @@ type readyBody struct {
 
 // healthz says that the process answers at all; a supervisor restarts it when it does not.
 func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, "application/json", http.StatusOK, struct {
+	writeJSON(w, jsonType, http.StatusOK, struct {
 		Status string `json:"status"`
 	}{"ok"})
 }
@@ -30,5 +30,5 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
 		}
 		body.Parts = append(body.Parts, p)
 	}
-	writeJSON(w, "application/json", status, body)
+	writeJSON(w, jsonType, status, body)
 }

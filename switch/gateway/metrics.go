@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) observe(e endpoint, status int, took time.Duration) {
+func (m *metrics) observe(e *endpoint, status int, took time.Duration) {
 	m.requests.WithLabelValues(e.method, e.path, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(e.method, e.path).Observe(took.Seconds())
 }

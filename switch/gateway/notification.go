@@ -19,7 +19,7 @@ func (g *Gateway) notify(w http.ResponseWriter, r *http.Request) {
 	} else {
 		w.WriteHeader(status)
 	}
-	g.metrics.observe(notification, status, g.cfg.Clock().Sub(start))
+	g.metrics.observe(&notification, status, g.cfg.Clock().Sub(start))
 }
 
 // takeNotification reads the body, hands it over, and maps what the link says about it.

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"huanxin/switch/engine"
 )
@@ -10,52 +12,89 @@ import (
 // pending is the bounded table of requests that wait for the engine.
 type pending struct {
 	max, perCaller int
+	spares         sync.Pool // of *waiter
 
 	// mu guarantees that an entry is answered or removed, never both, and that the counts match the table.
 	mu      sync.Mutex
 	last    engine.Token
-	waiting map[engine.Token]waiter
+	waiting map[engine.Token]*waiter
 	callers map[string]int
 }
 
+// waiter is one request that waits. Who takes it out of the table decides how its waiting ends: Deliver, which sets the
+// answer and says so, or the request itself.
 type waiter struct {
 	caller string
-	answer chan engine.APIReply // of capacity 1: Deliver never blocks
+	token  engine.Token
+	answer *engine.APIReply
+	ready  chan struct{} // of capacity 1: Deliver never blocks
+	timer  *time.Timer
 }
 
 func newPending(max, perCaller int) *pending {
-	return &pending{max: max, perCaller: perCaller, waiting: map[engine.Token]waiter{}, callers: map[string]int{}}
+	p := &pending{max: max, perCaller: perCaller, waiting: map[engine.Token]*waiter{}, callers: map[string]int{}}
+	p.spares.New = func() any {
+		timer := time.NewTimer(time.Hour)
+		timer.Stop()
+		return &waiter{ready: make(chan struct{}, 1), timer: timer}
+	}
+	return p
 }
 
 // open makes an entry, or says why there is no room.
-func (p *pending) open(caller string) (engine.Token, <-chan engine.APIReply, *problem) {
+func (p *pending) open(caller string) (*waiter, *problem) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) >= p.max {
-		return 0, nil, newProblem(codeOverloaded)
+		return nil, newProblem(codeOverloaded)
 	}
 	if p.callers[caller] >= p.perCaller {
-		return 0, nil, newProblem(codeTooMany)
+		return nil, newProblem(codeTooMany)
 	}
 	p.last++
-	w := waiter{caller, make(chan engine.APIReply, 1)}
-	p.waiting[p.last] = w
+	w := p.spares.Get().(*waiter)
+	w.caller, w.token = caller, p.last
+	p.waiting[w.token] = w
 	p.callers[caller]++
-	return p.last, w.answer, nil
+	return w, nil
 }
 
-// take removes an entry; the second of two takes of one token gets false.
-func (p *pending) take(token engine.Token) (waiter, bool) {
+// take removes an entry; the second of two takes of one token gets nil.
+func (p *pending) take(token engine.Token) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w, ok := p.waiting[token]
-	if ok {
-		delete(p.waiting, token)
-		if p.callers[w.caller]--; p.callers[w.caller] == 0 {
-			delete(p.callers, w.caller)
-		}
+	w := p.waiting[token]
+	if w == nil {
+		return nil
 	}
-	return w, ok
+	delete(p.waiting, token)
+	if p.callers[w.caller]--; p.callers[w.caller] == 0 {
+		delete(p.callers, w.caller)
+	}
+	return w
+}
+
+// wait waits until the entry is answered, for at most so long, and closes it. It returns nil when there is no answer.
+func (p *pending) wait(ctx context.Context, w *waiter, atMost time.Duration) (answer *engine.APIReply) {
+	w.timer.Reset(atMost)
+	select {
+	case <-w.ready:
+	case <-w.timer.C:
+		p.giveUp(w)
+	case <-ctx.Done():
+		p.giveUp(w)
+	}
+	w.timer.Stop()
+	answer, w.answer = w.answer, nil
+	p.spares.Put(w)
+	return answer
+}
+
+// giveUp takes the entry out, or takes the answer that has just come.
+func (p *pending) giveUp(w *waiter) {
+	if p.take(w.token) == nil {
+		<-w.ready
+	}
 }
 
 func (p *pending) size() int {
@@ -67,8 +106,8 @@ func (p *pending) size() int {
 // Deliver hands an answer of the engine to the request that waits for it. It copies what it needs: the reply is the
 // caller's again on return.
 func (g *Gateway) Deliver(reply *engine.APIReply) {
-	w, ok := g.pending.take(reply.Token)
-	if !ok {
+	w := g.pending.take(reply.Token)
+	if w == nil {
 		g.metrics.late.Inc()
 		return
 	}
@@ -82,5 +121,6 @@ func (g *Gateway) Deliver(reply *engine.APIReply) {
 		view := *reply.Refund
 		answer.Refund = &view
 	}
-	w.answer <- answer
+	w.answer = &answer
+	w.ready <- struct{}{}
 }

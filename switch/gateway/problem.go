@@ -105,11 +105,17 @@ type reasonText struct {
 
 func newProblem(c code) *problem {
 	kind := problemKinds[c]
-	return &problem{
-		Type:  "urn:huanxin:problem:" + strings.ReplaceAll(strings.ToLower(string(c)), "_", "-"),
-		Title: kind.en, TitleZH: kind.zh, Status: kind.status, Code: c,
-	}
+	return &problem{Type: problemTypes[c], Title: kind.en, TitleZH: kind.zh, Status: kind.status, Code: c}
 }
+
+// problemTypes are the URNs of all codes.
+var problemTypes = func() map[code]string {
+	types := make(map[code]string, len(problemKinds))
+	for c := range problemKinds {
+		types[c] = "urn:huanxin:problem:" + strings.ReplaceAll(strings.ToLower(string(c)), "_", "-")
+	}
+	return types
+}()
 
 // fieldProblem names the field (or header) and what is wrong with it. detail must not repeat what was sent: it may be
 // personal data, and answers are logged by proxies.

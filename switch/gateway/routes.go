@@ -70,7 +70,7 @@ func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	allow := map[string][]string{}
 	for _, e := range g.endpoints() {
-		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, e) })
+		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, &e) })
 		allow[e.path] = append(allow[e.path], e.method)
 	}
 	mux.HandleFunc(notification.method+" "+notification.path, g.notify)
@@ -99,7 +99,7 @@ func (g *Gateway) routes() http.Handler {
 
 // serve runs one endpoint: authenticate, read, ask, write, count. Overload and silence are counted, not logged: a claim rush
 // would fill the disk.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	start := g.cfg.Clock()
 	caller, status := "", 0
 	defer func() { g.metrics.observe(e, status, g.cfg.Clock().Sub(start)) }()
@@ -121,18 +121,18 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if a.retryAfter != "" {
 		w.Header().Set("Retry-After", a.retryAfter)
 	}
-	writeJSON(w, "application/json", a.status, a.body)
+	writeJSON(w, jsonType, a.status, a.body)
 }
 
 // run reads the body and calls the endpoint. A panic in here is a mistake in this package, which holds no state that it
 // could have spoilt: it fails this request with a reference and nothing else.
-func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e endpoint, caller string) (a *answer, p *problem) {
+func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e *endpoint, caller string) (a *answer, p *problem) {
 	defer func() {
 		if v := recover(); v != nil {
 			a, p = nil, g.panicked(v)
 		}
 	}()
-	c := &call{ctx: r.Context(), req: r, caller: caller, of: &e}
+	c := &call{ctx: r.Context(), req: r, caller: caller, of: e}
 	if e.method == http.MethodPost {
 		body, p := g.readBody(w, r)
 		if p != nil {
@@ -155,9 +155,7 @@ func (g *Gateway) panicked(v any) *problem {
 
 // readBody returns the whole body, which must be JSON by its content type and within the limit.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := params["charset"]
-	if err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		return nil, newProblem(codeMediaType)
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -166,9 +164,29 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *pro
 	return g.readAll(w, r)
 }
 
+// isJSON tells the content type of JSON in UTF-8.
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	kind, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
 // readAll returns the whole body, which must be within the limit and arrive in time.
 func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.BodyLimit))
+	var body []byte
+	var err error
+	if size := r.ContentLength; size > 0 && size <= g.cfg.BodyLimit {
+		body = make([]byte, size)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.BodyLimit))
+	}
+	if err == nil {
+		return body, nil
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -177,12 +195,10 @@ func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *prob
 		return nil, p
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, newProblem(codeSlowBody)
-	case err != nil:
-		p := newProblem(codeMalformed)
-		p.Detail = "the body ended early"
-		return nil, p
 	}
-	return body, nil
+	p := newProblem(codeMalformed)
+	p.Detail = "the body ended early"
+	return nil, p
 }
 
 // ask submits the input that build makes for a token and waits for its answer.
@@ -192,25 +208,27 @@ func (g *Gateway) ask(c *call, build func(engine.Token) any) (*engine.APIReply, 
 
 // askWithin waits for so long. Whatever ends the waiting, the entry is gone afterwards and a late answer is dropped.
 func (g *Gateway) askWithin(c *call, wait time.Duration, build func(engine.Token) any) (*engine.APIReply, *problem) {
-	token, answered, p := g.pending.open(c.caller)
+	w, p := g.pending.open(c.caller)
 	if p != nil {
 		return nil, p
 	}
-	defer g.pending.take(token)
+	token, submitted := w.token, false
+	defer func() {
+		if !submitted {
+			g.pending.take(token)
+		}
+	}()
 	if err := g.cfg.Submit(build(token)); err != nil {
 		return nil, newProblem(codeOverloaded)
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, wait)
-	defer cancel()
-	select {
-	case reply := <-answered:
-		return g.judge(c, &reply)
-	case <-ctx.Done():
-		if c.ctx.Err() != nil {
-			return nil, newProblem(codeGone)
-		}
-		return nil, newProblem(codeNoAnswer)
+	submitted = true
+	switch reply := g.pending.wait(c.ctx, w, wait); {
+	case reply != nil:
+		return g.judge(c, reply)
+	case c.ctx.Err() != nil:
+		return nil, newProblem(codeGone)
 	}
+	return nil, newProblem(codeNoAnswer)
 }
 
 // judge maps the engine's status: what is no success becomes a problem.
@@ -267,20 +285,26 @@ func (g *Gateway) refuse(w http.ResponseWriter, p *problem) {
 	case http.StatusRequestTimeout:
 		w.Header().Set("Connection", "close")
 	}
-	writeJSON(w, "application/problem+json", p.Status, p)
+	writeJSON(w, problemType, p.Status, p)
 }
+
+// Values of headers that every answer has. net/http reads them only.
+var (
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	noStore     = []string{"no-store"} // answers hold one-time codes
+	noSniff     = []string{"nosniff"}
+)
 
 // writeJSON writes body, which is made of this package's own types and always encodes. A write error means that the
 // caller has gone; there is nobody to tell.
-func writeJSON(w http.ResponseWriter, kind string, status int, body any) {
+func writeJSON(w http.ResponseWriter, kind []string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(fmt.Sprintf("encode %T: %v", body, err))
 	}
 	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", "no-store") // answers hold one-time codes
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = kind, noStore, noSniff
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n'))
 }

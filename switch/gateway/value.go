@@ -101,7 +101,7 @@ func (p *plain) object(depth int) (fields []field, ok bool) {
 	if p.next('}') {
 		return nil, true
 	}
-	fields = make([]field, 0, 8)
+	fields = make([]field, 0, 4)
 	for {
 		p.blanks()
 		name, ok := p.text()
