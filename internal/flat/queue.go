@@ -16,6 +16,9 @@ const queueChunk = 512
 // Len is how many items wait.
 func (q *Queue[T]) Len() int { return int(q.tail - q.head) }
 
+// First is the number of the front, of the next item to be pushed when the queue is empty.
+func (q *Queue[T]) First() uint64 { return q.head }
+
 // Push puts v at the end and returns its number.
 func (q *Queue[T]) Push(v T) uint64 {
 	i := q.tail - q.first

@@ -113,7 +113,7 @@ func (e *Engine) settle(in *SettlementRequest) {
 		Key: in.Key.event(), Content: bytesOf(in.Content), Claimed: claimed.event(), Kept: kept.event(), Equal: claimed == kept,
 		NextBatch: t.batch%maxBatch + 1,
 	}}})
-	e.replySettled(in.Token, e.exchanges[in.Key].settled)
+	e.replySettled(in.Token, e.exchanges.settled[in.Key])
 }
 
 // maxBatch is the largest DE60.2; after it comes 1.
@@ -262,7 +262,8 @@ func (e *Engine) applyBatchSettled(m *event.BatchSettled) {
 	t := e.touch(key.Terminal)
 	t.closed = &closedBatch{batch: key.Batch, settled: m, items: t.items}
 	t.items, t.batch = nil, m.NextBatch
-	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSettlement, settled: m})
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSettlement})
+	e.exchanges.settled[key] = m
 }
 
 func (e *Engine) applyBatchUploaded(m *event.BatchUploaded) {

@@ -131,9 +131,8 @@ type Engine struct {
 
 	// Exchanges with terminals.
 	terminals map[[8]byte]*terminalState
-	exchanges map[Key]exchange
+	exchanges exchanges
 	refusals  map[uint64]refusal // by the seq of their event
-	aging     flat.Queue[aged]
 
 	// Purchases and what is on its way to hosts.
 	purchases     purchases
@@ -182,7 +181,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg:       cfg,
 		book:      subsidy.NewBook(),
 		terminals: map[[8]byte]*terminalState{},
-		exchanges: map[Key]exchange{},
+		exchanges: exchanges{settled: map[Key]*event.BatchSettled{}},
 		refusals:  map[uint64]refusal{},
 		purchases: newPurchases(),
 

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"encoding/binary"
 	"iter"
 	"slices"
 
+	"huanxin/internal/flat"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/event"
 )
@@ -28,16 +30,14 @@ const (
 
 // exchange is what the switch remembers of one request of a terminal.
 type exchange struct {
-	content  Hash
-	kind     exchangeKind
-	response [2]byte // DE39 of a refused sale
-	reversal [2]byte // DE39 answered to the 0400 of this exchange, zero when none came
-	purchase uint64
-	refusal  uint64 // key of Engine.refusals
-	at       int64  // of the last event
-
-	operation uint64              // void or refund; of an inquiry the number of its RRN
-	settled   *event.BatchSettled // settlement
+	content   Hash
+	kind      exchangeKind
+	response  [2]byte // DE39 of a refused sale
+	reversal  [2]byte // DE39 answered to the 0400 of this exchange, zero when none came
+	purchase  uint64
+	refusal   uint64 // key of Engine.refusals
+	at        int64  // of the last event
+	operation uint64 // void or refund; of an inquiry the number of its RRN
 }
 
 // refusal is the answer to a refused reserve.
@@ -46,23 +46,79 @@ type refusal struct {
 	reasons []reason.Code
 }
 
-// aged is one entry of the queue in which exchanges wait to be forgotten.
-type aged struct {
+// exchanges are what the switch remembers of its terminals' requests, by key and in the order of their last event. They
+// hold no pointers: a day has hundreds of thousands.
+type exchanges struct {
+	queue   flat.Queue[remembered]
+	newest  flat.Index // of the numbers in the queue, by key
+	settled map[Key]*event.BatchSettled
+}
+
+// remembered is one exchange as of one event. An exchange that has been seen again has another behind it, which counts.
+type remembered struct {
 	key Key
-	at  int64
+	exchange
+}
+
+// hash spreads keys over the index.
+func (k Key) hash() uint32 {
+	const odd = 0x9e3779b97f4a7c15
+	h := binary.LittleEndian.Uint64(k.Terminal[:])
+	h = (h^h>>29)*odd ^ binary.LittleEndian.Uint64(k.Merchant[:8])
+	h = (h^h>>29)*odd ^ binary.LittleEndian.Uint64(k.Merchant[7:])
+	h = (h^h>>29)*odd ^ uint64(k.Class)<<56 ^ uint64(k.Batch)<<32 ^ uint64(k.STAN)
+	return flat.Mix(h)
+}
+
+// find returns the number of what counts for a key.
+func (s *exchanges) find(key Key) (number uint64, ok bool) {
+	ref, ok := s.newest.Find(key.hash(), func(ref uint32) bool { return s.queue.At(s.number(ref)).key == key })
+	return s.number(ref), ok
+}
+
+// number is a reference of the index as a number of the queue: its low 32 bits, and more than so many never wait.
+func (s *exchanges) number(ref uint32) uint64 {
+	first := s.queue.First()
+	return first + uint64(ref-uint32(first))
+}
+
+func (s *exchanges) get(key Key) (exchange, bool) {
+	if number, ok := s.find(key); ok {
+		return s.queue.At(number).exchange, true
+	}
+	return exchange{}, false
+}
+
+// put remembers x behind all others.
+func (s *exchanges) put(key Key, x exchange) {
+	if old, ok := s.find(key); ok {
+		s.newest.Remove(key.hash(), uint32(old))
+	}
+	s.newest.Add(key.hash(), uint32(s.queue.Push(remembered{key, x})))
+}
+
+// pop takes the oldest away; counts is false when the exchange has been seen again since.
+func (s *exchanges) pop() (r remembered, counts bool) {
+	number := s.queue.First()
+	r, _ = s.queue.Front()
+	newest, ok := s.find(r.key)
+	if counts = ok && newest == number; counts {
+		s.newest.Remove(r.key.hash(), uint32(number))
+	}
+	s.queue.Pop()
+	return r, counts
 }
 
 // remember puts an exchange under its key and restarts its age.
 func (e *Engine) remember(key Key, x exchange) {
 	x.at = e.now
-	e.exchanges[key] = x
-	e.aging.Push(aged{key, e.now})
+	e.exchanges.put(key, x)
 }
 
 // find returns the live exchange of a key. It lives as long as its batch is open, and for memory after its last event: then
 // it is gone, and the same key is a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
-	x, ok := e.exchanges[key]
+	x, ok := e.exchanges.get(key)
 	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && e.purchase(x.purchase) == nil {
 		return exchange{}, false
 	}
@@ -81,25 +137,21 @@ func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
 // replay forgets exactly what the live engine forgot. A purchase that was captured stays: a refund or a dispute may name it.
 func (e *Engine) forget() {
 	for {
-		first, ok := e.aging.Front()
+		first, ok := e.exchanges.queue.Front()
 		if !ok || first.at+memory >= e.now {
 			return
 		}
-		e.aging.Pop()
-		x, ok := e.exchanges[first.key]
-		if !ok || x.at != first.at {
-			continue // seen again since; a later entry of the queue stands for it
-		}
-		if !e.forgettable(first.key, x, e.now) {
-			x.at = e.now
-			e.exchanges[first.key] = x
-			e.aging.Push(aged{first.key, e.now})
-			continue
-		}
-		delete(e.exchanges, first.key)
-		delete(e.refusals, x.refusal)
-		if p := e.purchase(x.purchase); p != nil && p.forgettable() && !e.remembered(p, first.key) {
-			e.drop(p)
+		x, counts := e.exchanges.pop()
+		switch {
+		case !counts:
+		case !e.forgettable(x.key, x.exchange, e.now):
+			e.remember(x.key, x.exchange)
+		default:
+			delete(e.exchanges.settled, x.key)
+			delete(e.refusals, x.refusal)
+			if p := e.purchase(x.purchase); p != nil && p.forgettable() && !e.remembered(p, x.key) {
+				e.drop(p)
+			}
 		}
 	}
 }
@@ -115,7 +167,7 @@ func (e *Engine) remembered(p *purchase, key Key) bool {
 		if k.GetTerminal() == "" || keyOf(k) == key {
 			continue
 		}
-		if x, ok := e.exchanges[keyOf(k)]; ok && x.purchase == p.id {
+		if x, ok := e.exchanges.get(keyOf(k)); ok && x.purchase == p.id {
 			return true
 		}
 	}
@@ -165,7 +217,7 @@ func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeK
 		}
 		e.reply(Reply{Token: token, Response: rc("94"), Text: "请换流水号重新查询"})
 	case exchangeSettlement:
-		e.replySettled(token, x.settled)
+		e.replySettled(token, e.exchanges.settled[key])
 	default: // uploads and reports
 		e.reply(Reply{Token: token, Response: rc("00")})
 	}

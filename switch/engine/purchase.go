@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"huanxin/internal/money"
 	"huanxin/subsidy"
@@ -71,6 +72,8 @@ type purchase struct {
 	locked     bool     // refunded: entitlement and serial are still taken
 	restoreAt  int64    // locked: when they are free, 0 = never
 	manual     bool     // the subsidy was recorded by hand
+
+	listed struct{ holding, asking bool } // what Engine.holding and Engine.asking say of it
 
 	// At a wallet.
 	standing  bool   // reversed in vain: the charge stands, an operator has said so, and it is paid back by other means
@@ -220,22 +223,24 @@ func (p *purchase) merchant() string {
 // move changes the state of a purchase; from lists the states it may come from. Anything else means that the journal
 // was written by another machine than this one, and going on would be guessing.
 func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {
-	for _, s := range from {
-		if p.state == s {
-			p.state = to
-			p.changed = e.now
-			p.proposal = nil // it was about the state that is left
-			e.track(p)
-			return
-		}
+	if !slices.Contains(from, p.state) {
+		panic(fmt.Sprintf("purchase %d cannot go from %s to %s", p.id, p.state, to))
 	}
-	panic(fmt.Sprintf("purchase %d cannot go from %s to %s", p.id, p.state, to))
+	p.state, p.changed = to, e.now
+	p.proposal = nil // it was about the state that is left
+	e.track(p)
 }
 
 // track keeps the sets of what is open in step with a purchase that has changed.
 func (e *Engine) track(p *purchase) {
-	put(e.holding, p.id, p.isHolding())
-	put(e.asking, p.id, p.state == Unknown)
+	if holding := p.isHolding(); holding != p.listed.holding {
+		p.listed.holding = holding
+		put(e.holding, p.id, holding)
+	}
+	if asking := p.state == Unknown; asking != p.listed.asking {
+		p.listed.asking = asking
+		put(e.asking, p.id, asking)
+	}
 }
 
 func put(set map[uint64]struct{}, id uint64, in bool) {

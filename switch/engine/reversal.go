@@ -125,7 +125,7 @@ func (e *Engine) reversible(p *purchase) bool {
 
 func (e *Engine) applyReversalAnswered(m *event.ReversalAnswered) {
 	key := keyOf(m.Key)
-	x, ok := e.exchanges[key]
+	x, ok := e.exchanges.get(key)
 	if !ok || m.Purchase == 0 && x.purchase != 0 { // unknown, or so old that it no longer counts
 		x = exchange{content: hash(m.Content), kind: exchangeTombstone}
 	}

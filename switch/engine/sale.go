@@ -122,7 +122,8 @@ func (e *Engine) refuseSale(in *SaleRequest, code [2]byte, why reason.Code) {
 func (e *Engine) refuseRequest(token Token, key Key, m *event.SaleRefused) {
 	m.Key = key.event()
 	e.emit(&event.Event{Body: &event.Event_SaleRefused{SaleRefused: m}})
-	e.replyRefusedSale(token, e.exchanges[key])
+	x, _ := e.exchanges.get(key)
+	e.replyRefusedSale(token, x)
 }
 
 func idOf(p *purchase) uint64 {

@@ -117,17 +117,15 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 	}
 }
 
-// writeExchanges writes the ageing queue, since its order is part of the state, and each exchange with the entry that
-// stands for it.
+// writeExchanges writes the queue in its order, which is part of the state, and of what no longer counts the place alone.
 func (e *Engine) writeExchanges(w *stateWriter) {
-	w.Uint(uint64(e.aging.Len()))
-	for _, a := range e.aging.All() {
-		w.key(a.key)
-		w.Int(a.at)
-		x, ok := e.exchanges[a.key]
-		live := ok && x.at == a.at
-		w.Bool(live)
-		if !live {
+	w.Uint(uint64(e.exchanges.queue.Len()))
+	for number, x := range e.exchanges.queue.All() {
+		w.key(x.key)
+		w.Int(x.at)
+		newest, _ := e.exchanges.find(x.key)
+		w.Bool(newest == number)
+		if newest != number {
 			continue
 		}
 		w.Hash(x.content)
@@ -137,7 +135,8 @@ func (e *Engine) writeExchanges(w *stateWriter) {
 		w.Uint(x.purchase)
 		w.Uint(x.refusal)
 		w.Uint(x.operation)
-		w.message(x.settled != nil, x.settled)
+		settled := e.exchanges.settled[x.key]
+		w.message(settled != nil, settled)
 	}
 	w.Uint(uint64(len(e.refusals)))
 	for _, id := range slices.Sorted(maps.Keys(e.refusals)) {
@@ -377,18 +376,17 @@ func (e *Engine) readTerminals(r *stateReader) {
 
 func (e *Engine) readExchanges(r *stateReader) {
 	for range r.Len() {
-		a := aged{key: r.key(), at: r.Int()}
-		e.aging.Push(a)
-		if r.Bool() {
-			x := exchange{
-				at: a.at, content: r.Hash(), kind: exchangeKind(r.Uint()), response: r.code(), reversal: r.code(),
-				purchase: r.Uint(), refusal: r.Uint(), operation: r.Uint(),
-			}
-			if m := (&event.BatchSettled{}); r.present(m) {
-				x.settled = m
-			}
-			e.exchanges[a.key] = x
+		key, x := r.key(), exchange{at: r.Int()}
+		if !r.Bool() {
+			e.exchanges.queue.Push(remembered{key, x})
+			continue
 		}
+		x.content, x.kind, x.response, x.reversal = r.Hash(), exchangeKind(r.Uint()), r.code(), r.code()
+		x.purchase, x.refusal, x.operation = r.Uint(), r.Uint(), r.Uint()
+		if m := (&event.BatchSettled{}); r.present(m) {
+			e.exchanges.settled[key] = m
+		}
+		e.exchanges.put(key, x)
 	}
 	for range r.Len() {
 		id := r.Uint()

@@ -36,6 +36,9 @@ func (e *Engine) session(id [8]byte) *terminalState {
 
 // touch is session for Apply: the state is kept.
 func (e *Engine) touch(id [8]byte) *terminalState {
+	if t := e.terminals[id]; t != nil {
+		return t
+	}
 	t := e.session(id)
 	e.terminals[id] = t
 	return t
@@ -246,7 +249,7 @@ func (e *Engine) asked(in *StatusRequest) *purchase {
 		key.Batch, key.STAN = in.Original.Batch, in.Original.STAN
 		for _, class := range []byte("12") {
 			key.Class = class
-			if x, ok := e.exchanges[key]; ok {
+			if x, ok := e.exchanges.get(key); ok {
 				return e.purchase(x.purchase)
 			}
 		}

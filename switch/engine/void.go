@@ -129,7 +129,7 @@ func (e *Engine) original(key Key, rrn string, o Original) *purchase {
 		return nil
 	}
 	key.Class, key.Batch, key.STAN = '2', o.Batch, o.STAN
-	if x, ok := e.exchanges[key]; ok && x.kind == exchangeSale {
+	if x, ok := e.exchanges.get(key); ok && x.kind == exchangeSale {
 		return e.purchase(x.purchase)
 	}
 	return nil
