@@ -4,15 +4,18 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/moov-io/iso8583/specs"
 	"github.com/spf13/cobra"
 
+	"huanxin/config/dialects"
+	"huanxin/internal/bench/naive"
 	"huanxin/internal/bench/peer"
 )
 
 // newPeerCommand runs one of the peers until it is told to stop. It says its address when it listens.
 func newPeerCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "peer", Short: "对照程序 – run one of the peers until SIGTERM"}
-	cmd.AddCommand(newLimitCommand())
+	cmd.AddCommand(newLimitCommand(), newNaiveCommand())
 	return cmd
 }
 
@@ -30,6 +33,33 @@ func newLimitCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "folder of its log")
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:0", "address")
+	return cmd
+}
+
+func newNaiveCommand() *cobra.Command {
+	var cfg naive.Config
+	cmd := &cobra.Command{
+		Use: "naive", Short: "the library's codec and one database transaction for each authorisation", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, _, err := dialects.Load("", "cup")
+			if err != nil {
+				return err
+			}
+			if cfg.Spec, err = specs.ImportJSON(spec); err != nil {
+				return err
+			}
+			s, err := naive.New(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), s)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&cfg.Dir, "dir", ".", "folder of its PostgreSQL")
+	flags.StringVar(&cfg.Address, "listen", "127.0.0.1:0", "address")
+	flags.StringVar(&cfg.Host, "host", "", "address of the card network that sales go to")
+	flags.IntVar(&cfg.Pool, "pool", naive.Connections, "database connections")
 	return cmd
 }
 

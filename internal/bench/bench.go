@@ -79,6 +79,9 @@ func (b *Bench) Repeats(own int) int {
 	return own
 }
 
+// place is the path of a folder in Dir.
+func (b *Bench) place(name string) string { return filepath.Join(b.Dir, name) }
+
 // Folder makes an empty folder of that name in Dir.
 func (b *Bench) Folder(name string) (string, error) {
 	dir := filepath.Join(b.Dir, name)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"huanxin/internal/bench/client"
+	"huanxin/internal/bench/redis"
 )
 
 // pingpong is how terminals behave that keep their line: many connections, one request in flight on each.
@@ -17,7 +18,9 @@ func pingpong() Scenario {
 			if err != nil {
 				return Result{}, err
 			}
-			r := Result{Rows: []Row{AtLeast("throughput", "/s", t.ours, t.limit, 0.5)}}
+			r := Result{Rows: []Row{
+				AtLeast("throughput", "/s", t.ours, t.limit, 0.5), AtLeast("throughput", "/s", t.ours, t.naive, 6), t.redisRow(0),
+			}}
 			t.note(&r)
 			return r, nil
 		},
@@ -34,7 +37,9 @@ func pipelined() Scenario {
 			if err != nil {
 				return Result{}, err
 			}
-			r := Result{Rows: []Row{AtLeast("throughput", "/s", t.ours, t.limit, 0.2)}}
+			r := Result{Rows: []Row{
+				AtLeast("throughput", "/s", t.ours, t.limit, 0.2), AtLeast("throughput", "/s", t.ours, t.naive, 20), t.redisRow(1.5),
+			}}
 			t.note(&r)
 			return r, nil
 		},
@@ -46,9 +51,10 @@ func enough(b *Bench, _ int) int { return int(b.Lasts(5*time.Second).Seconds()+2
 
 // throughputs are the figures of one shape.
 type throughputs struct {
-	ours, limit Series
-	last        map[string]*client.Run
-	proof       *proof
+	ours, limit, naive, redis Series
+	noRedis                   error // why there is none
+	last                      map[string]*client.Run
+	proof                     *proof
 }
 
 // throughput measures the switch and its peers in one shape.
@@ -71,20 +77,47 @@ func (b *Bench) throughput(ctx context.Context, s shape) (*throughputs, error) {
 			return run.PerSecond(), nil
 		}}
 	}
-	list, err := b.Alternate(ctx, b.Repeats(5),
+	contenders := []Contender{
 		contender("switch", func(ctx context.Context) (*client.Run, error) { return b.switchRound(ctx, s, from, t.proof) }),
 		contender("limit", func(ctx context.Context) (*client.Run, error) { return b.limitRound(ctx, s) }),
-	)
+		contender("naive", func(ctx context.Context) (*client.Run, error) { return b.naiveRound(ctx, s) }),
+	}
+	if _, t.noRedis = redis.Ensure(ctx, b.Log); t.noRedis == nil {
+		contenders = append(contenders,
+			contender("redis", func(ctx context.Context) (*client.Run, error) { return b.redisRound(ctx, s) }))
+	} else {
+		b.Say("  no redis: %v", t.noRedis)
+	}
+	list, err := b.Alternate(ctx, b.Repeats(5), contenders...)
 	if err != nil {
 		return nil, err
 	}
-	t.ours, t.limit = list[0], list[1]
+	t.ours, t.limit, t.naive = list[0], list[1], list[2]
+	if t.noRedis == nil {
+		t.redis = list[3]
+	}
 	return t, nil
+}
+
+// redisRow compares with Redis; a target of 0 is none.
+func (t *throughputs) redisRow(want float64) Row {
+	switch {
+	case t.noRedis != nil && want > 0:
+		return Missing("throughput", "/s", t.ours, "redis (not installed)", "≥ "+number(want)+" ×")
+	case t.noRedis != nil:
+		return Missing("throughput", "/s", t.ours, "redis (not installed)", "reported")
+	case want == 0:
+		return Reported("throughput", "/s", t.ours, t.redis)
+	}
+	return AtLeast("throughput", "/s", t.ours, t.redis, want)
 }
 
 // note writes down spreads, tails and the proof.
 func (t *throughputs) note(r *Result) {
-	for _, s := range []Series{t.ours, t.limit} {
+	for _, s := range []Series{t.ours, t.limit, t.naive, t.redis} {
+		if len(s.Values) == 0 {
+			continue
+		}
 		run := t.last[s.Name]
 		r.Note("%s; last round p50 %s, p99 %s, p99.9 %s, max %s", s, millis(run.Latencies.Percentile(500)),
 			millis(run.Latencies.Percentile(990)), millis(run.Latencies.Percentile(999)), millis(run.Latencies.Max()))

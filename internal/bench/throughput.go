@@ -118,22 +118,6 @@ func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *pr
 	return run, proof.found(dir, script.Acks())
 }
 
-// limitRound measures the limit once.
-func (b *Bench) limitRound(ctx context.Context, s shape) (*client.Run, error) {
-	dir, err := b.Folder("limit")
-	if err != nil {
-		return nil, err
-	}
-	address, p, err := b.startPeer(ctx, dir, "limit")
-	if err != nil {
-		return nil, err
-	}
-	defer p.Kill()
-	s.persons = 1 << 40
-	run, _, err := b.reserves(ctx, s, address, true)
-	return run, err
-}
-
 // proof gathers what shows that every answer was durable: batches and syncs counted, acknowledged purchases found.
 type proof struct {
 	syncs        Syncs

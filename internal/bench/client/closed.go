@@ -74,7 +74,13 @@ func (c *Closed) Run(ctx context.Context) (*Run, error) {
 		})
 	}
 	run := &Run{}
-	err := c.count(ctx, lines, run, exhausted, failed)
+	count := counting{c.WarmUp, c.Duration, func() (n uint64) {
+		for _, l := range lines {
+			n += l.answers.Load()
+		}
+		return n
+	}, exhausted, failed}
+	err := count.run(ctx, run)
 	stop.Store(true)
 	if err != nil {
 		for _, l := range lines {
@@ -94,46 +100,6 @@ func (c *Closed) Run(ctx context.Context) (*Run, error) {
 		run.Latencies.Merge(&l.latencies)
 	}
 	return run, nil
-}
-
-// count waits for the counted time and reads the counters at its beginning and its end.
-func (c *Closed) count(ctx context.Context, lines []*line, run *Run, exhausted <-chan struct{}, failed <-chan error) error {
-	sum := func() (n uint64) {
-		for _, l := range lines {
-			n += l.answers.Load()
-		}
-		return n
-	}
-	wait := func(d time.Duration) error {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-exhausted:
-			run.Exhausted = true
-			return nil
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if err := wait(c.WarmUp); err != nil {
-		return err
-	}
-	if run.Exhausted {
-		return errors.New("nothing was left to ask when the warm-up was over")
-	}
-	before, begun := sum(), time.Now()
-	if err := wait(c.Duration); err != nil {
-		return err
-	}
-	run.Answers, run.Elapsed = sum()-before, time.Since(begun)
-	if run.Answers == 0 {
-		return errors.New("not one answer in the counted time")
-	}
-	return nil
 }
 
 // line is one connection. All but answers belongs to its goroutine.

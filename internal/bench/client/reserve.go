@@ -106,7 +106,7 @@ func reserveFrame(codec *iso8583.Codec, terminal int, barcode string) (frame []b
 // Next puts the next person into the slot's frame.
 func (r *Reserves) Next(slot int) []byte {
 	s := &r.slots[slot]
-	person, ok := r.persons.take()
+	person, ok := r.persons.Take()
 	if !ok || s.stan == stanLimit {
 		return nil
 	}

@@ -36,8 +36,8 @@ func (n *Numbers) Taken() uint64 { return min(n.taken.Load(), n.end) }
 // End is where they end.
 func (n *Numbers) End() uint64 { return n.end }
 
-// take is the next number; false when all are gone.
-func (n *Numbers) take() (uint64, bool) {
+// Take is the next number; false when all are gone.
+func (n *Numbers) Take() (uint64, bool) {
 	v := n.taken.Add(1) - 1
 	return v, v < n.end
 }
