@@ -75,6 +75,6 @@ func newRootCommand() *cobra.Command {
 	flags.Float64Var(&b.Part, "part", 0, "of the size of large states, to try a scenario out; 0: all")
 	flags.BoolVar(&b.Keep, "keep", false, "leave states and logs where they are")
 	flags.StringVar(&b.Profile, "profile", "", "folder for CPU profiles of the switch, one for each of its rounds")
-	cmd.AddCommand(newPeerCommand(), newSeedCommand(), newYearCommand())
+	cmd.AddCommand(newPeerCommand(), newSeedCommand(), newYearCommand(), newDriveCommand())
 	return cmd
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/moov-io/iso8583/specs"
 	"github.com/spf13/cobra"
 
-	"huanxin/config/dialects"
+	"huanxin/internal/bench/moovspec"
 	"huanxin/internal/bench/naive"
 	"huanxin/internal/bench/peer"
 )
@@ -41,13 +40,11 @@ func newNaiveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "naive", Short: "the library's codec and one database transaction for each authorisation", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, _, err := dialects.Load("", "cup")
+			spec, err := moovspec.Load("cup")
 			if err != nil {
 				return err
 			}
-			if cfg.Spec, err = specs.ImportJSON(spec); err != nil {
-				return err
-			}
+			cfg.Spec = spec
 			s, err := naive.New(cmd.Context(), cfg)
 			if err != nil {
 				return err

@@ -23,7 +23,14 @@ type Scenario struct {
 
 // Scenarios are all of them, in the order of a whole run.
 func Scenarios() []Scenario {
-	return []Scenario{pingpong(), pipelined(), projected()}
+	return []Scenario{
+		codec(),
+		decide(),
+		pingpong(),
+		pipelined(),
+		shortconn(),
+		projected(),
+	}
 }
 
 // Bench is one run of the instrument.

@@ -13,8 +13,8 @@ func pingpong() Scenario {
 	return Scenario{
 		Name: "pingpong", What: "64 long connections, one reserve in flight on each",
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
-			s := shape{connections: 64, inFlight: 1, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, 60_000)}
-			t, err := b.throughput(ctx, s)
+			s := shape{connections: 64, inFlight: 1, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b)}
+			t, err := b.throughput(ctx, s, naivePeer, redisPeer)
 			if err != nil {
 				return Result{}, err
 			}
@@ -32,8 +32,8 @@ func pipelined() Scenario {
 	return Scenario{
 		Name: "pipelined", What: "16 connections, 64 reserves in flight on each",
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
-			s := shape{connections: 16, inFlight: 64, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, 150_000)}
-			t, err := b.throughput(ctx, s)
+			s := shape{connections: 16, inFlight: 64, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b)}
+			t, err := b.throughput(ctx, s, naivePeer, redisPeer)
 			if err != nil {
 				return Result{}, err
 			}
@@ -46,8 +46,8 @@ func pipelined() Scenario {
 	}
 }
 
-// enough persons for one round at a rate that the switch is not going to reach. Both scenarios use one prepared state.
-func enough(b *Bench, _ int) int { return int(b.Lasts(5*time.Second).Seconds()+2) * 150_000 }
+// enough persons for one round, at a rate that the switch is not going to reach. All shapes use one prepared state.
+func enough(b *Bench) int { return int(b.Lasts(5*time.Second).Seconds()+2) * 150_000 }
 
 // throughputs are the figures of one shape.
 type throughputs struct {
@@ -57,8 +57,14 @@ type throughputs struct {
 	proof                     *proof
 }
 
-// throughput measures the switch and its peers in one shape.
-func (b *Bench) throughput(ctx context.Context, s shape) (*throughputs, error) {
+// Peers beside the limit.
+const (
+	naivePeer = "naive"
+	redisPeer = "redis"
+)
+
+// throughput measures the switch, the limit and the named peers in one shape.
+func (b *Bench) throughput(ctx context.Context, s shape, peers ...string) (*throughputs, error) {
 	from, err := b.Seeded(ctx, s.persons)
 	if err != nil {
 		return nil, err
@@ -77,24 +83,28 @@ func (b *Bench) throughput(ctx context.Context, s shape) (*throughputs, error) {
 			return run.PerSecond(), nil
 		}}
 	}
-	contenders := []Contender{
-		contender("switch", func(ctx context.Context) (*client.Run, error) { return b.switchRound(ctx, s, from, t.proof) }),
-		contender("limit", func(ctx context.Context) (*client.Run, error) { return b.limitRound(ctx, s) }),
-		contender("naive", func(ctx context.Context) (*client.Run, error) { return b.naiveRound(ctx, s) }),
+	rounds := map[string]func(context.Context) (*client.Run, error){
+		"switch":  func(ctx context.Context) (*client.Run, error) { return b.switchRound(ctx, s, from, t.proof) },
+		"limit":   func(ctx context.Context) (*client.Run, error) { return b.limitRound(ctx, s) },
+		naivePeer: func(ctx context.Context) (*client.Run, error) { return b.naiveRound(ctx, s) },
+		redisPeer: func(ctx context.Context) (*client.Run, error) { return b.redisRound(ctx, s) },
 	}
-	if _, t.noRedis = redis.Ensure(ctx, b.Log); t.noRedis == nil {
-		contenders = append(contenders,
-			contender("redis", func(ctx context.Context) (*client.Run, error) { return b.redisRound(ctx, s) }))
-	} else {
-		b.Say("  no redis: %v", t.noRedis)
+	contenders := []Contender{contender("switch", rounds["switch"]), contender("limit", rounds["limit"])}
+	for _, name := range peers {
+		if name == redisPeer {
+			if _, t.noRedis = redis.Ensure(ctx, b.Log); t.noRedis != nil {
+				b.Say("  no redis: %v", t.noRedis)
+				continue
+			}
+		}
+		contenders = append(contenders, contender(name, rounds[name]))
 	}
 	list, err := b.Alternate(ctx, b.Repeats(5), contenders...)
 	if err != nil {
 		return nil, err
 	}
-	t.ours, t.limit, t.naive = list[0], list[1], list[2]
-	if t.noRedis == nil {
-		t.redis = list[3]
+	for _, series := range list {
+		*map[string]*Series{"switch": &t.ours, "limit": &t.limit, naivePeer: &t.naive, redisPeer: &t.redis}[series.Name] = series
 	}
 	return t, nil
 }

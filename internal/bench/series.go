@@ -75,7 +75,9 @@ func (b *Bench) Alternate(ctx context.Context, rounds int, contenders ...Contend
 			if err != nil {
 				return nil, fmt.Errorf("%s, round %d: %w", contenders[i].Name, round+1, err)
 			}
-			b.Say("  round %d %s: %s", round+1, contenders[i].Name, number(figure))
+			if rounds <= 10 { // of many short turns nobody wants to read each
+				b.Say("  round %d %s: %s", round+1, contenders[i].Name, number(figure))
+			}
 			list[i].Values = append(list[i].Values, figure)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // shape is how a closed loop loads its server.
 type shape struct {
 	connections, inFlight int
+	short                 bool // a connection for each message
 	warmUp, lasts         time.Duration
 	persons               int // enough for a round
 }
@@ -34,10 +35,7 @@ func (b *Bench) reserves(ctx context.Context, s shape, address string, echo bool
 	if err != nil {
 		return nil, nil, err
 	}
-	loop := client.Closed{
-		Address: address, Connections: s.connections, InFlight: s.inFlight, Script: script, WarmUp: s.warmUp, Duration: s.lasts,
-	}
-	run, err := loop.Run(ctx)
+	run, err := s.load(ctx, address, script)
 	return run, script, err
 }
 
