@@ -35,9 +35,6 @@ type deadline struct {
 	kind deadlineKind
 }
 
-// deadlines is a binary heap, earliest first; equal instants fire by kind and id, so that every replay agrees.
-type deadlines []deadline
-
 func (d deadline) before(o deadline) bool {
 	if d.at != o.at {
 		return d.at < o.at
@@ -46,43 +43,6 @@ func (d deadline) before(o deadline) bool {
 		return d.kind < o.kind
 	}
 	return d.id < o.id
-}
-
-func (h *deadlines) push(d deadline) {
-	*h = append(*h, d)
-	s := *h
-	for i := len(s) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !s[i].before(s[parent]) {
-			break
-		}
-		s[i], s[parent] = s[parent], s[i]
-		i = parent
-	}
-}
-
-func (h *deadlines) pop() deadline {
-	s := *h
-	first := s[0]
-	last := len(s) - 1
-	s[0] = s[last]
-	s = s[:last]
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= last {
-			break
-		}
-		if right := child + 1; right < last && s[right].before(s[child]) {
-			child = right
-		}
-		if !s[child].before(s[i]) {
-			break
-		}
-		s[i], s[child] = s[child], s[i]
-		i = child
-	}
-	*h = s
-	return first
 }
 
 // remind notes a deadline. An engine that only follows a journal keeps none: nothing would ever take them away. It gets
@@ -151,10 +111,11 @@ func (e *Engine) schedule() {
 
 // NextDeadline is the instant at which the server should send the next Tick; math.MaxInt64 when nothing is due ever.
 func (e *Engine) NextDeadline() int64 {
-	if len(e.deadlines) == 0 {
+	first, ok := e.deadlines.first()
+	if !ok {
 		return math.MaxInt64
 	}
-	return e.deadlines[0].at
+	return first.at
 }
 
 // maxFired bounds the deadlines of one Step, so that the expiry of a million entitlements at midnight cannot hold up a
