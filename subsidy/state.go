@@ -1,10 +1,11 @@
 package subsidy
 
 import (
-	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
 
+	"huanxin/internal/flat"
 	"huanxin/internal/money"
 )
 
@@ -14,7 +15,8 @@ type Writer interface {
 	Int(int64)
 	Bool(bool)
 	Text(string)
-	Hash(Hash)
+	// Bytes takes a block of rows, at most 8 MiB, and does not keep it.
+	Bytes(block []byte)
 }
 
 // Reader gives back what a Writer took, in the same order. After the first failure every call returns a zero value; the
@@ -24,78 +26,32 @@ type Reader interface {
 	Int() int64
 	Bool() bool
 	Text() string
-	Hash() Hash
 	Len() int
+	// Block reads what Bytes took into scratch, or into something larger, and returns it.
+	Block(scratch []byte) []byte
 }
 
-// WriteState writes the book. Equal books write equal bytes: nothing depends on the order of a map.
+// blockRows is how many rows of a large table make one block. Rows are written as differences to the row before, so a
+// block stands for itself.
+const blockRows = 4096
+
+var (
+	errBlock    = errors.New("a block of rows is damaged")
+	errRepeated = errors.New("stands twice")
+)
+
+// WriteState writes the book. Equal books write equal bytes, whatever their history: nothing depends on the order of a
+// map, on where a table has put a row or on how it has grown.
 func (b *Book) WriteState(w Writer) {
 	b.Budget.writeState(w)
 	writeTexts(w, b.names)
 	writeTexts(w, b.categories)
-	w.Uint(uint64(len(b.people)))
-	for i := range b.people {
-		p := &b.people[i]
-		w.Hash(p.hash)
-		w.Uint(p.categories)
-		for c := range b.categories {
-			if p.categories>>c&1 == 0 {
-				continue
-			}
-			u := b.usage[usageKey{uint32(i), Category(c)}]
-			w.Uint(uint64(u.items))
-			w.Uint(uint64(u.claims))
-			w.Uint(uint64(u.live))
-			w.Int(int64(u.subsidy))
-		}
-	}
-	w.Uint(uint64(len(b.entitlements)))
-	for i := range b.entitlements {
-		e := &b.entitlements[i]
-		w.Uint(uint64(e.Person))
-		w.Uint(uint64(e.Category))
-		w.Uint(uint64(e.Channel))
-		w.Uint(uint64(e.City))
-		w.Uint(uint64(e.Version))
-		w.Uint(uint64(e.State))
-		w.Int(e.ClaimedAt)
-		w.Int(e.ExpiresAt)
-		w.Int(int64(e.Reserved))
-		w.Int(int64(e.Leaf))
-		w.Uint(e.Purchase)
-	}
-	b.writeCodes(w)
-	b.writeSerials(w)
+	w.Uint(uint64(b.people.list.Len()))
+	writeBlocks(w, b.people.list.Len(), b.people.append)
+	w.Uint(uint64(b.entitlements.Len()))
+	writeBlocks(w, b.entitlements.Len(), b.appendEntitlements)
+	b.codes.writeState(w)
 	w.Uint(uint64(b.openHolds))
-}
-
-func (b *Book) writeCodes(w Writer) {
-	w.Uint(uint64(b.shown.Len()))
-	for _, s := range b.shown.All() {
-		c := b.codes[s.hash]
-		w.Hash(s.hash)
-		w.Int(s.expiresAt)
-		w.Uint(c.entitlement)
-		w.Bool(c.spent)
-		w.Bool(c.position.Given)
-		w.Int(int64(c.position.Lon))
-		w.Int(int64(c.position.Lat))
-		w.Int(c.position.TakenAt)
-		w.Uint(uint64(c.position.CRS))
-	}
-}
-
-func (b *Book) writeSerials(w Writer) {
-	serials := make([]Hash, 0, len(b.serials))
-	for s := range b.serials {
-		serials = append(serials, s)
-	}
-	slices.SortFunc(serials, func(a, b Hash) int { return bytes.Compare(a[:], b[:]) })
-	w.Uint(uint64(len(serials)))
-	for _, s := range serials {
-		w.Hash(s)
-		w.Uint(b.serials[s])
-	}
 }
 
 func writeTexts(w Writer, texts []string) {
@@ -103,6 +59,289 @@ func writeTexts(w Writer, texts []string) {
 	for _, s := range texts {
 		w.Text(s)
 	}
+}
+
+// writeBlocks writes n rows in blocks; add appends rows from … to.
+func writeBlocks(w Writer, n int, add func(dst []byte, from, to int) []byte) {
+	var block []byte
+	for from := 0; from < n; from += blockRows {
+		block = add(block[:0], from, min(from+blockRows, n))
+		w.Bytes(block)
+	}
+}
+
+// readBlocks reads n rows; read takes those of one block.
+func readBlocks(r Reader, n int, read func(in *rows, from, to int) error) error {
+	var block []byte
+	for from := 0; from < n; from += blockRows {
+		block = r.Block(block)
+		if len(block) == 0 { // the Reader has failed, and says why
+			return errBlock
+		}
+		in := rows{rest: block}
+		if err := read(&in, from, min(from+blockRows, n)); err != nil {
+			return err
+		}
+		if in.bad || len(in.rest) != 0 {
+			return errBlock
+		}
+	}
+	return nil
+}
+
+// rows reads the values of one block. After the first failure everything is zero and bad is set.
+type rows struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *rows) uint() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 {
+		v := r.rest[0]
+		r.rest = r.rest[1:]
+		return uint64(v)
+	}
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *rows) int() int64 {
+	v := r.uint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+// small reads a value of at most limit.
+func (r *rows) small(limit uint64) uint64 {
+	v := r.uint()
+	if v > limit {
+		r.fail()
+		return 0
+	}
+	return v
+}
+
+func (r *rows) hash() (h Hash) {
+	if len(r.rest) < len(h) {
+		r.fail()
+		return h
+	}
+	copy(h[:], r.rest)
+	r.rest = r.rest[len(h):]
+	return h
+}
+
+func (r *rows) fail() { r.rest, r.bad = nil, true }
+
+// A person is its hash and its uses, of each the category – with moreUses when another follows – and the counts.
+const moreUses = 64
+
+func (p *people) append(dst []byte, from, to int) []byte {
+	for i := from; i < to; i++ {
+		dst = append(dst, p.list.At(i).hash[:]...)
+		for u := p.first(uint32(i)); u != nil; u = p.after(u) {
+			c := byte(u.category)
+			if u.next != 0 {
+				c |= moreUses
+			}
+			dst = append(dst, c)
+			dst = binary.AppendUvarint(dst, uint64(u.items))
+			dst = binary.AppendUvarint(dst, uint64(u.claims))
+			dst = binary.AppendUvarint(dst, uint64(u.live))
+			dst = binary.AppendUvarint(dst, uint64(u.subsidy()))
+		}
+	}
+	return dst
+}
+
+// read reads rows without indexing them: the count of a damaged state must not size a table.
+func (p *people) read(in *rows, from, to, categories int) error {
+	for i := from; i < to; i++ {
+		one := person{hash: in.hash()}
+		more := in.use(&one.use)
+		last := p.first(uint32(p.list.Add(one)))
+		for more {
+			var u use
+			more = in.use(&u)
+			if u.category <= last.category {
+				return fmt.Errorf("person %d: %w", i, errBlock)
+			}
+			last = p.appendUse(last, u)
+		}
+		if int(last.category) >= categories {
+			return fmt.Errorf("person %d has a category that the book does not", i)
+		}
+	}
+	return nil
+}
+
+func (r *rows) use(u *use) (more bool) {
+	c := r.small(2*moreUses - 1)
+	u.category = Category(c &^ moreUses)
+	u.items, u.claims, u.live = uint16(r.small(1<<16-1)), uint16(r.small(1<<16-1)), uint16(r.small(1<<16-1))
+	u.spend(money.Amount(r.small(1<<63 - 1)))
+	return c&moreUses != 0
+}
+
+func (p *people) reindex() error {
+	n := p.list.Len()
+	p.index.Reserve(n)
+	for i := range uint32(n) {
+		h := p.hash(i)
+		if _, ok := p.find(h); ok {
+			return fmt.Errorf("person %d: %w", i, errRepeated)
+		}
+		p.index.Add(flat.Fold(h), i)
+	}
+	return nil
+}
+
+// hasSerial is added to the state of an entitlement that has one.
+const hasSerial = 8
+
+// before is what the next row of a block is written as a difference to.
+type before struct {
+	person        uint32
+	claimed, life int64
+	purchase      uint64
+}
+
+// appendEntitlements writes times and numbers as differences, most of which take one or two bytes.
+func (b *Book) appendEntitlements(dst []byte, from, to int) []byte {
+	var last before
+	for i := from; i < to; i++ {
+		e := b.entitlements.At(i)
+		state := byte(e.state)
+		if e.serial != (Hash{}) {
+			state |= hasSerial
+		}
+		dst = append(dst, state, byte(e.category)) // both below 0x80, as one-byte varints are
+		dst = binary.AppendVarint(dst, int64(e.person)-int64(last.person)-1)
+		dst = binary.AppendUvarint(dst, uint64(e.channel))
+		dst = binary.AppendUvarint(dst, uint64(e.city))
+		dst = binary.AppendUvarint(dst, uint64(e.version))
+		dst = binary.AppendUvarint(dst, uint64(e.leaf-NoNode))
+		dst = binary.AppendVarint(dst, e.claimedAt-last.claimed)
+		life := e.expiresAt - e.claimedAt
+		dst = binary.AppendVarint(dst, life-last.life)
+		switch {
+		case e.taken():
+			dst = binary.AppendVarint(dst, int64(e.holder-last.purchase))
+			last.purchase = e.holder
+		case e.state == Claimed:
+			dst = binary.AppendUvarint(dst, e.holder)
+		}
+		if state&hasSerial != 0 {
+			dst = append(dst, e.serial[:]...)
+		}
+		last.person, last.claimed, last.life = e.person, e.claimedAt, life
+	}
+	return dst
+}
+
+func (b *Book) readEntitlements(in *rows, from, to int) error {
+	var last before
+	for i := from; i < to; i++ {
+		state := in.small(hasSerial | uint64(Returned))
+		e := record{state: State(state &^ hasSerial), category: Category(in.small(63))}
+		e.person = uint32(int64(last.person) + 1 + in.int())
+		e.channel, e.city, e.version = Code(in.small(1<<16-1)), Code(in.small(1<<16-1)), Code(in.small(1<<16-1))
+		e.leaf = NodeID(in.small(1<<31)) + NoNode
+		e.claimedAt = last.claimed + in.int()
+		last.life += in.int()
+		e.expiresAt = e.claimedAt + last.life
+		switch {
+		case e.taken():
+			e.holder = last.purchase + uint64(in.int())
+			last.purchase = e.holder
+		case e.state == Claimed:
+			e.holder = in.uint()
+		}
+		if state&hasSerial != 0 {
+			e.serial = in.hash()
+		}
+		if e.state == 0 || e.state > Returned || int(e.person) >= b.people.list.Len() || int(e.category) >= len(b.categories) ||
+			int(e.leaf) >= b.Budget.Len() || int(max(e.channel, e.city, e.version)) >= len(b.names) {
+			return fmt.Errorf("entitlement %d points outside the tables", i+1)
+		}
+		if b.people.use(e.person, e.category) == nil {
+			return fmt.Errorf("entitlement %d is of a category that its person has nothing of", i+1)
+		}
+		last.person, last.claimed = e.person, e.claimedAt
+		b.entitlements.Add(e)
+	}
+	return nil
+}
+
+func (b *Book) indexSerials() error {
+	n := 0
+	for i := range b.entitlements.Len() {
+		if b.entitlements.At(i).serial != (Hash{}) {
+			n++
+		}
+	}
+	b.serials.Reserve(n)
+	for i := range b.entitlements.Len() {
+		e := b.entitlements.At(i)
+		if e.serial == (Hash{}) {
+			continue
+		}
+		if !e.taken() || b.SerialHolder(e.serial) != 0 {
+			return fmt.Errorf("serial of entitlement %d: %w", i+1, errRepeated)
+		}
+		b.serials.Add(flat.Fold(e.serial), uint32(i))
+	}
+	return nil
+}
+
+func (c *codes) writeState(w Writer) {
+	w.Uint(uint64(c.shown.Len()))
+	first := c.shown.First()
+	writeBlocks(w, c.shown.Len(), func(dst []byte, from, to int) []byte {
+		for i := from; i < to; i++ {
+			dst = c.shown.At(first + uint64(i)).append(dst)
+		}
+		return dst
+	})
+}
+
+func (c *code) append(dst []byte) []byte {
+	v := &c.view
+	dst = append(dst, c.hash[:]...)
+	dst = binary.AppendVarint(dst, v.ExpiresAt)
+	dst = binary.AppendUvarint(dst, v.Entitlement)
+	var flags byte
+	if v.Spent {
+		flags |= 1
+	}
+	if v.Position.Given {
+		flags |= 2
+	}
+	dst = binary.AppendUvarint(append(dst, flags), uint64(v.Position.CRS))
+	dst = binary.AppendVarint(dst, int64(v.Position.Lon))
+	dst = binary.AppendVarint(dst, int64(v.Position.Lat))
+	return binary.AppendVarint(dst, v.Position.TakenAt)
+}
+
+func (c *codes) read(in *rows, from, to int) error {
+	for range to - from {
+		one := code{hash: in.hash()}
+		v := &one.view
+		v.ExpiresAt, v.Entitlement = in.int(), in.uint()
+		flags := in.small(3)
+		v.Spent, v.Position.Given = flags&1 != 0, flags&2 != 0
+		v.Position.CRS = uint8(in.small(1<<8 - 1))
+		v.Position.Lon, v.Position.Lat, v.Position.TakenAt = int32(in.int()), int32(in.int()), in.int()
+		if in.bad {
+			return errBlock
+		}
+		c.show(one)
+	}
+	return nil
 }
 
 // ReadBook reads what WriteState wrote. It returns an error for a state whose parts contradict each other; whether the
@@ -118,65 +357,27 @@ func ReadBook(r Reader) (*Book, error) {
 		b.byName[s] = Code(len(b.names))
 		b.names = append(b.names, s)
 	}
-	for range r.Len() {
+	for range min(r.Len(), 64) {
 		b.internCategory(r.Text())
 	}
-	if err := b.readPeople(r); err != nil {
+	err := readBlocks(r, r.Len(), func(in *rows, from, to int) error { return b.people.read(in, from, to, len(b.categories)) })
+	if err != nil {
 		return nil, err
 	}
-	n := r.Len()
-	b.entitlements = make([]Entitlement, 0, n)
-	for i := range n {
-		e := Entitlement{
-			ID: uint64(i) + 1, Person: uint32(r.Uint()), Category: Category(r.Uint()), Channel: Code(r.Uint()),
-			City: Code(r.Uint()), Version: Code(r.Uint()), State: State(r.Uint()), ClaimedAt: r.Int(), ExpiresAt: r.Int(),
-			Reserved: money.Amount(r.Int()), Leaf: NodeID(r.Int()), Purchase: r.Uint(),
-		}
-		if int(e.Person) >= len(b.people) || int(e.Category) >= len(b.categories) || int(e.Leaf) >= b.Budget.Len() ||
-			int(max(e.Channel, e.City, e.Version)) >= len(b.names) {
-			return nil, fmt.Errorf("entitlement %d points outside the tables", e.ID)
-		}
-		b.entitlements = append(b.entitlements, e)
+	if err := b.people.reindex(); err != nil {
+		return nil, err
 	}
-	b.readCodes(r)
-	for range r.Len() {
-		s := r.Hash()
-		b.serials[s] = r.Uint()
+	if err := readBlocks(r, r.Len(), b.readEntitlements); err != nil {
+		return nil, err
+	}
+	if err := b.indexSerials(); err != nil {
+		return nil, err
+	}
+	if err := readBlocks(r, r.Len(), b.codes.read); err != nil {
+		return nil, err
 	}
 	b.openHolds = int(r.Uint())
 	return b, nil
-}
-
-func (b *Book) readPeople(r Reader) error {
-	n := r.Len()
-	b.people = make([]person, 0, n)
-	b.persons = make(map[Hash]uint32, n)
-	for i := range n {
-		p := person{hash: r.Hash(), categories: r.Uint()}
-		if p.categories>>len(b.categories) != 0 {
-			return fmt.Errorf("person %d has a category that the book does not", i)
-		}
-		b.persons[p.hash] = uint32(i)
-		b.people = append(b.people, p)
-		for c := range b.categories {
-			if p.categories>>c&1 == 1 {
-				b.usage[usageKey{uint32(i), Category(c)}] = usage{
-					items: uint16(r.Uint()), claims: uint16(r.Uint()), live: uint16(r.Uint()), subsidy: money.Amount(r.Int()),
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func (b *Book) readCodes(r Reader) {
-	for range r.Len() {
-		h, expiresAt := r.Hash(), r.Int()
-		b.shown.Push(shownCode{h, expiresAt})
-		b.codes[h] = code{expiresAt: expiresAt, entitlement: r.Uint(), spent: r.Bool(), position: CodePosition{
-			Given: r.Bool(), Lon: int32(r.Int()), Lat: int32(r.Int()), TakenAt: r.Int(), CRS: uint8(r.Uint()),
-		}}
-	}
 }
 
 func (b *Budget) writeState(w Writer) {

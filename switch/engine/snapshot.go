@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 2
+const stateVersion = 3
 
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
@@ -301,7 +302,7 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	if e.book, err = subsidy.ReadBook(r); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
+		return nil, fmt.Errorf("%w: %w", ErrState, cmp.Or(r.err, err))
 	}
 	e.readTerminals(r)
 	e.readExchanges(r)
@@ -709,6 +710,22 @@ func (r *stateReader) Bytes() []byte {
 		return nil
 	}
 	return b.Bytes()
+}
+
+// maxBlock bounds a block of rows.
+const maxBlock = 8 << 20
+
+func (r *stateReader) Block(scratch []byte) []byte {
+	n := r.Len()
+	if n > maxBlock {
+		r.fail(fmt.Errorf("a block of %d bytes", n))
+		return nil
+	}
+	block := slices.Grow(scratch[:0], n)[:n]
+	if r.full(block); r.err != nil {
+		return nil
+	}
+	return block
 }
 
 func (r *stateReader) Text() string { return string(r.Bytes()) }
