@@ -348,6 +348,7 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "journal.append-timeout", c.Journal.AppendTimeout, time.Second)
 	atLeast(k, "snapshot.every", c.Snapshot.Every, time.Second)
 	atLeast(k, "snapshot.events", c.Snapshot.Events, 1000)
+	atLeast(k, "memory.garbage", c.Memory.Garbage, 10)
 	c.checkDatabase(k)
 	k.given("keys.file", c.Keys.File)
 	k.given("control.socket", c.Control.Socket)

@@ -44,6 +44,7 @@ type Config struct {
 	Keys      Keys                `mapstructure:"keys"`
 	Control   Control             `mapstructure:"control"`
 	Stop      Stop                `mapstructure:"stop"`
+	Memory    Memory              `mapstructure:"memory"`
 	Debug     Debug               `mapstructure:"debug"`
 	Drill     Drill               `mapstructure:"drill"`
 }
@@ -202,6 +203,12 @@ type Control struct {
 	Socket        string        `mapstructure:"socket"`
 	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer to one request
 	Pending       int           `mapstructure:"pending"`        // requests that may wait for it
+}
+
+// Memory is how the collector trades processor time for memory.
+type Memory struct {
+	Limit   Size `mapstructure:"limit"`   // of the whole process, soft; 0 = three quarters of the machine's
+	Garbage int  `mapstructure:"garbage"` // percent of what lives that may be garbage before it is collected
 }
 
 // Debug is for whoever looks for where time and memory go.
