@@ -56,6 +56,8 @@ func newNaiveCommand() *cobra.Command {
 	flags.StringVar(&cfg.Dir, "dir", ".", "folder of its PostgreSQL")
 	flags.StringVar(&cfg.Address, "listen", "127.0.0.1:0", "address")
 	flags.StringVar(&cfg.Host, "host", "", "address of the card network that sales go to")
+	flags.IntVar(&cfg.Holds, "holds", 0, "purchases that are reserved when it begins")
+	flags.IntVar(&cfg.Terminals, "terminals", 64, "whose they are, in turn")
 	flags.IntVar(&cfg.Pool, "pool", naive.Connections, "database connections")
 	return cmd
 }

@@ -28,6 +28,7 @@ func Scenarios() []Scenario {
 		decide(),
 		pingpong(),
 		pipelined(),
+		hosted(),
 		shortconn(),
 		projected(),
 	}

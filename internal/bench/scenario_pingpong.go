@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"huanxin/internal/bench/client"
@@ -129,10 +130,16 @@ func (t *throughputs) note(r *Result) {
 			continue
 		}
 		run := t.last[s.Name]
-		r.Note("%s; last round p50 %s, p99 %s, p99.9 %s, max %s", s, millis(run.Latencies.Percentile(500)),
-			millis(run.Latencies.Percentile(990)), millis(run.Latencies.Percentile(999)), millis(run.Latencies.Max()))
+		r.Note("%s; last round %s", s, tails(run))
 	}
 	r.Note("%s", t.proof)
+}
+
+// tails are the latencies of a run, for notes.
+func tails(run *client.Run) string {
+	l := &run.Latencies
+	return fmt.Sprintf("p50 %s, p99 %s, p99.9 %s, max %s", millis(l.Percentile(500)), millis(l.Percentile(990)), millis(l.Percentile(999)),
+		millis(l.Max()))
 }
 
 // millis prints a time in milliseconds.

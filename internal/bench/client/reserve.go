@@ -150,6 +150,17 @@ func (r *Reserves) Judge(slot int, frame []byte) error {
 	return nil
 }
 
+// Holds are the holds of each slot. The run must be over.
+func (r *Reserves) Holds() [][]uint64 {
+	holds := make([][]uint64, len(r.slots))
+	for i := range r.slots {
+		for _, a := range r.slots[i].acks {
+			holds[i] = append(holds[i], a.Hold)
+		}
+	}
+	return holds
+}
+
 // STAN is the last that the slot has used.
 func (r *Reserves) STAN(slot int) uint32 { return r.slots[slot].stan }
 

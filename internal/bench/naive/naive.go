@@ -33,6 +33,8 @@ type Config struct {
 	// Host is the card network that a sale goes to; empty where there are none.
 	Host string
 	Pool int // 0: Connections
+	// Holds are made before it listens, for so many Terminals in turn.
+	Holds, Terminals int
 }
 
 // Server is a running one.
@@ -48,12 +50,13 @@ type Server struct {
 const schema = `
 DROP TABLE IF EXISTS entitlement, budget, purchase;
 CREATE TABLE entitlement (code text PRIMARY KEY, used int NOT NULL CHECK (used <= 1));
-CREATE TABLE budget (id int PRIMARY KEY, allocated bigint NOT NULL, held bigint NOT NULL, CHECK (held <= allocated)) WITH (fillfactor = 10);
+CREATE TABLE budget (id int PRIMARY KEY, allocated bigint NOT NULL, held bigint NOT NULL, spent bigint NOT NULL,
+  CHECK (held + spent <= allocated)) WITH (fillfactor = 10);
 CREATE TABLE purchase (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code text NOT NULL, terminal text NOT NULL, stan int NOT NULL,
-  serial text NOT NULL, price bigint NOT NULL, subsidy bigint NOT NULL, state smallint NOT NULL, rrn text, at timestamptz NOT NULL
+  serial text NOT NULL, price bigint NOT NULL, subsidy bigint NOT NULL, state smallint NOT NULL, rrn text, approval text, at timestamptz NOT NULL
 );
-INSERT INTO budget VALUES (1, 1000000000000000, 0);
+INSERT INTO budget VALUES (1, 1000000000000000, 0, 0);
 ALTER TABLE budget SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 `
 
@@ -82,6 +85,11 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	}
 	if _, err := s.pool.Exec(ctx, schema, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return nil, fmt.Errorf("create tables: %w", err)
+	}
+	if cfg.Holds > 0 {
+		if err := s.prepareHolds(ctx, cfg.Holds, cfg.Terminals); err != nil {
+			return nil, fmt.Errorf("prepare holds: %w", err)
+		}
 	}
 	if cfg.Host != "" {
 		if s.host, err = dialHost(ctx, cfg.Host, cfg.Spec); err != nil {
