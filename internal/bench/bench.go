@@ -30,6 +30,7 @@ func Scenarios() []Scenario {
 		pipelined(),
 		hosted(),
 		shortconn(),
+		latency(),
 		projected(),
 	}
 }

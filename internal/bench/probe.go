@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"huanxin/internal/simulator/load"
+)
+
+// diskProbe does to the disk what the journal does – append so many bytes, sync – at a small steady rate and for itself,
+// and keeps the times: what the disk needs while everything else goes on.
+type diskProbe struct {
+	stop chan struct{}
+	done chan struct{}
+	file *os.File
+
+	times load.Latencies // read after done
+	err   error
+}
+
+// probeEvery is the distance of two syncs of the probe: three thousand in a minute, few beside thousands a second.
+const probeEvery = 20 * time.Millisecond
+
+// startProbe begins in a file of dir, which must be on the file system of the journal.
+func startProbe(dir string, bytes int) (*diskProbe, error) {
+	file, err := os.Create(filepath.Join(dir, "probe"))
+	if err != nil {
+		return nil, err
+	}
+	p := &diskProbe{stop: make(chan struct{}), done: make(chan struct{}), file: file}
+	go p.run(make([]byte, bytes))
+	return p, nil
+}
+
+func (p *diskProbe) run(data []byte) {
+	defer close(p.done)
+	for i := range data {
+		data[i] = byte(i * 131) // no zeros: a disk could make holes of them
+	}
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-tick.C:
+		}
+		begun := time.Now()
+		if _, p.err = p.file.Write(data); p.err == nil {
+			p.err = syscall.Fdatasync(int(p.file.Fd()))
+		}
+		if p.err != nil {
+			return
+		}
+		p.times.Record(time.Since(begun))
+	}
+}
+
+// end stops it and gives the times.
+func (p *diskProbe) end() (*load.Latencies, error) {
+	close(p.stop)
+	<-p.done
+	if err := p.file.Close(); p.err == nil {
+		p.err = err
+	}
+	if err := os.Remove(p.file.Name()); p.err == nil {
+		p.err = err
+	}
+	return &p.times, p.err
+}
