@@ -31,6 +31,7 @@ func Scenarios() []Scenario {
 		hosted(),
 		shortconn(),
 		latency(),
+		claimRush(),
 		projected(),
 	}
 }

@@ -37,6 +37,7 @@ func latency() Scenario {
 			if err != nil {
 				return r, err
 			}
+			defer b.drop(from)
 			run, disk, err := b.halfLoad(ctx, from, offered, lasts, persons, &r)
 			if err != nil {
 				return r, err
@@ -68,7 +69,7 @@ func inMillis(d time.Duration) float64 { return float64(d) / float64(time.Millis
 func (b *Bench) pingpongs(ctx context.Context, rounds int) (s Series, err error) {
 	lasts := min(b.Lasts(5*time.Second), 5*time.Second)
 	s.Name = "pingpong"
-	persons := enough(b, 0)
+	persons := enough(b)
 	from, err := b.Seeded(ctx, persons)
 	if err != nil {
 		return s, err

@@ -67,6 +67,14 @@ func (b *Bench) copied(from, name string) (dir string, err error) {
 	return dir, nil
 }
 
+// drop takes away a prepared state that nobody else will use, unless states are to be kept. What cannot be removed is in
+// nobody's way.
+func (b *Bench) drop(dir string) {
+	if !b.Keep {
+		_ = os.RemoveAll(dir)
+	}
+}
+
 // open starts a switch on a fresh copy of a prepared state.
 func (b *Bench) open(ctx context.Context, from, name string, settings ...string) (*Site, error) {
 	dir, err := b.copied(from, name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -33,11 +34,12 @@ type Claims struct {
 
 // ClaimsRun is what a rush of claims has seen.
 type ClaimsRun struct {
-	Answered  uint64 // as expected
-	Latencies load.Latencies
+	Answered   uint64 // as expected
+	Overloaded uint64 // told to come again: 503
+	Latencies  load.Latencies
 }
 
-// Run runs it. It returns an error when an answer is not as expected or does not come.
+// Run runs it. It returns an error when an answer does not come or is neither as expected nor that of an overload.
 func (c *Claims) Run(ctx context.Context) (*ClaimsRun, error) {
 	var dialled []*claimLine
 	defer func() {
@@ -94,7 +96,8 @@ func (c *Claims) Run(ctx context.Context) (*ClaimsRun, error) {
 	}
 	run := &ClaimsRun{}
 	for _, l := range dialled {
-		run.Answered += l.answered
+		run.Answered += l.answered - l.overloaded
+		run.Overloaded += l.overloaded
 		run.Latencies.Merge(&l.latencies)
 	}
 	return run, nil
@@ -111,9 +114,10 @@ type claimLine struct {
 	out  []byte
 	body []byte // both are the pacer's
 
-	in        []byte // what follows is the listener's
-	answered  uint64
-	latencies load.Latencies
+	in         []byte // what follows is the listener's
+	answered   uint64
+	overloaded uint64
+	latencies  load.Latencies
 }
 
 func (l *claimLine) post(person uint64, due time.Time) {
@@ -166,7 +170,9 @@ func (l *claimLine) hear(now time.Time) error {
 			l.in = append(l.in[:0], rest...)
 			return nil
 		}
-		if status != l.claims.Status || !bytes.Contains(body, []byte(l.claims.Reason)) {
+		if status == http.StatusServiceUnavailable {
+			l.overloaded++
+		} else if status != l.claims.Status || !bytes.Contains(body, []byte(l.claims.Reason)) {
 			return fmt.Errorf("claim %d of a connection: answer %d %s, want %d %s", l.answered+1, status, body, l.claims.Status, l.claims.Reason)
 		}
 		rest = rest[size:]

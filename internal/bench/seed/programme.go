@@ -63,7 +63,10 @@ func (p Programme) Barcodes(n int) []string {
 	return list
 }
 
-// budget is one leaf with more money than anybody can spend here.
+// Poor is a category for which there is no money left.
+const Poor = "A01"
+
+// budget is one leaf with more money than anybody can spend here, and one with none.
 const budget = `source: bench
 status: assumption
 levels: [city, channel, category, round]
@@ -77,6 +80,8 @@ nodes:
   - {path: "210100/store", amount: 9900000000.00}
   - {path: "210100/store/A04", amount: 9900000000.00}
   - {path: "210100/store/A04/r1", amount: 9900000000.00}
+  - {path: "210100/store/A01", amount: 0.00}
+  - {path: "210100/store/A01/r1", amount: 0.00}
 `
 
 // day is how long a code, and the position bound to it, may be used: states are prepared long before they are loaded. No
