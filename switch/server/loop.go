@@ -16,6 +16,7 @@ type work struct {
 	draft   journal.Draft
 	sends   []engine.Send
 	inputs  int
+	claims  int             // of the inputs
 	decided []stage.Instant // of each input, when it was decided
 	durable stage.Instant
 	vitals  engine.Vitals // after its last input
@@ -28,6 +29,7 @@ func (w *work) reset() {
 	w.draft.Reset()
 	clear(w.sends) // replies must not live on in the spare capacity
 	w.sends, w.inputs, w.names, w.decided = w.sends[:0], 0, w.names[:0], w.decided[:0]
+	w.claims = 0
 }
 
 // loop decides. Works go round: one is filled here while the appender has another, so that one append is in flight and the
@@ -56,9 +58,13 @@ func (l *loop) run(ctx context.Context, follower <-chan error) error {
 	stopped := ctx.Done()
 	for {
 		l.setTimer()
-		in, out := l.open()
+		others, claims, out := l.open()
 		select {
-		case next := <-in:
+		case next := <-others:
+			if err := l.collect(next); err != nil {
+				return l.abandon(err)
+			}
+		case next := <-claims:
 			if err := l.collect(next); err != nil {
 				return l.abandon(err)
 			}
@@ -77,22 +83,26 @@ func (l *loop) run(ctx context.Context, follower <-chan error) error {
 			stopped = nil
 			l.s.enter(stateStopping) // from here on the queue only shrinks
 		}
-		if stopped == nil && len(l.s.queue) == 0 && l.cur.empty() {
+		if stopped == nil && l.s.queue.len() == 0 && l.cur.empty() {
 			return l.appender.finish()
 		}
 	}
 }
 
-// open gives the channels that the loop may use now: the queue while the batch has room, the appender – which takes the
+// open gives the channels that the loop may use now: the queue's while the batch has room, the appender's – which takes the
 // batch as soon as it is idle – while the batch holds something.
-func (l *loop) open() (in <-chan queued, out chan<- *work) {
-	if l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes {
-		in = l.s.queue
+func (l *loop) open() (others, claims <-chan queued, out chan<- *work) {
+	if l.room() {
+		others, claims = l.s.queue.lines(l.cur, l.s.cfg.BatchInputs)
 	}
 	if !l.cur.empty() {
 		out = l.appender.in
 	}
-	return in, out
+	return others, claims, out
+}
+
+func (l *loop) room() bool {
+	return l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes
 }
 
 // collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more.
@@ -101,12 +111,11 @@ func (l *loop) collect(next queued) error {
 		if err := l.step(next); err != nil {
 			return err
 		}
-		if l.cur.inputs >= l.s.cfg.BatchInputs || l.cur.draft.Size() >= l.s.cfg.BatchBytes {
-			return l.check()
+		var ok bool
+		if l.room() {
+			next, ok = l.s.queue.next(l.cur, l.s.cfg.BatchInputs)
 		}
-		select {
-		case next = <-l.s.queue:
-		default:
+		if !ok {
 			return l.check()
 		}
 	}
@@ -123,6 +132,9 @@ func (l *loop) step(next queued) error {
 	}
 	if err := l.decide(next.body); err != nil {
 		return err
+	}
+	if next.claim {
+		l.cur.claims++
 	}
 	done := l.s.cfg.Stages.Now()
 	l.s.cfg.Stages.Observe(stage.Decide, begun, done)

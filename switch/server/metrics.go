@@ -23,7 +23,7 @@ type metrics struct {
 	snapshotAt atomic.Int64  // Unix ns; 0 = none
 }
 
-func newMetrics(reg prometheus.Registerer, queue chan queued, j Journal, v *vitals) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metrics, error) {
 	m := &metrics{
 		steps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",
@@ -51,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, queue chan queued, j Journal, v *vita
 	}
 	for _, c := range append(v.gauges(),
 		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures,
-		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(len(queue)) }),
+		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(q.len()) }),
 		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
 		gauge("huanxin_journal_full", "1 while the journal is at its high-water mark.", func() float64 {
 			if j.Full() {

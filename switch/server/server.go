@@ -12,6 +12,8 @@
 //     was not acknowledged is dropped unsent. The process must exit: the engine in memory is ahead of the journal. The
 //     next start replays what is durable, and engine.TakeOwnership settles what was in flight.
 //   - The queue is bounded. When it is full Submit returns ErrOverload at once: the till gets 96, HTTP 503.
+//   - Claims wait in a line of their own and take at most an eighth of a batch: a rush of them is answered as fast as there is
+//     room, and tills and hosts neither queue behind it nor are refused for it.
 //   - With the journal at its high-water mark Submit returns ErrJournalFull for new reserves and claims. Everything else –
 //     sales on holds, answers of hosts, reversals – goes on.
 //
@@ -99,7 +101,7 @@ type Config struct {
 
 	// Clock gives Unix nanoseconds. A clock that steps back is held. Default: the machine's.
 	Clock func() int64
-	// Queue is the number of inputs that may wait for the engine. Default 16384.
+	// Queue is the number of inputs that may wait for the engine, and of claims beside them. Default 16384.
 	Queue int
 	// BatchInputs and BatchBytes end the collection of a batch: inputs decided, bytes of packed events. Defaults 1024
 	// and 1 MiB. One Step's events are never split, so a batch may be larger by one Step.
@@ -161,19 +163,13 @@ type Server struct {
 	log     *zap.Logger
 	metrics *metrics
 	vitals  *vitals
-	queue   chan queued
+	queue   queue
 	started chan struct{}
 
 	// gate is held for reading while an input goes into the queue, and for writing when the state changes: after
 	// "stopping" has been set nothing enters the queue any more.
 	gate  sync.RWMutex
 	state runState
-}
-
-// queued is an input that waits for the engine.
-type queued struct {
-	body any
-	at   stage.Instant
 }
 
 // runState is what Ready reports.
@@ -200,7 +196,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, queue: make(chan queued, cfg.Queue), started: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Logger, queue: newQueue(cfg.Queue), started: make(chan struct{})}
 	s.vitals = newVitals(s.log)
 	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal, s.vitals); err != nil {
 		return nil, fmt.Errorf("server: register metrics: %w", err)
@@ -223,13 +219,11 @@ func (s *Server) Submit(body any) error {
 	if s.state != stateRunning {
 		return ErrNotRunning
 	}
-	select {
-	case s.queue <- queued{body, s.cfg.Stages.Now()}:
-		return nil
-	default:
+	if !s.queue.put(body, s.cfg.Stages.Now()) {
 		s.metrics.refused.WithLabelValues("overload").Inc()
 		return ErrOverload
 	}
+	return nil
 }
 
 // Started is closed when Submit begins to accept.

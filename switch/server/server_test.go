@@ -47,7 +47,7 @@ func TestTheNextBatchFillsWhileOneAppendIsInFlight(t *testing.T) {
 	for i := 2; i <= 100; i++ {
 		r.submit(signOn(i))
 	}
-	require.Eventually(t, func() bool { return len(r.s.queue) == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return r.s.queue.len() == 0 }, time.Minute, time.Millisecond)
 	require.Len(t, r.seen(), 1, "an answer left while its append was in flight")
 	close(r.j.held)
 	r.await(100)
@@ -62,7 +62,7 @@ func TestAnswerWithoutEventsWaitsForTheBatchBeforeIt(t *testing.T) {
 	r.submit(signOn(1))
 	<-r.j.waiting
 	r.submit(echo(2))
-	require.Eventually(t, func() bool { return len(r.s.queue) == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return r.s.queue.len() == 0 }, time.Minute, time.Millisecond)
 	require.Len(t, r.seen(), 1)
 	close(r.j.held)
 	r.await(2)
@@ -108,6 +108,54 @@ func TestQueueIsBoundedAndRefusesAtOnce(t *testing.T) {
 	r.submit(echo(1))
 	r.await(1)
 	r.stop()
+}
+
+func TestClaimRushNeitherFillsTheQueueNorStandsBeforeTheTills(t *testing.T) {
+	r := newRig(t, t.TempDir(), func(c *Config) { c.Queue = 1000; c.BatchInputs = 80 }, nil)
+	r.j.held = make(chan struct{})
+	r.start()
+	r.submit(signOn(1))
+	<-r.j.waiting
+	claims := 0
+	for r.s.Submit(&engine.ClaimRequest{Token: engine.Token(10_000 + claims)}) == nil {
+		claims++
+	}
+	require.GreaterOrEqual(t, claims, 1000)
+	for i := 2; i <= 5; i++ {
+		r.submit(signOn(i)) // there is room, and they are decided into the batch that is being filled
+	}
+	require.Eventually(t, func() bool { return len(r.s.queue.others) == 0 }, time.Minute, time.Millisecond)
+	close(r.j.held)
+	r.await(4 + 1 + claims)
+	before := 0
+	for _, token := range r.seen() {
+		if token >= 10_000 {
+			before++
+		}
+		if token == 5 {
+			break
+		}
+	}
+	require.LessOrEqual(t, before, 80/claimShare, "claims before the last till")
+	r.stop()
+}
+
+func TestClaimsAreAnsweredWhileTillsNeverStop(t *testing.T) {
+	q := newQueue(1000)
+	for i := range 1000 {
+		require.True(t, q.put(signOn(i), 0))
+		require.True(t, q.put(&engine.ClaimRequest{}, 0))
+	}
+	require.False(t, q.put(&engine.ClaimRequest{}, 0))
+	w := new(work)
+	for ; w.inputs < 800; w.inputs++ {
+		in, ok := q.next(w, 1024)
+		require.True(t, ok)
+		if in.claim {
+			w.claims++
+		}
+	}
+	require.Equal(t, 100, w.claims)
 }
 
 func TestBatchEndsAtItsBounds(t *testing.T) {
