@@ -248,6 +248,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		return fmt.Errorf("load the map of the province: %w", err)
 	}
 	engineCfg := engineConfig(s.cfg, province)
+	engineCfg.Cold = s.journal.Cold()
 	point, err := crashPoint(s.cfg, s.log)
 	if err != nil {
 		return &exitError{2, err}

@@ -18,11 +18,15 @@ func (e *Engine) Apply(ev *event.Event) {
 	e.seq = ev.Seq
 	e.now = max(e.now, ev.At)
 	e.lastAt = e.now
+	if !e.deciding {
+		e.purchases.putAway()
+	}
 	e.change(ev)
 	e.book.ForgetCodes(e.now)
 	e.forget()
 	e.forgetClaims()
 	e.forgetRequests()
+	e.cool()
 }
 
 func (e *Engine) change(ev *event.Event) {

@@ -241,7 +241,8 @@ func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
 // exactly their subsidies, and nothing is left on hold.
 func TestWhateverCrossesTheBooksAgreeInTheEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, lab: newLab(t), network: newNetwork(), book: newBook(), batch: map[string]uint32{}}
+		wait := rapid.SampledFrom([]int64{0, atOnce, int64(5 * time.Second), int64(2 * time.Minute)}).Draw(t, "cold after")
+		w := &world{t: t, lab: newCoolingLab(t, wait), network: newNetwork(), book: newBook(), batch: map[string]uint32{}}
 		for range rapid.IntRange(5, 60).Draw(t, "moves") {
 			w.move()
 		}
@@ -262,6 +263,7 @@ type world struct {
 	voids   []*engine.VoidRequest
 	refunds []*engine.RefundRequest
 	batch   map[string]uint32
+	saved   snapshot
 }
 
 type hold struct {
@@ -320,12 +322,10 @@ func (w *world) move() {
 	case 10, 11:
 		w.hostSpeaks()
 	case 12:
-		w.lab.now += int64(rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 26 * time.Second, 200 * time.Second}).Draw(w.t, "wait"))
+		w.lab.now += int64(rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 26 * time.Second, 200 * time.Second, 26 * time.Hour, 80 * time.Hour}).Draw(w.t, "wait"))
 		w.tick()
 	case 13:
-		if rapid.IntRange(0, 2).Draw(w.t, "crash") == 0 {
-			w.take(w.lab.restart())
-		}
+		w.crash()
 	case 14, 15:
 		w.void()
 	case 16, 17:
@@ -334,6 +334,20 @@ func (w *world) move() {
 		w.closeBatch()
 	case 19:
 		w.takeVoidBack()
+	}
+}
+
+// crash restarts from the newest state, from an older one, or from the events alone; or it saves a state for later.
+func (w *world) crash() {
+	switch rapid.IntRange(0, 5).Draw(w.t, "crash") {
+	case 0:
+		w.take(w.lab.restart())
+	case 1:
+		w.take(w.lab.restartFrom(w.saved))
+	case 2:
+		w.take(w.lab.restartFrom(snapshot{}))
+	case 3:
+		w.saved = w.lab.save()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"huanxin/internal/flat"
-	"huanxin/internal/money"
 	"huanxin/risk"
 	"huanxin/risk/geo"
 	"huanxin/subsidy"
@@ -26,6 +25,8 @@ type Config struct {
 	// MaxWaiting bounds how many callers may wait for one answer (resends of a request in flight). More get 96.
 	// Default 8.
 	MaxWaiting int
+	// Cold keeps the purchases that nothing is expected of any more. Default: in memory.
+	Cold ColdLog
 }
 
 // memory is how long the key of a finished exchange, and of a claim, is kept after its last event: a resend after that
@@ -145,8 +146,8 @@ type Engine struct {
 	lastReversal  uint64
 	items         map[uint64]workItem // open
 	lastItem      uint64
-	lastDead      string                    // id of the newest dead letter
-	orders        map[orderKey]money.Amount // subsidy of the live purchases of one merchant's order
+	lastDead      string    // id of the newest dead letter
+	orders        flat.Sums // subsidy of the live purchases of one merchant's order
 	claims        map[Hash]claimRequest
 	claimAging    flat.Queue[agedClaim]
 	requests      map[Hash]apiRequest
@@ -183,7 +184,7 @@ func New(cfg Config) (*Engine, error) {
 		terminals: map[[8]byte]*terminalState{},
 		exchanges: exchanges{settled: map[Key]*event.BatchSettled{}},
 		refusals:  map[uint64]refusal{},
-		purchases: newPurchases(),
+		purchases: newPurchases(cfg.Cold),
 
 		holding:   map[uint64]struct{}{},
 		asking:    map[uint64]struct{}{},
@@ -195,7 +196,6 @@ func New(cfg Config) (*Engine, error) {
 		kills:     map[killKey]*kill{},
 		clearing:  map[string]string{},
 		reversals: map[uint64]*reversal{},
-		orders:    map[orderKey]money.Amount{},
 		claims:    map[Hash]claimRequest{},
 		waiting:   map[waitKey]waiters{},
 	}, nil
@@ -214,6 +214,7 @@ func (e *Engine) Step(in Input) Output {
 	e.out.Sends = e.out.Sends[:0]
 	e.scratch.enveloped = false
 	e.now = max(e.now, in.At)
+	e.purchases.putAway()
 	if !e.deciding {
 		e.deciding = true
 		e.schedule()

@@ -119,17 +119,18 @@ func (e *Engine) remember(key Key, x exchange) {
 // it is gone, and the same key is a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
 	x, ok := e.exchanges.get(key)
-	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && e.purchase(x.purchase) == nil {
+	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && !e.purchases.known(x.purchase) {
 		return exchange{}, false
 	}
 	return x, true
 }
 
+// forgettable reports whether a key has had its time. A cold purchase has had no event for long enough.
 func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
 	if x.at+memory >= now || e.session(key.Terminal).batch == key.Batch {
 		return false
 	}
-	p := e.purchase(x.purchase)
+	p := e.purchases.ifHot(x.purchase)
 	return p == nil || p.final() && p.changed+memory < now
 }
 
@@ -149,8 +150,10 @@ func (e *Engine) forget() {
 		default:
 			delete(e.exchanges.settled, x.key)
 			delete(e.refusals, x.refusal)
-			if p := e.purchase(x.purchase); p != nil && p.forgettable() && !e.remembered(p, x.key) {
-				e.drop(p)
+			if e.purchases.goes(x.purchase) {
+				if p := e.purchase(x.purchase); !e.remembered(p, x.key) {
+					e.drop(p)
+				}
 			}
 		}
 	}

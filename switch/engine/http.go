@@ -39,7 +39,7 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 		e.replyAPI(APIReply{Token: token, Status: APIConflict})
 	case len(known.reasons) > 0:
 		e.replyAPI(APIReply{Token: token, Status: APIRefused, Reasons: known.reasons, Purchase: e.viewOf(known.purchase)})
-	case e.purchase(known.purchase) == nil: // gone with the key of its reserve, which is a little older
+	case !e.purchases.known(known.purchase): // gone with the key of its reserve, which is a little older
 		return false
 	case kind == event.RequestKind_REQUEST_KIND_COMMIT:
 		p := e.purchase(known.purchase)
@@ -365,8 +365,8 @@ func (e *Engine) forgetRequests() {
 		e.requestAging.Pop()
 		r := e.requests[first.request]
 		delete(e.requests, first.request)
-		if p := e.purchase(r.purchase); p != nil && r.kind == event.RequestKind_REQUEST_KIND_RESERVE && p.forgettable() {
-			e.drop(p)
+		if r.kind == event.RequestKind_REQUEST_KIND_RESERVE && e.purchases.goes(r.purchase) {
+			e.drop(e.purchase(r.purchase))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,10 @@ type lab struct {
 	shadow *engine.Engine
 	now    int64
 	token  engine.Token
+
+	coldLive   *coldLog // of each engine its own: what the two write must be the same
+	coldShadow *coldLog
+	coolAfter  int64 // when purchases go cold; 0 = as in earnest
 
 	recorded [][]byte            // every event so far, as bytes
 	watch    func(engine.Output) // of every step, may be nil
@@ -85,17 +90,58 @@ var (
 // labStart is 2026-03-02 10:00:00 in Shenyang, a Monday inside round r1.
 var labStart = time.Date(2026, 3, 2, 2, 0, 0, 0, time.UTC).UnixNano()
 
-func newLab(t require.TestingT) *lab {
-	cfg := labConfig(t)
-	live, err := engine.New(cfg)
+func newLab(t require.TestingT) *lab { return newCoolingLab(t, 0) }
+
+// newCoolingLab makes a lab in which purchases go cold so soon after their beginning.
+func newCoolingLab(t require.TestingT, coolAfter int64) *lab {
+	l := &lab{t: t, cfg: labConfig(t), now: labStart, coldLive: &coldLog{}, coldShadow: &coldLog{}, coolAfter: coolAfter}
+	l.cfg.Cold = l.coldShadow
+	shadow, err := engine.New(l.cfg)
 	require.NoError(t, err)
-	shadow, err := engine.New(cfg)
+	l.cfg.Cold = l.coldLive
+	live, err := engine.New(l.cfg)
 	require.NoError(t, err)
-	l := &lab{t: t, cfg: cfg, live: live, shadow: shadow, now: labStart}
+	l.live, l.shadow = l.cooling(live), l.cooling(shadow)
 	l.own()
 	l.admin(&engine.ApplyProgramme{Files: labFiles(t), Actor: "test", Reason: "start"})
 	l.admin(&engine.SetRows{Merchants: labMerchants, Terminals: labTerminals, Products: labProducts})
 	return l
+}
+
+func (l *lab) cooling(e *engine.Engine) *engine.Engine {
+	if l.coolAfter != 0 {
+		e.CoolAfter(l.coolAfter)
+	}
+	return e
+}
+
+// coldLog is strict: what was written stands, and what is written again must be the same.
+type coldLog struct {
+	b     []byte
+	reads int
+}
+
+func (c *coldLog) WriteAt(p []byte, offset int64) (int, error) {
+	if offset > int64(len(c.b)) {
+		return 0, fmt.Errorf("a record at %d, the log ends at %d", offset, len(c.b))
+	}
+	known := min(len(p), len(c.b)-int(offset))
+	if !bytes.Equal(p[:known], c.b[offset:int(offset)+known]) {
+		return 0, fmt.Errorf("other bytes at %d than before", offset)
+	}
+	c.b = append(c.b, p[known:]...)
+	return len(p), nil
+}
+
+func (c *coldLog) ReadAt(p []byte, offset int64) (n int, err error) {
+	c.reads++
+	if offset < int64(len(c.b)) {
+		n = copy(p, c.b[offset:])
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 func (l *lab) own() engine.Output {
@@ -131,16 +177,45 @@ func (l *lab) step(body any) engine.Output {
 		l.watch(out)
 	}
 	require.NoError(l.t, l.live.CheckInvariants())
+	if l.coolAfter != 0 {
+		require.NoError(l.t, l.live.CheckCold())
+		require.True(l.t, bytes.Equal(l.coldLive.b, l.coldShadow.b), "both engines write the same records")
+	}
 	require.Equal(l.t, stateOf(l.t, l.live), stateOf(l.t, l.shadow), "replay must equal the live state")
 	return out
 }
 
+// snapshot is a state that was saved, and how many events it has seen.
+type snapshot struct {
+	state  string
+	events int
+}
+
+func (l *lab) save() snapshot { return snapshot{stateOf(l.t, l.shadow), len(l.recorded)} }
+
 // restart is a crash: a new process reads the snapshot of the shadow, takes ownership and finds what was in flight.
-func (l *lab) restart() engine.Output {
-	state := stateOf(l.t, l.shadow)
-	live, err := engine.ReadState(l.cfg, strings.NewReader(state))
+func (l *lab) restart() engine.Output { return l.restartFrom(l.save()) }
+
+// restartFrom is a restart from a snapshot, which may be an old one, or with the zero snapshot from nothing but the events.
+func (l *lab) restartFrom(from snapshot) engine.Output {
+	var live *engine.Engine
+	var err error
+	if from.events == 0 {
+		live, err = engine.New(l.cfg)
+	} else {
+		live, err = engine.ReadState(l.cfg, strings.NewReader(from.state))
+	}
 	require.NoError(l.t, err)
-	require.Equal(l.t, state, stateOf(l.t, live), "a state read back is the same state")
+	l.cooling(live)
+	if from.events > 0 {
+		require.Equal(l.t, from.state, stateOf(l.t, live), "a state read back is the same state")
+	}
+	for _, raw := range l.recorded[from.events:] {
+		ev := &event.Event{}
+		require.NoError(l.t, ev.UnmarshalVT(raw))
+		live.Apply(ev)
+	}
+	require.Equal(l.t, stateOf(l.t, l.shadow), stateOf(l.t, live), "replay leads to the same state")
 	l.live = live
 	return l.own()
 }

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
+	"huanxin/internal/flat"
 	"huanxin/internal/money"
 	"huanxin/subsidy"
 	"huanxin/switch/event"
@@ -132,14 +134,26 @@ func (p *purchase) caller() string {
 	return ""
 }
 
-// orderKey names an order of a merchant: what the cap per order is counted over.
-type orderKey struct{ merchant, order string }
+// orderOf names an order of a merchant: what the cap per order is counted over.
+func orderOf[M string | []byte](merchant M, order string) flat.Digest {
+	var text [128]byte
+	sum := sha256.Sum256(append(append(append(text[:0], merchant...), 0), order...))
+	return flat.Digest(sum[:len(flat.Digest{})])
+}
 
-func (p *purchase) order() (k orderKey, ok bool) {
+func (p *purchase) order() (d flat.Digest, ok bool) {
 	if p.reserved == nil || p.reserved.Order == "" {
-		return k, false
+		return d, false
 	}
-	return orderKey{p.reserved.Key.Merchant, p.reserved.Order}, true
+	return orderOf(p.reserved.Key.GetMerchant(), p.reserved.Order), true
+}
+
+// ordered is the subsidy that an order has had, 0 for none.
+func (e *Engine) ordered(merchant []byte, order string) money.Amount {
+	if order == "" {
+		return 0
+	}
+	return money.Amount(e.orders.Get(orderOf(merchant, order)))
 }
 
 // live reports whether the purchase has a subsidy: held or spent.
@@ -176,14 +190,8 @@ func (p *purchase) spends() bool {
 
 // count adds amount to what the purchase's order has had, or takes it out.
 func (e *Engine) count(p *purchase, amount money.Amount) {
-	k, ok := p.order()
-	if !ok {
-		return
-	}
-	if sum := e.orders[k] + amount; sum != 0 {
-		e.orders[k] = sum
-	} else {
-		delete(e.orders, k)
+	if d, ok := p.order(); ok {
+		e.orders.Add(d, int64(amount))
 	}
 }
 

@@ -74,7 +74,7 @@ func (e *Engine) consider(in *ReserveRequest, who party) considered {
 	}
 	e.decide(&c, policyQuestion{
 		price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: who.merchant.ID,
-		ordered: e.orders[orderKey{string(in.Key.Merchant[:]), in.Order}],
+		ordered: e.ordered(in.Key.Merchant[:], in.Order),
 	})
 	if rule := c.decision.Rule; rule != nil && rule.OrderCap > 0 && in.Order == "" {
 		c.refuse(reason.OrderMissing)
@@ -152,7 +152,7 @@ func (e *Engine) judgeEntitlement(c *considered) {
 func (e *Engine) unusable(en subsidy.Entitlement) reason.Code {
 	switch {
 	case en.State == subsidy.Held || en.State == subsidy.Used:
-		if p := e.purchase(en.Purchase); p != nil {
+		if p := e.purchases.ifHot(en.Purchase); p != nil { // a cold one that has an entitlement is captured
 			switch p.state {
 			case Unknown, Reversing, Voiding, Voided, Refunding:
 				return reason.EntitlementUnavailable
@@ -462,7 +462,7 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	}
 	p := &purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}
 	p.take(m, e.now)
-	e.purchases.add(p)
+	e.add(p)
 	e.track(p)
 	h, _ := p.hold()
 	e.book.Reserve(h)

@@ -24,7 +24,8 @@ func TestARestartBetweenAnyTwoStepsSendsNothingTwice(t *testing.T) {
 		commands := commandsOf(string(text))
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			for before := 1; before <= len(commands); before++ {
-				playWithRestart(t, commands, before)
+				playWithRestart(t, newLab(t), commands, before)
+				playWithRestart(t, newCoolingLab(t, atOnce), commands, before)
 			}
 		})
 	}
@@ -43,8 +44,8 @@ func commandsOf(text string) []string {
 	return list
 }
 
-func playWithRestart(t *testing.T, commands []string, before int) {
-	s := &story{lab: newLab(t), t: t}
+func playWithRestart(t *testing.T, l *lab, commands []string, before int) {
+	s := &story{lab: l, t: t}
 	sent := map[string]int{}
 	s.watch = func(out engine.Output) {
 		for _, send := range out.Sends {

@@ -160,11 +160,13 @@ func (e *Engine) replySale(token Token, p *purchase) {
 // DE11 and DE37 towards hosts come from one counter: six digits of it for the STAN (000001 to 999999), and for the RRN
 // the last digit of the year, the day of the year (Asia/Shanghai, as DE37 is customarily built) and eight digits of it.
 // An RRN therefore names one sale within ten years.
-func hostSTAN(n uint64) uint32 { return uint32((n-1)%999_999 + 1) }
+func hostSTAN(n uint64) uint32 { return uint32((n-1)%lastSTAN + 1) }
+
+const lastSTAN = 999_999
 
 func hostRRN(at int64, n uint64) string {
 	day := time.Unix(0, at).In(china)
-	return rrnText(uint64(day.Year()%10*1000+day.YearDay())*100_000_000 + n%100_000_000)
+	return rrnText(uint64(day.Year()%10*1000+day.YearDay())*numbers + n%numbers)
 }
 
 // rrnText is a number as the twelve digits of DE37.
@@ -194,7 +196,7 @@ func (e *Engine) applySaleSent(m *event.SaleSent) {
 		}
 		e.lastPurchase = m.Purchase
 		p = &purchase{id: m.Purchase, leaf: subsidy.NoNode, state: Sent, changed: e.now}
-		e.purchases.add(p)
+		e.add(p)
 	} else {
 		p = e.mustPurchase(m.Purchase)
 		e.move(p, Sent, Reserved)

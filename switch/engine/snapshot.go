@@ -21,7 +21,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 3
+const stateVersion = 4
 
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
@@ -46,6 +46,7 @@ func (e *Engine) WriteState(out io.Writer) error {
 	e.writeTerminals(w)
 	e.writeExchanges(w)
 	e.writePurchases(w)
+	e.writeCold(w)
 	w.Uint(e.hostCounter)
 	w.Uint(uint64(len(e.clearing)))
 	for _, host := range slices.Sorted(maps.Keys(e.clearing)) {
@@ -155,32 +156,7 @@ func (e *Engine) writePurchases(w *stateWriter) {
 	w.Uint(e.lastPurchase)
 	w.Uint(uint64(len(e.purchases.hot)))
 	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
-		p := e.purchases.hot[id]
-		w.Uint(p.id)
-		w.Uint(uint64(p.state))
-		w.Int(int64(p.leaf))
-		w.Int(p.changed)
-		w.message(p.reserved != nil, p.reserved)
-		w.Int(p.reservedAt)
-		w.message(p.sale != nil, p.sale)
-		w.leg(&p.leg)
-		w.Int(int64(p.subsidy))
-		for _, part := range p.parts {
-			w.Int(int64(part))
-		}
-		w.Int(int64(p.refunded))
-		w.Int(int64(p.returned))
-		w.uints(p.operations)
-		w.Int(p.quarantine)
-		w.Bool(p.locked)
-		w.Int(p.restoreAt)
-		w.Bool(p.manual)
-		w.Bool(p.standing)
-		w.Bool(p.keepsHold)
-		w.Bool(p.spent)
-		w.Int(p.queryAt)
-		w.Uint(uint64(p.queries))
-		w.message(p.proposal != nil, p.proposal)
+		w.purchase(e.purchases.hot[id])
 	}
 	e.writeOperations(w)
 	w.Uint(e.lastReversal)
@@ -202,23 +178,55 @@ func (e *Engine) writePurchases(w *stateWriter) {
 	}
 }
 
+// purchase writes a purchase but for its operations: in a state, and as a record of the cold log.
+func (w *stateWriter) purchase(p *purchase) {
+	w.Uint(p.id)
+	w.Uint(uint64(p.state))
+	w.Int(int64(p.leaf))
+	w.Int(p.changed)
+	w.message(p.reserved != nil, p.reserved)
+	w.Int(p.reservedAt)
+	w.message(p.sale != nil, p.sale)
+	w.leg(&p.leg)
+	w.Int(int64(p.subsidy))
+	for _, part := range p.parts {
+		w.Int(int64(part))
+	}
+	w.Int(int64(p.refunded))
+	w.Int(int64(p.returned))
+	w.uints(p.operations)
+	w.Int(p.quarantine)
+	w.Bool(p.locked)
+	w.Int(p.restoreAt)
+	w.Bool(p.manual)
+	w.Bool(p.standing)
+	w.Bool(p.keepsHold)
+	w.Bool(p.spent)
+	w.Int(p.queryAt)
+	w.Uint(uint64(p.queries))
+	w.message(p.proposal != nil, p.proposal)
+}
+
+func (w *stateWriter) operation(o *operation) {
+	w.Uint(o.id)
+	w.Uint(o.purchase)
+	w.message(o.void != nil, o.void)
+	w.message(o.refund != nil, o.refund)
+	w.Uint(uint64(o.state))
+	w.leg(&o.leg)
+	w.Int(o.changed)
+	w.Int(int64(o.returned))
+	w.Int(int64(o.kept))
+	w.Int(o.expiresAt)
+	w.Int(o.queryAt)
+	w.Uint(uint64(o.queries))
+}
+
 func (e *Engine) writeOperations(w *stateWriter) {
 	w.Uint(e.lastOperation)
 	w.Uint(uint64(len(e.purchases.operations)))
 	for _, id := range slices.Sorted(maps.Keys(e.purchases.operations)) {
-		o := e.purchases.operations[id]
-		w.Uint(o.id)
-		w.Uint(o.purchase)
-		w.message(o.void != nil, o.void)
-		w.message(o.refund != nil, o.refund)
-		w.Uint(uint64(o.state))
-		w.leg(&o.leg)
-		w.Int(o.changed)
-		w.Int(int64(o.returned))
-		w.Int(int64(o.kept))
-		w.Int(o.expiresAt)
-		w.Int(o.queryAt)
-		w.Uint(uint64(o.queries))
+		w.operation(e.purchases.operations[id])
 	}
 	w.Uint(uint64(len(e.inquiries)))
 	for _, id := range slices.Sorted(maps.Keys(e.inquiries)) {
@@ -307,6 +315,9 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 	e.readTerminals(r)
 	e.readExchanges(r)
 	if err := e.readPurchases(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if err := e.readCold(r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	e.hostCounter = r.Uint()
@@ -406,12 +417,9 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
 			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
 		}
-		e.purchases.add(p)
+		e.purchases.hot[p.id] = p
 		if p.sale != nil {
 			e.purchases.index(p.sale, target{purchase: p.id})
-		}
-		if p.live() {
-			e.count(p, p.subsidy)
 		}
 		e.track(p)
 	}
@@ -462,19 +470,24 @@ func (r *stateReader) purchase() *purchase {
 	return p
 }
 
+func (r *stateReader) operation() *operation {
+	o := &operation{id: r.Uint(), purchase: r.Uint()}
+	if m := (&event.VoidSent{}); r.present(m) {
+		o.void = m
+	}
+	if m := (&event.RefundSent{}); r.present(m) {
+		o.refund = m
+	}
+	o.state, o.leg, o.changed, o.returned = operationState(r.Uint()), r.leg(), r.Int(), money.Amount(r.Int())
+	o.kept = money.Amount(r.Int())
+	o.expiresAt, o.queryAt, o.queries = r.Int(), r.Int(), uint32(r.Uint())
+	return o
+}
+
 func (e *Engine) readOperations(r *stateReader) error {
 	e.lastOperation = r.Uint()
 	for range r.Len() {
-		o := &operation{id: r.Uint(), purchase: r.Uint()}
-		if m := (&event.VoidSent{}); r.present(m) {
-			o.void = m
-		}
-		if m := (&event.RefundSent{}); r.present(m) {
-			o.refund = m
-		}
-		o.state, o.leg, o.changed, o.returned = operationState(r.Uint()), r.leg(), r.Int(), money.Amount(r.Int())
-		o.kept = money.Amount(r.Int())
-		o.expiresAt, o.queryAt, o.queries = r.Int(), r.Int(), uint32(r.Uint())
+		o := r.operation()
 		if p := e.purchases.hot[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
 			o.state < opSent || o.state > opReversed) {
 			return fmt.Errorf("operation %d is neither void nor refund of a purchase", o.id)

@@ -35,6 +35,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"huanxin/switch/coldlog"
 )
 
 var (
@@ -71,7 +73,7 @@ type Mark struct {
 type Config struct {
 	// Programme names the stream and is bound into the chain: letters, digits, '-' and '_'.
 	Programme string
-	// Dir is the journal's folder: lock, mark, snapshots and – unless URL is set – the stream's files. Created 0700.
+	// Dir is the journal's folder: lock, mark, snapshots, cold log and – unless URL is set – the stream's files. Created 0700.
 	Dir string
 	// URL of an external NATS cluster with JetStream; empty means the embedded server. The cluster must run with
 	// sync_interval: always, or a power loss takes acknowledged batches with it.
@@ -151,6 +153,7 @@ type Journal struct {
 	node  *node
 	mark  *markFile
 	snaps *SnapshotStore
+	cold  *coldlog.Log
 
 	// Owned by the appender.
 	end     link
@@ -236,7 +239,10 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 	if j.lock, err = lockFolder(j.cfg.Dir); err != nil {
 		return nil, false, err
 	}
-	if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cfg.Logger); err != nil {
+	if j.cold, err = coldlog.Open(filepath.Join(j.cfg.Dir, "cold")); err != nil {
+		return nil, false, err
+	}
+	if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cold, j.cfg.Logger); err != nil {
 		return nil, false, err
 	}
 	if snap, ok := j.snaps.newest(); ok {
@@ -271,6 +277,10 @@ func (j *Journal) Report() Report { return j.report }
 
 // Position is the last acknowledged batch; 0 when the journal is empty.
 func (j *Journal) Position() uint64 { return j.position.Load() }
+
+// Cold is the log of the cold purchases that lies beside the snapshots and is synced before each of them is saved; nil when
+// the journal is open for reading only.
+func (j *Journal) Cold() *coldlog.Log { return j.cold }
 
 // Snapshots is the store of the journal's snapshots; nil when the journal is open for reading only.
 func (j *Journal) Snapshots() *SnapshotStore { return j.snaps }
@@ -359,6 +369,9 @@ func (j *Journal) release() error {
 	}
 	if j.node != nil {
 		j.node.stop()
+	}
+	if j.cold != nil {
+		err = errors.Join(err, j.cold.Close())
 	}
 	if j.lock != nil {
 		err = errors.Join(err, j.lock.Close())

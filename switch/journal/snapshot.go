@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"huanxin/switch/coldlog"
 )
 
 // A snapshot file holds the state that a given batch leads to. Its name is the position in 20 digits and ".snap".
@@ -54,19 +56,20 @@ type Snapshot struct {
 
 // SnapshotStore keeps the last two snapshots in a folder. Save belongs to one goroutine.
 type SnapshotStore struct {
-	dir string
-	log *zap.Logger
+	dir  string
+	cold *coldlog.Log // a state refers to what is in it
+	log  *zap.Logger
 }
 
-func openSnapshots(dir string, log *zap.Logger) (*SnapshotStore, error) {
+func openSnapshots(dir string, cold *coldlog.Log, log *zap.Logger) (*SnapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &SnapshotStore{dir: dir, log: log}, nil
+	return &SnapshotStore{dir: dir, cold: cold, log: log}, nil
 }
 
 // Save writes the state that write produces and removes all but the last two. A crash at any moment leaves the earlier
-// snapshots as they were: the file appears under its name only when it is whole and synced.
+// snapshots as they were: the file appears under its name only when it is whole and synced, and so is what it refers to.
 func (s *SnapshotStore) Save(snap Snapshot, write func(io.Writer) error) error {
 	name := filepath.Join(s.dir, fmt.Sprintf("%020d%s", snap.Position, snapshotSuffix))
 	if err := s.save(name, snap, write); err != nil {
@@ -98,6 +101,9 @@ func (s *SnapshotStore) save(name string, snap Snapshot, write func(io.Writer) e
 		return err
 	}
 	if _, err = f.WriteAt(appendSnapshotHeader(nil, snap, body.n, body.sum.Sum(nil)), 0); err != nil {
+		return err
+	}
+	if err = s.cold.Sync(); err != nil {
 		return err
 	}
 	if err = f.Sync(); err != nil {

@@ -73,10 +73,11 @@ func NewAt(ctx context.Context, dir string, p Programme, at time.Time) (_ *Seede
 	if err != nil {
 		return nil, err
 	}
-	if s.engine, err = engine.New(cfg); err != nil {
+	if s.journal, err = journal.Open(ctx, s.journalConfig(programme)); err != nil {
 		return nil, err
 	}
-	if s.journal, err = journal.Open(ctx, s.journalConfig(programme)); err != nil {
+	cfg.Cold = s.journal.Cold()
+	if s.engine, err = engine.New(cfg); err != nil {
 		return nil, err
 	}
 	s.appender = newAppender(s.journal, journal.Mark{})
@@ -147,6 +148,7 @@ func (s *Seeder) restore(ctx context.Context) (journal.Mark, error) {
 	if err != nil {
 		return journal.Mark{}, err
 	}
+	cfg.Cold = s.journal.Cold()
 	snap, ok := s.journal.Snapshots().Load(func(_ journal.Snapshot, r io.Reader) (err error) {
 		s.engine, err = engine.ReadState(cfg, r)
 		return err
@@ -377,17 +379,20 @@ func Place(from, dir string) error {
 	})
 }
 
-// sealedBlock tells whether name is a block of the journal that has a later one beside it.
+// sealedBlock tells whether name is a block of the journal, or a file of the cold log, that has a later one beside it.
 func sealedBlock(name string) (bool, error) {
-	var number int
-	if _, err := fmt.Sscanf(filepath.Base(name), "%d.blk", &number); err != nil {
-		return false, nil // another file
+	for _, pattern := range []string{"%d.blk", "%06d.cold"} {
+		var number int
+		if _, err := fmt.Sscanf(filepath.Base(name), pattern, &number); err != nil {
+			continue // another file
+		}
+		_, err := os.Stat(filepath.Join(filepath.Dir(name), fmt.Sprintf(pattern, number+1)))
+		if os.IsNotExist(err) {
+			return false, nil
+		}
+		return err == nil, err
 	}
-	_, err := os.Stat(filepath.Join(filepath.Dir(name), fmt.Sprintf("%d.blk", number+1)))
-	if os.IsNotExist(err) {
-		return false, nil
-	}
-	return err == nil, err
+	return false, nil
 }
 
 func copyFile(from, to string, mode os.FileMode) error {
