@@ -6,11 +6,13 @@ import (
 
 	"huanxin/internal/bench/seed"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
 )
 
 // answerForm says where things stand in the answers to a script, which all have the same fields; one that has others is
 // not as expected.
 type answerForm struct {
+	codec          *iso8583.Codec
 	first, slots   int    // terminals
 	begin          []byte // MTI and bitmap
 	stan, terminal int
@@ -25,7 +27,7 @@ var answerFields = map[int]string{
 
 // newAnswerForm finds the places in an answer with the given fields and a DE59.
 func newAnswerForm(codec *iso8583.Codec, mti iso8583.MTI, fields map[int]string, first, slots int) (answerForm, error) {
-	f := answerForm{first: first, slots: slots}
+	f := answerForm{codec: codec, first: first, slots: slots}
 	values := map[int][]byte{41: []byte(seed.Terminal(first)), 42: []byte(seed.Merchant(first)), 59: []byte("S7012987654321012")}
 	for n, v := range fields {
 		values[n] = []byte(v)
@@ -62,9 +64,18 @@ func (f *answerForm) slot(frame []byte, at int) (int, error) {
 // answerSlot is slot for an answer of this form; another form is refused first.
 func (f *answerForm) answerSlot(frame []byte) (int, error) {
 	if len(frame) < f.tags || !bytes.Equal(frame[messageAt:firstField], f.begin) {
-		return 0, fmt.Errorf("answer of another form: %x", frame)
+		return 0, fmt.Errorf("answer of another form: %s", f.describe(frame))
 	}
 	return f.slot(frame, f.terminal)
+}
+
+// describe is an answer for a person who wants to know why a run is void.
+func (f *answerForm) describe(frame []byte) string {
+	var m iso8583.Message
+	if w, n, err := wire.CUP.Next(frame, largestBody); err != nil || n != len(frame) || f.codec.Parse(w.Message, &m) != nil {
+		return fmt.Sprintf("%x", frame)
+	}
+	return fmt.Sprintf("%s of terminal %s with code %q: %x", m.MTI(), m.AppendField(nil, 41), m.AppendField(nil, 39), frame)
 }
 
 // approved expects the answer to the message of that STAN, with code 00.

@@ -52,7 +52,7 @@ func (c *Closed) Run(ctx context.Context) (*Run, error) {
 		}
 	}()
 	var stop atomic.Bool
-	exhausted := make(chan struct{}, c.Connections)
+	exhausted := make(chan struct{}, 1)
 	for i := range lines {
 		nc, err := new(net.Dialer).DialContext(ctx, "tcp", c.Address)
 		if err != nil {
@@ -114,7 +114,6 @@ type line struct {
 	out       []byte
 	began     []time.Time
 	owed      int
-	ended     bool // nothing more is asked
 	latencies load.Latencies
 	answers   atomic.Uint64
 }
@@ -147,13 +146,15 @@ func (l *line) run(limit time.Time) error {
 
 // ask puts the slot's next request out.
 func (l *line) ask(slot int, now time.Time) {
-	if l.ended || l.stop.Load() {
+	if l.stop.Load() {
 		return
 	}
 	frame := l.script.Next(slot)
 	if frame == nil {
-		l.ended = true
-		l.exhausted <- struct{}{}
+		select { // once is enough: counting ends then, other slots go on until they have no more either
+		case l.exhausted <- struct{}{}:
+		default:
+		}
 		return
 	}
 	l.out = append(l.out, frame...)

@@ -30,7 +30,7 @@ func (w *Workers) Run(ctx context.Context) (*Run, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := make([]worker, w.Workers)
-	exhausted, failed := make(chan struct{}, w.Workers), make(chan error, w.Workers)
+	exhausted, failed := make(chan struct{}, 1), make(chan error, w.Workers)
 	var stop atomic.Bool
 	var all sync.WaitGroup
 	for i := range workers {
@@ -44,7 +44,10 @@ func (w *Workers) Run(ctx context.Context) (*Run, error) {
 					return
 				}
 				if !more {
-					exhausted <- struct{}{}
+					select {
+					case exhausted <- struct{}{}:
+					default:
+					}
 					return
 				}
 				own.latencies.Record(time.Since(begun))

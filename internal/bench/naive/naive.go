@@ -28,6 +28,7 @@ const Connections = 16
 // Config is what the server needs.
 type Config struct {
 	Dir     string // of the private PostgreSQL
+	URL     string // of a database that is there already, instead
 	Address string
 	Spec    *moov.MessageSpec
 	// Host is the card network that a sale goes to; empty where there are none.
@@ -68,10 +69,14 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.cluster, err = postgres.StartPrivate(ctx, postgres.PrivateConfig{Dir: cfg.Dir}); err != nil {
-		return nil, err
+	url := cfg.URL
+	if url == "" {
+		if s.cluster, err = postgres.StartPrivate(ctx, postgres.PrivateConfig{Dir: cfg.Dir}); err != nil {
+			return nil, err
+		}
+		url = s.cluster.URL()
 	}
-	pool, err := pgxpool.ParseConfig(s.cluster.URL())
+	pool, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +104,9 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.listen, err = net.Listen("tcp", cfg.Address)
 	return s, err
 }
+
+// Addr is where it listens.
+func (s *Server) Addr() net.Addr { return s.listen.Addr() }
 
 // Serve serves until Close.
 func (s *Server) Serve() error {

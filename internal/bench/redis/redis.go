@@ -118,11 +118,39 @@ func Open(ctx context.Context, address string, persons *client.Numbers) (*Quota,
 		return nil, err
 	}
 	q := &Quota{client: c, script: rueidis.NewLuaScript(Script), persons: persons}
-	if err := c.Do(ctx, c.B().Set().Key("budget").Value("9000000000000000").Build()).Error(); err != nil {
+	err = q.check(ctx)
+	if err == nil {
+		err = c.Do(ctx, c.B().Set().Key("budget").Value("9000000000000000").Build()).Error()
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return q, nil
+}
+
+// check tries the script: a peer that decides wrongly is no peer.
+func (q *Quota) check(ctx context.Context) error {
+	if err := q.client.Do(ctx, q.client.B().Set().Key("try:budget").Value("100").Build()).Error(); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		person, serial string
+		subsidy        string
+		want           int64
+	}{
+		{"a", "1", "60", 1}, {"b", "1", "10", -3}, {"a", "2", "10", -1}, {"b", "2", "60", -2}, {"b", "2", "40", 2}, {"c", "3", "1", -2},
+	} {
+		got, err := q.script.Exec(ctx, q.client, []string{"try:q:" + c.person, "try:budget", "try:s:" + c.serial, "try:holds"},
+			[]string{quota, c.subsidy, "try"}).AsInt64()
+		if err != nil {
+			return err
+		}
+		if got != c.want {
+			return fmt.Errorf("the script says %d to person %s, serial %s, subsidy %s, instead of %d", got, c.person, c.serial, c.subsidy, c.want)
+		}
+	}
+	return nil
 }
 
 // Close ends the connection.
