@@ -32,6 +32,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	@scripts/fuzz.sh $(FUZZTIME)
 
 bench: build ## the switch beside its peers, a table and var/bench.json; ONLY=pingpong,codec DURATION=5s for a look
+	@bin/huanxin db ensure
 	@bin/bench --only '$(ONLY)' --duration '$(DURATION)'
 
 drill: build ## kills, outages and bad manners under load, then the books compared; DRILL=kill9 for one (bin/drill --help)

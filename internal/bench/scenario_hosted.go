@@ -107,7 +107,7 @@ func (h *hostedRounds) ours(ctx context.Context, _ int) (perSecond float64, err 
 	if err != nil {
 		return 0, err
 	}
-	syncs, err := h.proof.syncs.Count()
+	syncs, err := h.proof.begin()
 	if err != nil {
 		return 0, err
 	}
