@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,6 +116,26 @@ func (s *Site) ready(ctx context.Context, parts []string) error {
 
 // PID is the switch's process id.
 func (s *Site) PID() int { return s.serve.PID() }
+
+// CPU is the processor time that the switch has used so far, all of its threads together.
+func (s *Site) CPU() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("processor time of the switch: %w", err)
+	}
+	// proc(5): after the name, which may hold anything, utime and stime are the 12th and 13th field, in 1/100 s.
+	var ticks [2]int64
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	for i := range ticks {
+		if len(fields) > 13 {
+			ticks[i], err = strconv.ParseInt(fields[11+i], 10, 64)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("processor time of the switch: %w", err)
+		}
+	}
+	return time.Duration(ticks[0]+ticks[1]) * 10 * time.Millisecond, nil
+}
 
 // Process is the running switch.
 func (s *Site) Process() *process.Process { return s.serve }
