@@ -133,6 +133,7 @@ func (t *throughputs) note(r *Result) {
 		r.Note("%s; last round %s", s, tails(run))
 	}
 	r.Note("%s", t.proof)
+	r.Note("%s", t.proof.way())
 }
 
 // tails are the latencies of a run, for notes.

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 
 	"huanxin/internal/process"
 	"huanxin/internal/scrape"
+	"huanxin/switch/stage"
 )
 
 // Site is one switch in a process of its own, with its state in a folder and nobody else on its ports.
@@ -117,26 +117,6 @@ func (s *Site) ready(ctx context.Context, parts []string) error {
 // PID is the switch's process id.
 func (s *Site) PID() int { return s.serve.PID() }
 
-// CPU is the processor time that the switch has used so far, all of its threads together.
-func (s *Site) CPU() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID()))
-	if err != nil {
-		return 0, fmt.Errorf("processor time of the switch: %w", err)
-	}
-	// proc(5): after the name, which may hold anything, utime and stime are the 12th and 13th field, in 1/100 s.
-	var ticks [2]int64
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	for i := range ticks {
-		if len(fields) > 13 {
-			ticks[i], err = strconv.ParseInt(fields[11+i], 10, 64)
-		}
-		if err != nil {
-			return 0, fmt.Errorf("processor time of the switch: %w", err)
-		}
-	}
-	return time.Duration(ticks[0]+ticks[1]) * 10 * time.Millisecond, nil
-}
-
 // Process is the running switch.
 func (s *Site) Process() *process.Process { return s.serve }
 
@@ -176,6 +156,27 @@ func (s *Site) Figure(ctx context.Context, name string, labels ...string) (float
 		return 0, err
 	}
 	return scrape.Sample(page, name, labels...)
+}
+
+// Stages is the mean time of a message in each stage of its way through the switch, since its start.
+func (s *Site) Stages(ctx context.Context) (map[stage.Stage]time.Duration, error) {
+	page, _, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	means := map[stage.Stage]time.Duration{}
+	for st := stage.Read; st <= stage.Reply; st++ {
+		sum, err := scrape.Sample(page, "huanxin_stage_seconds_sum", "stage", st.String())
+		if err != nil {
+			return nil, err
+		}
+		count, err := scrape.Sample(page, "huanxin_stage_seconds_count", "stage", st.String())
+		if err != nil {
+			return nil, err
+		}
+		means[st] = time.Duration(sum / max(1, count) * float64(time.Second))
+	}
+	return means, nil
 }
 
 // Batches is how many batches the switch has appended since its start.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"huanxin/internal/bench/client"
 	"huanxin/internal/bench/seed"
 	"huanxin/internal/process"
+	"huanxin/switch/stage"
 )
 
 // shape is how a closed loop loads its server.
@@ -88,7 +90,7 @@ func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *pr
 	if err != nil {
 		return nil, err
 	}
-	began, err := site.CPU()
+	began, err := cpuTime(site.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +98,7 @@ func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *pr
 	if err != nil {
 		return nil, errors.Join(err, profiled())
 	}
-	ended, err := site.CPU()
+	ended, err := cpuTime(site.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +113,9 @@ func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *pr
 	if err := proof.add(now-batches, syncs); err != nil {
 		return nil, err
 	}
+	if proof.stages, err = site.Stages(ctx); err != nil {
+		return nil, err
+	}
 	site.Process().Kill()
 	return run, proof.found(site.Dir, script.Acks())
 }
@@ -123,7 +128,8 @@ type proof struct {
 	acknowledged int
 	batches      uint64
 	synced       uint64
-	cpu          time.Duration // of the switch
+	cpu          time.Duration                 // of the switch
+	stages       map[stage.Stage]time.Duration // means of the last round
 }
 
 func (b *Bench) newProof() (*proof, error) {
@@ -178,4 +184,13 @@ func (p *proof) String() string {
 	}
 	return fmt.Sprintf("synced before the answer: %s; all %d purchases acknowledged in %d rounds found in the journal after kill -9; %.1f µs of processor time of the switch each",
 		counted, p.acknowledged, p.rounds, p.cpu.Seconds()*1e6/float64(max(1, p.acknowledged)))
+}
+
+// way says where the time of a message went in the last round.
+func (p *proof) way() string {
+	var parts []string
+	for st := stage.Read; st <= stage.Reply; st++ {
+		parts = append(parts, fmt.Sprintf("%s %.0f µs", st, p.stages[st].Seconds()*1e6))
+	}
+	return "means of the stages: " + strings.Join(parts, ", ")
 }
