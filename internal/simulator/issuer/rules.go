@@ -213,7 +213,11 @@ func Approved(response string) bool {
 
 // Request plans the answer to a request. An inquiry has no amount: give a negative one.
 func (r *Rules) Request(t Type, rrn string, amount money.Amount) Plan {
-	act, draw := r.ordered(t, amount), r.draw(t.String(), rrn, 0)
+	act := r.ordered(t, amount)
+	if act == "" && r.Unfriendly == 0 {
+		return Plan{Response: "00", Answers: 1} // nothing is left to chance
+	}
+	draw := r.draw(t.String(), rrn, 0)
 	if act == "" {
 		act = Approve
 		if draw.Float64() < r.Unfriendly {
@@ -271,7 +275,8 @@ func (r *Rules) ordered(t Type, amount money.Amount) Act {
 	if amount < 0 {
 		return ""
 	}
-	order, given := r.Endings[fmt.Sprintf("%02d", amount%100)]
+	ending := [2]byte{byte('0' + amount/10%10), byte('0' + amount%10)}
+	order, given := r.Endings[string(ending[:])]
 	only, act := order.scope()
 	if given && !meets(only, t) {
 		return Approve
