@@ -232,13 +232,23 @@ func (s *Switch) openJournal(ctx context.Context) (err error) {
 			marks = append(marks, journal.Mark{Name: "PostgreSQL", Position: at.Batch, Hash: at.Hash})
 		}
 	}
+	begun := time.Now()
 	j := s.cfg.Journal
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
 		MustReach: marks, Logger: s.log.Named("journal"),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	took, walked := time.Since(begun), s.journal.Report()
+	s.log.Info("journal checked", zap.Uint64("batches", walked.Batches), zap.Uint64("events", walked.Events), zap.Int64("bytes", walked.Bytes),
+		zap.Duration("took", took))
+	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "huanxin_journal_open_seconds", Help: "How long the last start took to check the whole journal and open it.",
+	}, took.Seconds))
+	return nil
 }
 
 // openLoop builds the deciding loop, which appends to events, and the projector. Nothing runs yet.

@@ -32,6 +32,8 @@ func Scenarios() []Scenario {
 		shortconn(),
 		latency(),
 		claimRush(),
+		scale(),
+		recovery(),
 		projected(),
 	}
 }

@@ -171,8 +171,7 @@ func (b *Bench) pingpongBeside(ctx context.Context, site *Site, database bool, l
 	} else if err := site.Quiet(ctx); err != nil {
 		return nil, err
 	}
-	run, _, err := b.pingpongOn(ctx, site, lasts, client.NewNumbers(0, uint64(crowdFor(lasts))), 0)
-	return run, err
+	return b.pingpongOn(ctx, site, lasts)
 }
 
 // remains checks that there was a backlog until the end of the round, and in the last one that it drains.

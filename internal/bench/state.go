@@ -103,17 +103,19 @@ func (s *Site) Discard() error {
 	return os.RemoveAll(s.Dir)
 }
 
-// pingpongOn is one round of the scenario pingpong on a running switch: terminals 0 to 63, persons from first on.
-func (b *Bench) pingpongOn(ctx context.Context, site *Site, lasts time.Duration, persons *client.Numbers, stan uint32) (*client.Run, *client.Reserves, error) {
-	script, err := client.NewReserves(client.ReserveConfig{
-		Codec: b.Codec, Slots: 64, Persons: persons, Barcodes: seed.Programme{}.Barcodes(1), FirstSTAN: stan,
-	})
+// pingpongScript are the reserves of pingpong: terminals 0 to 63.
+func (b *Bench) pingpongScript(persons *client.Numbers) (*client.Reserves, error) {
+	return client.NewReserves(client.ReserveConfig{Codec: b.Codec, Slots: 64, Persons: persons, Barcodes: seed.Programme{}.Barcodes(1)})
+}
+
+// pingpongOn is one round of the scenario pingpong on a running switch whose first persons show codes.
+func (b *Bench) pingpongOn(ctx context.Context, site *Site, lasts time.Duration) (*client.Run, error) {
+	script, err := b.pingpongScript(client.NewNumbers(0, uint64(crowdFor(lasts))))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	loop := client.Closed{Address: site.CUP, Connections: 64, InFlight: 1, Script: script, WarmUp: time.Second, Duration: lasts}
-	run, err := loop.Run(ctx)
-	return run, script, err
+	return loop.Run(ctx)
 }
 
 // fastest is a rate of reserves that no round reaches: by it persons are counted off.

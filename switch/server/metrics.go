@@ -16,6 +16,8 @@ type metrics struct {
 	batchInputs      prometheus.Histogram
 	appendSeconds    prometheus.Histogram
 	snapshotFailures prometheus.Counter
+	recovery         *prometheus.GaugeVec // by phase of the start
+	replayed         prometheus.Gauge
 
 	position   atomic.Uint64 // last acknowledged batch
 	follower   atomic.Uint64
@@ -43,6 +45,12 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 			Name: "huanxin_snapshot_failures_total", Help: "Snapshots that could not be written.",
 		}),
 	}
+	m.recovery = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "huanxin_recovery_seconds", Help: "How long the phases of the last start took: snapshot read, journal replayed, invariants checked.",
+	}, []string{"phase"})
+	m.replayed = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "huanxin_recovery_replayed_events", Help: "Events that the last start replayed after the snapshot.",
+	})
 	if reg == nil {
 		return m, nil
 	}
@@ -50,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	for _, c := range append(v.gauges(),
-		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures,
+		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures, m.recovery, m.replayed,
 		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(q.len()) }),
 		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
 		gauge("huanxin_journal_full", "1 while the journal is at its high-water mark.", func() float64 {

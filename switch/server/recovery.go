@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"huanxin/switch/engine"
@@ -33,10 +35,13 @@ func (s *Server) restore() (Engine, journal.Snapshot, error) {
 
 // recover restores the state as of the last durable batch.
 func (s *Server) recover(ctx context.Context) (Engine, journal.Mark, error) {
+	t := stopwatch{last: time.Now(), to: s.metrics.recovery}
 	eng, snap, err := s.restore()
 	if err != nil {
 		return nil, journal.Mark{}, err
 	}
+	restored := t.lap("snapshot")
+	from := eng.Seq()
 	end := journal.Mark{Name: "recovered", Position: snap.Position, Hash: snap.Hash}
 	err = s.cfg.Journal.Replay(ctx, snap.Position+1, func(b *journal.Batch) error {
 		end = b.Mark("recovered")
@@ -45,12 +50,31 @@ func (s *Server) recover(ctx context.Context) (Engine, journal.Mark, error) {
 	if err != nil {
 		return nil, end, err
 	}
+	replayed := t.lap("replay")
+	s.metrics.replayed.Set(float64(eng.Seq() - from))
 	if err := eng.CheckInvariants(); err != nil {
 		return nil, end, fmt.Errorf("%w after replay: %w", ErrInvariant, err)
 	}
-	s.log.Info("recovered", zap.Uint64("snapshot", snap.Position), zap.Uint64("position", end.Position), zap.Uint64("seq", eng.Seq()))
+	s.log.Info("recovered", zap.Uint64("snapshot", snap.Position), zap.Uint64("position", end.Position), zap.Uint64("seq", eng.Seq()),
+		zap.Uint64("replayed", eng.Seq()-from), zap.Duration("snapshot_took", restored), zap.Duration("replay_took", replayed),
+		zap.Duration("check_took", t.lap("check")))
 	s.metrics.snapshotTaken(snap)
 	return eng, end, nil
+}
+
+// stopwatch writes down how long each phase of a recovery took.
+type stopwatch struct {
+	last time.Time
+	to   *prometheus.GaugeVec
+}
+
+// lap ends a phase.
+func (t *stopwatch) lap(phase string) time.Duration {
+	now := time.Now()
+	took := now.Sub(t.last)
+	t.last = now
+	t.to.WithLabelValues(phase).Set(took.Seconds())
+	return took
 }
 
 func applyBatch(eng Engine, b *journal.Batch) error {
