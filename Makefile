@@ -5,7 +5,7 @@ PURE_GO  := CGO_ENABLED=0 go
 FUZZTIME ?= 60s
 DRILL    ?= all
 
-.PHONY: build run smoke test lint fuzz bench drill clean generate
+.PHONY: build run smoke test lint fuzz bench graphs drill clean generate
 
 build: ## programs into bin/, without a C compiler
 	@mkdir -p bin
@@ -34,6 +34,9 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: build ## the switch beside its peers, a table and var/bench.json; ONLY=pingpong,codec DURATION=5s for a look
 	@bin/huanxin db ensure
 	@bin/bench --only '$(ONLY)' --duration '$(DURATION)'
+
+graphs: build ## throughput and latency over load, connections and state, drawn into docs/performance
+	@bin/bench graphs --duration '$(DURATION)'
 
 drill: build ## kills, outages and bad manners under load, then the books compared; DRILL=kill9 for one (bin/drill --help)
 	@bin/huanxin db ensure
