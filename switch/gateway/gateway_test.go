@@ -263,6 +263,16 @@ func TestSchemeAndKeyQuotesAreTakenAsTheStandardsAllow(t *testing.T) {
 	require.Equal(t, "/v1/entitlements/E000000000001", w.Header().Get("Location"))
 }
 
+// What is written beforehand says what would be written for it.
+func TestRefusalForOneReasonIsWrittenLikeAnyOther(t *testing.T) {
+	for _, r := range reason.All() {
+		p := refusal([]reason.Code{r})
+		require.JSONEq(t, string(encode(refused([]reason.Code{r}))), string(p.text))
+		require.Equal(t, refused([]reason.Code{r}).Status, p.Status)
+		require.Nil(t, refusal([]reason.Code{r, r}).text)
+	}
+}
+
 func TestFullQueueOfTheEngineIs503(t *testing.T) {
 	w := newBench(t, exchange{mode: full}).do(claimRequest(claimBody))
 	requireProblem(t, w, codeOverloaded)

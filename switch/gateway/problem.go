@@ -94,6 +94,7 @@ type problem struct {
 	Response  string       `json:"response,omitempty"`  // with PAYMENT_DECLINED and REFUND_DECLINED: the wallet's answer code
 
 	allow string // with METHOD_NOT_ALLOWED
+	text  []byte // the body, where it is known beforehand
 }
 
 // reasonText is one refusal in both languages.
@@ -135,6 +136,26 @@ func refused(reasons []reason.Code) *problem {
 	p := newProblem(c)
 	p.Reasons = reasonTexts(reasons)
 	return p
+}
+
+// refusals are the problems of every single reason, with their bodies: in a rush one of them is written ten thousand times a
+// second. They are shared and never changed.
+var refusals = func() map[reason.Code]*problem {
+	all := map[reason.Code]*problem{}
+	for _, r := range reason.All() {
+		p := refused([]reason.Code{r})
+		p.text = encode(p)
+		all[r] = p
+	}
+	return all
+}()
+
+// refusal is the engine's no, for one reason or several.
+func refusal(reasons []reason.Code) *problem {
+	if len(reasons) == 1 && refusals[reasons[0]] != nil {
+		return refusals[reasons[0]]
+	}
+	return refused(reasons)
 }
 
 // reasonTexts never returns nil: an empty list is [] in JSON.

@@ -247,7 +247,7 @@ func (g *Gateway) judge(c *call, reply *engine.APIReply) (*engine.APIReply, *pro
 			return nil, p
 		}
 	case engine.APIRefused:
-		return reply, refused(reply.Reasons)
+		return reply, refusal(reply.Reasons)
 	case engine.APINotFound:
 		return nil, newProblem(c.of.missing)
 	case engine.APIConflict:
@@ -285,7 +285,11 @@ func (g *Gateway) refuse(w http.ResponseWriter, p *problem) {
 	case http.StatusRequestTimeout:
 		w.Header().Set("Connection", "close")
 	}
-	writeJSON(w, problemType, p.Status, p)
+	text := p.text
+	if text == nil {
+		text = encode(p)
+	}
+	write(w, problemType, p.Status, text)
 }
 
 // Values of headers that every answer has. net/http reads them only.
@@ -296,17 +300,26 @@ var (
 	noSniff     = []string{"nosniff"}
 )
 
-// writeJSON writes body, which is made of this package's own types and always encodes. A write error means that the
-// caller has gone; there is nobody to tell.
+// writeJSON writes a body.
 func writeJSON(w http.ResponseWriter, kind []string, status int, body any) {
+	write(w, kind, status, encode(body))
+}
+
+// encode returns the text of body, which is made of this package's own types and always encodes.
+func encode(body any) []byte {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(fmt.Sprintf("encode %T: %v", body, err))
 	}
+	return append(text, '\n')
+}
+
+// write writes an answer. An error means that the caller has gone; there is nobody to tell.
+func write(w http.ResponseWriter, kind []string, status int, text []byte) {
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = kind, noStore, noSniff
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(text)
 }
 
 func (g *Gateway) openAPI(w http.ResponseWriter, _ *http.Request) {
