@@ -134,7 +134,7 @@ func (e *Engine) checkHosts() error {
 		if p.sale != nil && p.refunded+open > money.Amount(p.sale.Amount) {
 			return fmt.Errorf("purchase %d was paid %s, %s are refunded and %s on the way", id, money.Amount(p.sale.Amount), p.refunded, open)
 		}
-		if in(e.asking, id) != (p.state == Unknown) || in(e.holding, id) != p.isHolding() {
+		if in(e.asking, id) != (p.state == Unknown) || (p.held != 0) != p.isHolding() || p.held != 0 && e.holding[p.held-1] != p {
 			return fmt.Errorf("purchase %d is %s and is not listed so", id, p.state)
 		}
 	}

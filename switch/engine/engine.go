@@ -168,7 +168,7 @@ type Engine struct {
 
 	// What follows from the state and is kept so that a look need not walk it: counts, and the ids of what is open.
 	queued, unknown, dead int                 // unknown: of operations
-	holding               map[uint64]struct{} // purchases that have a subsidy, entitlement or serial and are not captured
+	holding               []*purchase         // that have a subsidy, entitlement or serial and are not captured; in no order
 	asking                map[uint64]struct{} // purchases whose payment is unknown
 	unsettled             map[uint64]struct{} // voids and refunds without an end
 }
@@ -186,7 +186,6 @@ func New(cfg Config) (*Engine, error) {
 		refusals:  map[uint64]refusal{},
 		purchases: newPurchases(cfg.Cold),
 
-		holding:   map[uint64]struct{}{},
 		asking:    map[uint64]struct{}{},
 		unsettled: map[uint64]struct{}{},
 		inquiries: map[uint64]inquiry{},

@@ -190,8 +190,7 @@ func (e *Engine) lookBudget(path string) ([]subsidy.NodeView, []string) {
 
 func (e *Engine) lookHolds(what LookHolds) []HoldView {
 	list := []HoldView{}
-	for id := range e.holding {
-		p := e.purchase(id)
+	for _, p := range e.holding {
 		if e.now-p.changed < what.OlderThan {
 			continue
 		}

@@ -75,7 +75,8 @@ type purchase struct {
 	restoreAt  int64    // locked: when they are free, 0 = never
 	manual     bool     // the subsidy was recorded by hand
 
-	listed struct{ holding, asking bool } // what Engine.holding and Engine.asking say of it
+	held   int  // its place in Engine.holding, counted from 1; 0 = it is not there
+	asking bool // it is in Engine.asking
 
 	// At a wallet.
 	standing  bool   // reversed in vain: the charge stands, an operator has said so, and it is paid back by other means
@@ -241,12 +242,19 @@ func (e *Engine) move(p *purchase, to PurchaseState, from ...PurchaseState) {
 
 // track keeps the sets of what is open in step with a purchase that has changed.
 func (e *Engine) track(p *purchase) {
-	if holding := p.isHolding(); holding != p.listed.holding {
-		p.listed.holding = holding
-		put(e.holding, p.id, holding)
+	switch holding := p.isHolding(); {
+	case holding && p.held == 0:
+		e.holding = append(e.holding, p)
+		p.held = len(e.holding)
+	case !holding && p.held != 0:
+		last := len(e.holding) - 1
+		moved := e.holding[last]
+		e.holding[p.held-1], moved.held = moved, p.held
+		e.holding[last], p.held = nil, 0
+		e.holding = e.holding[:last]
 	}
-	if asking := p.state == Unknown; asking != p.listed.asking {
-		p.listed.asking = asking
+	if asking := p.state == Unknown; asking != p.asking {
+		p.asking = asking
 		put(e.asking, p.id, asking)
 	}
 }
