@@ -1,6 +1,9 @@
 package flat
 
-import "iter"
+import (
+	"encoding/binary"
+	"iter"
+)
 
 // Column is an array of numbers that is zero wherever nothing was set. Stretches that were never set take nothing, so it
 // suits numbers that are given in order, most of which have something: it needs no hash and no key.
@@ -11,6 +14,17 @@ type Column[T uint32 | uint64] struct {
 
 // Len is the number of places that are not zero.
 func (c *Column[T]) Len() int { return c.n }
+
+// Bytes is what the column takes.
+func (c *Column[T]) Bytes() int {
+	n := cap(c.chunks) * 8
+	for _, values := range c.chunks {
+		if values != nil {
+			n += binary.Size(values)
+		}
+	}
+	return n
+}
 
 // Get returns what was set at i.
 func (c *Column[T]) Get(i uint64) T {

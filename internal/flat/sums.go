@@ -74,6 +74,14 @@ func (p *part) has(i int, key sum) bool {
 // Len is the number of digests that have a sum.
 func (s *Sums) Len() int { return s.n }
 
+// Bytes is what the sums take.
+func (s *Sums) Bytes() (n int) {
+	for i := range s.parts {
+		n += cap(s.parts[i].entries) * 16
+	}
+	return n + len(s.parts)*32
+}
+
 // Get is the sum under a digest, 0 for none.
 func (s *Sums) Get(d Digest) int64 {
 	key := d.key()

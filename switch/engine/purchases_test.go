@@ -27,24 +27,3 @@ func TestNothingLooksForPurchasesPastTheAccessors(t *testing.T) {
 		require.Empty(t, table.FindString(string(text)), file)
 	}
 }
-
-// Whether a purchase is hot or cold nobody can see. Every story is told again with purchases that go cold in the very
-// Step that ends them, and is told in the same words.
-func TestEveryStoryIsTheSameWithColdPurchases(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "transcripts", "*.txt"))
-	require.NoError(t, err)
-	cold := 0
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			raw, err := os.ReadFile(file)
-			require.NoError(t, err)
-			l := newCoolingLab(t, atOnce)
-			require.Equal(t, string(raw), play(t, l, string(raw)))
-			cold += l.live.Cold()
-		})
-	}
-	require.Positive(t, cold)
-}
-
-// atOnce makes purchases cold in the Step that ends them.
-const atOnce = -1

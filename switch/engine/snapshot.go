@@ -559,9 +559,10 @@ func (e *Engine) readRequests(r *stateReader) {
 
 // stateWriter writes values in the variable-length encoding of encoding/binary. The first error stays.
 type stateWriter struct {
-	out *bufio.Writer
-	buf [binary.MaxVarintLen64]byte
-	err error
+	out     *bufio.Writer
+	buf     [binary.MaxVarintLen64]byte
+	err     error
+	scratch []byte // of one message
 }
 
 func (w *stateWriter) put(b []byte) {
@@ -630,17 +631,21 @@ func (w *stateWriter) leg(l *leg) {
 	w.Int(l.charged)
 }
 
-func (w *stateWriter) message(present bool, m interface{ MarshalVT() ([]byte, error) }) {
+func (w *stateWriter) message(present bool, m interface {
+	SizeVT() int
+	MarshalToSizedBufferVT([]byte) (int, error)
+}) {
 	w.Bool(present)
 	if !present || w.err != nil {
 		return
 	}
-	b, err := m.MarshalVT()
-	if err != nil {
+	size := m.SizeVT()
+	w.scratch = slices.Grow(w.scratch[:0], size)[:size]
+	if _, err := m.MarshalToSizedBufferVT(w.scratch); err != nil {
 		w.err = err
 		return
 	}
-	w.Bytes(b)
+	w.Bytes(w.scratch)
 }
 
 // maxState bounds one length in a state, so that damaged bytes cannot ask for all memory.
@@ -648,8 +653,9 @@ const maxState = 1 << 28
 
 // stateReader reads what stateWriter wrote. The first error stays, and everything read after it is zero.
 type stateReader struct {
-	in  *bufio.Reader
-	err error
+	in      *bufio.Reader
+	err     error
+	scratch []byte // see borrow
 }
 
 func (r *stateReader) fail(err error) {
@@ -711,12 +717,32 @@ func (r *stateReader) Hash() (h Hash) {
 	return h
 }
 
-// Bytes grows with what is there, not with what a length claims.
+// borrow is Bytes, good until the next call.
+func (r *stateReader) borrow() []byte {
+	n := r.Len()
+	if n > 1<<16 {
+		return r.long(n)
+	}
+	r.scratch = slices.Grow(r.scratch[:0], n)[:n]
+	r.full(r.scratch)
+	return r.scratch
+}
+
 func (r *stateReader) Bytes() []byte {
 	n := r.Len()
-	if n == 0 || r.err != nil {
+	switch {
+	case n == 0 || r.err != nil:
 		return nil
+	case n > 1<<16:
+		return r.long(n)
 	}
+	b := make([]byte, n)
+	r.full(b)
+	return b
+}
+
+// long grows with what is there, not with what a length claims.
+func (r *stateReader) long(n int) []byte {
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, r.in, int64(n)); err != nil {
 		r.fail(err)
@@ -741,7 +767,7 @@ func (r *stateReader) Block(scratch []byte) []byte {
 	return block
 }
 
-func (r *stateReader) Text() string { return string(r.Bytes()) }
+func (r *stateReader) Text() string { return string(r.borrow()) }
 
 func (r *stateReader) Texts() []string {
 	var list []string
@@ -755,7 +781,7 @@ func (r *stateReader) Texts() []string {
 }
 
 func (r *stateReader) code() (c [2]byte) {
-	copy(c[:], r.Text())
+	copy(c[:], r.borrow())
 	return c
 }
 
@@ -807,7 +833,7 @@ func (r *stateReader) present(m interface{ UnmarshalVT([]byte) error }) bool {
 }
 
 func (r *stateReader) message(m interface{ UnmarshalVT([]byte) error }) {
-	if b := r.Bytes(); r.err == nil {
+	if b := r.borrow(); r.err == nil {
 		if err := m.UnmarshalVT(b); err != nil {
 			r.fail(err)
 		}
