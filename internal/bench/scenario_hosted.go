@@ -22,7 +22,7 @@ func hosted() Scenario {
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
 			h := &hostedRounds{b: b, lasts: b.Lasts(5 * time.Second)}
 			var err error
-			if h.from, err = b.Seeded(ctx, enough(b)); err != nil {
+			if h.from, err = b.Seeded(ctx, enough(b, waitingRate)); err != nil {
 				return Result{}, err
 			}
 			if h.proof, err = b.newProof(); err != nil {

@@ -69,7 +69,7 @@ func inMillis(d time.Duration) float64 { return float64(d) / float64(time.Millis
 func (b *Bench) pingpongs(ctx context.Context, rounds int) (s Series, err error) {
 	lasts := min(b.Lasts(5*time.Second), 5*time.Second)
 	s.Name = "pingpong"
-	persons := enough(b)
+	persons := enough(b, waitingRate)
 	from, err := b.Seeded(ctx, persons)
 	if err != nil {
 		return s, err

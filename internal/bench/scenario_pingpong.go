@@ -14,7 +14,7 @@ func pingpong() Scenario {
 	return Scenario{
 		Name: "pingpong", What: "64 long connections, one reserve in flight on each",
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
-			s := shape{connections: 64, inFlight: 1, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b)}
+			s := shape{connections: 64, inFlight: 1, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, waitingRate)}
 			t, err := b.throughput(ctx, s, naivePeer, redisPeer)
 			if err != nil {
 				return Result{}, err
@@ -33,7 +33,7 @@ func pipelined() Scenario {
 	return Scenario{
 		Name: "pipelined", What: "16 connections, 64 reserves in flight on each",
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
-			s := shape{connections: 16, inFlight: 64, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b)}
+			s := shape{connections: 16, inFlight: 64, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, pipelinedRate)}
 			t, err := b.throughput(ctx, s, naivePeer, redisPeer)
 			if err != nil {
 				return Result{}, err
@@ -47,8 +47,14 @@ func pipelined() Scenario {
 	}
 }
 
-// enough persons for one round, at a rate that the switch is not going to reach. All shapes use one prepared state.
-func enough(b *Bench) int { return int(b.Lasts(5*time.Second).Seconds()+2) * 150_000 }
+// enough persons for one round at rates that the switch is not going to reach: those of connections that wait for each
+// answer, and those of full pipelines. Should it reach them, the figure is over the time until nobody is left.
+func enough(b *Bench, rate int) int { return int(b.Lasts(5*time.Second).Seconds()+2) * rate }
+
+const (
+	waitingRate   = 70_000
+	pipelinedRate = 200_000
+)
 
 // throughputs are the figures of one shape.
 type throughputs struct {

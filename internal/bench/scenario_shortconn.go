@@ -13,7 +13,7 @@ func shortconn() Scenario {
 		Name: "shortconn", What: "64 terminals, each connects, sends one reserve, reads the answer, closes",
 		Run: func(ctx context.Context, b *Bench) (Result, error) {
 			s := shape{
-				connections: 64, inFlight: 1, short: true, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b),
+				connections: 64, inFlight: 1, short: true, warmUp: time.Second, lasts: b.Lasts(5 * time.Second), persons: enough(b, waitingRate),
 			}
 			t, err := b.throughput(ctx, s)
 			if err != nil {

@@ -61,7 +61,7 @@ func (b *Bench) sweepConnections(ctx context.Context) (map[string]*graph.Graph, 
 	var ours, limit, p50, p99 graph.Series
 	ours.Name, limit.Name, p50.Name, p99.Name = "switch", "limit: echo after a shared sync", "switch p50", "switch p99"
 	for _, n := range []int{1, 4, 16, 64, 256, 1024} {
-		s := shape{connections: n, inFlight: 1, warmUp: time.Second, lasts: lasts, persons: enough(b)}
+		s := shape{connections: n, inFlight: 1, warmUp: time.Second, lasts: lasts, persons: enough(b, pipelinedRate)}
 		run, err := b.sweepRound(ctx, s)
 		if err != nil {
 			return nil, err
@@ -92,7 +92,7 @@ func (b *Bench) sweepLoad(ctx context.Context) (map[string]*graph.Graph, error) 
 	}
 	series := []graph.Series{{Name: "p50"}, {Name: "p99"}, {Name: "p99.9"}}
 	lasts := b.Lasts(sweepTime)
-	from, err := b.Seeded(ctx, enough(b))
+	from, err := b.Seeded(ctx, enough(b, waitingRate))
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (b *Bench) offered(ctx context.Context, from string, rate float64, lasts ti
 		return nil, err
 	}
 	defer site.Discard()
-	script, err := b.openReserves(enough(b))
+	script, err := b.openReserves(enough(b, waitingRate))
 	if err != nil {
 		return nil, err
 	}

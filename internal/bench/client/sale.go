@@ -12,12 +12,10 @@ import (
 // Sales is the sale exchange: terminal n is slot n, and each request is a sale on a hold that the same terminal has got
 // before. One that has no hold left ends the run.
 type Sales struct {
-	codec   *iso8583.Codec
-	first   int
-	slots   []saleSlot
-	stanAt  int
-	holdAt  int
-	holdEnd int
+	codec          *iso8583.Codec
+	first          int
+	slots          []saleSlot
+	stanAt, holdAt int // in every frame
 }
 
 type saleSlot struct {

@@ -16,11 +16,10 @@ type Script interface {
 	Judge(slot int, frame []byte) error
 }
 
-// Numbers gives out consecutive numbers – of persons, of holds – to many goroutines. Each block of a slot is
-// taken at once, so that slots do not fight over the counter.
+// Numbers gives out consecutive numbers – of persons, of holds – to many goroutines.
 type Numbers struct {
-	next, end uint64
-	taken     atomic.Uint64
+	taken atomic.Uint64
+	end   uint64
 }
 
 // NewNumbers are those from first up to, not including, end.
