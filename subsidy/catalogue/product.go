@@ -144,16 +144,9 @@ func (p *Product) Record() []string {
 	if p.GuidePrice > 0 {
 		price = p.GuidePrice.String()
 	}
-	var attributes strings.Builder
-	for i, a := range p.Attributes {
-		if i > 0 {
-			attributes.WriteByte(';')
-		}
-		attributes.WriteString(a.Key + "=" + a.Value)
-	}
 	return []string{
 		p.Barcode, p.Category, p.Name, p.Brand, p.Model, grade, string(p.Label), p.Filing, price,
-		attributes.String(), string(p.State), string(p.Serial),
+		formatAttributes(p.Attributes), string(p.State), string(p.Serial),
 	}
 }
 

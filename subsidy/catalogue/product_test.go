@@ -117,6 +117,52 @@ func TestEveryFieldOfARowCountsAsAChange(t *testing.T) {
 	}
 }
 
+// TestTheCatalogueAgreesWithAMap packs what it is given and gives back the same, also of what is no barcode at all.
+func TestTheCatalogueAgreesWithAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var c Catalogue
+		want := map[string]Product{}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			record := slices.Clone(sample)
+			record[0] = rapid.SampledFrom([]string{"6901234567892", "06901234567892", "73513537", "6923456789012", "036000291452"}).Draw(t, "barcode")
+			for i, values := range [][]string{{"A01", "A02", "B_1"}, {"冰箱", "x"}, {"", "甲"}, {"", strings.Repeat("m", MaxText)}, {"none", "1"},
+				{"energy", "water"}, {"", "F1"}, {"", "1.00"}, {"", "a=1", "a=1;b=2"}, {"active", "withdrawn"}, {"sn", "imei", "none"}} {
+				record[i+1] = rapid.SampledFrom(values).Draw(t, columns[i+1])
+			}
+			p, err := ParseProduct(record)
+			require.NoError(t, err)
+			old, known := want[p.Barcode]
+			require.Equal(t, !known || !equal(&old, &p), c.Set(p))
+			want[p.Barcode] = p
+			for barcode, p := range want {
+				require.Equal(t, p, *c.Get(barcode))
+			}
+		}
+		require.Equal(t, len(want), c.Len())
+		for p := range c.All() {
+			require.Equal(t, want[p.Barcode], *p)
+		}
+		for _, none := range []string{"", "0", "abc", "690123456789x", "6901234567890123456789", "16901234567892"} {
+			require.Nil(t, c.Get(none), none)
+		}
+	})
+}
+
+func TestTextsOfReplacedRowsDoNotGatherForEver(t *testing.T) {
+	var c Catalogue
+	p, _ := ParseProduct(sample)
+	other := p
+	other.Barcode = "6923456789012"
+	c.Set(other)
+	for i := range 30_000 {
+		p.Name = strings.Repeat(string(rune('a'+i%7)), MaxText)
+		require.True(t, c.Set(p))
+		require.Equal(t, p.Name, c.Get(p.Barcode).Name)
+	}
+	require.Less(t, c.texts.Len(), 2<<20)
+	require.Equal(t, other, *c.Get(other.Barcode))
+}
+
 func TestATableNamesTheLineOfAWrongRow(t *testing.T) {
 	rows, problems := ReadCSV([]byte("# a comment\n" + strings.Join(Columns(), ",") + "\n" + strings.Join(sample, ",") + "\n" + strings.Replace(strings.Join(sample, ","), "892", "893", 1) + "\n"))
 	require.Len(t, rows, 1)
