@@ -263,3 +263,24 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkClaim is a claim that is granted, and the code for the till.
+func BenchmarkClaim(b *testing.B) {
+	e, now := crowd(b, 0)
+	claims := make([]engine.ClaimRequest, b.N)
+	codes := make([]engine.ShowCodeRequest, b.N)
+	for i := range claims {
+		claims[i] = engine.ClaimRequest{Token: 1, Person: hashOf(fmt.Sprintf("p%d", i)), Request: hashOf(fmt.Sprintf("r%d", i)),
+			IDKind: "id-card", Category: "A04", City: "210100", Channel: "store"}
+		codes[i] = engine.ShowCodeRequest{Token: 1, Entitlement: uint64(i) + 1, Code: hashOf(fmt.Sprintf("c%d", i)),
+			Position: engine.Position{Given: true, At: geo.Point{Lon: 123_431_500, Lat: 41_805_700}, CRS: geo.WGS84}}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range claims {
+		e.Step(engine.Input{At: now, Body: &claims[i]})
+		if out := e.Step(engine.Input{At: now, Body: &codes[i]}); len(out.Events) != 1 {
+			b.Fatal("no code")
+		}
+	}
+}

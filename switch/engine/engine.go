@@ -331,13 +331,28 @@ type scratch struct {
 	texts     event.Texts
 }
 
-// envelope is what is around the commonest facts. It dies with its Step; the facts inside may stay.
+// envelope is what is around the commonest facts, and those facts themselves of which nothing stays. It dies with its Step.
 type envelope struct {
 	event.Event
 	reserved event.Event_Reserved
 	sent     event.Event_SaleSent
 	approved event.Event_SaleApproved
 	approval event.SaleApproved
+	claimed  event.Event_EntitlementClaimed
+	claim    event.EntitlementClaimed
+	shown    event.Event_CodeShown
+	show     event.CodeShown
+	position event.Position
+	hashes   [3]Hash
+}
+
+// hash keeps h at one of the places for hashes; the zero Hash is an empty field.
+func (v *envelope) hash(place int, h Hash) []byte {
+	v.hashes[place] = h
+	if h == (Hash{}) {
+		return nil
+	}
+	return v.hashes[place][:]
 }
 
 // envelope gives the first of a Step's facts the one that is reused.

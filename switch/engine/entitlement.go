@@ -63,15 +63,19 @@ func (e *Engine) claim(in *ClaimRequest) {
 		e.refuseAPI(in.Token, d.Refused...)
 		return
 	}
-	m := &event.EntitlementClaimed{
-		Entitlement: e.book.NextEntitlement(), Person: bytesOf(in.Person), Category: in.Category, City: in.City,
-		Channel: in.Channel, ExpiresAt: d.ExpiresAt, PolicyVersion: d.Version, Request: bytesOf(in.Request),
-		Content: bytesOf(in.Content), IdKind: in.IDKind,
+	env := e.envelope()
+	env.claim = event.EntitlementClaimed{
+		Entitlement: e.book.NextEntitlement(), Person: env.hash(0, in.Person), Category: in.Category, City: in.City,
+		Channel: in.Channel, ExpiresAt: d.ExpiresAt, PolicyVersion: d.Version, Request: env.hash(1, in.Request),
+		Content: env.hash(2, in.Content), IdKind: in.IDKind,
 	}
+	m := &env.claim
 	if d.Reserve > 0 {
 		m.Reserved, m.Leaf = int64(d.Reserve), e.book.Budget.Path(leaf)
 	}
-	e.emit(&event.Event{Body: &event.Event_EntitlementClaimed{EntitlementClaimed: m}})
+	env.claimed.EntitlementClaimed = m
+	env.Body = &env.claimed
+	e.emit(&env.Event)
 	e.replyAPI(APIReply{Token: in.Token, Status: APIDone, View: e.view(m.Entitlement)})
 }
 
@@ -153,12 +157,17 @@ func (e *Engine) showCode(in *ShowCodeRequest) {
 		e.refuseAPI(in.Token, why)
 		return
 	}
-	m := &event.CodeShown{Entitlement: en.ID, Code: bytesOf(in.Code), ExpiresAt: e.now + int64(e.codeLife(en))}
+	env := e.envelope()
+	env.show = event.CodeShown{Entitlement: en.ID, Code: env.hash(0, in.Code), ExpiresAt: e.now + int64(e.codeLife(en))}
+	m := &env.show
 	if in.Position.Given {
 		at := geo.ToWGS84(in.Position.At, in.Position.CRS)
-		m.Position = &event.Position{Lon: at.Lon, Lat: at.Lat, TakenAt: e.now - int64(in.Position.Age)*1e9, Crs: uint32(in.Position.CRS)}
+		m.Position = &env.position
+		env.position = event.Position{Lon: at.Lon, Lat: at.Lat, TakenAt: e.now - int64(in.Position.Age)*1e9, Crs: uint32(in.Position.CRS)}
 	}
-	e.emit(&event.Event{Body: &event.Event_CodeShown{CodeShown: m}})
+	env.shown.CodeShown = m
+	env.Body = &env.shown
+	e.emit(&env.Event)
 	e.replyAPI(APIReply{Token: in.Token, Status: APIDone, View: e.view(en.ID), CodeEnds: m.ExpiresAt})
 }
 
