@@ -11,7 +11,6 @@ import (
 
 	"huanxin/internal/bench/client"
 	"huanxin/internal/bench/seed"
-	"huanxin/internal/process"
 	"huanxin/switch/stage"
 )
 
@@ -54,11 +53,7 @@ func (b *Bench) Seeded(ctx context.Context, persons int) (dir string, err error)
 	}
 	b.Say("  preparing %d persons", persons)
 	args := []string{"seed", "--dir", dir, "--persons", fmt.Sprint(persons), "--terminals", fmt.Sprint(terminals)}
-	p, err := process.Start(b.Dir, "seed", b.Program("bench"), args, nil)
-	if err != nil {
-		return "", err
-	}
-	if err := p.Finish(startLimit); err != nil {
+	if err := b.prepare(ctx, "seed", args, startLimit); err != nil {
 		return "", err
 	}
 	return dir, os.WriteFile(done, nil, 0o644)
