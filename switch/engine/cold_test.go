@@ -228,3 +228,19 @@ func BenchmarkColdPurchase(b *testing.B) {
 		}
 	})
 }
+
+// A switch that stood for days finds old purchases and others in flight. While it takes back the ones, the others go cold.
+func TestATakeOverAfterDaysFindsWhatWasInFlight(t *testing.T) {
+	l := newLab(t)
+	var lines []string
+	for i := range 100 {
+		lines = append(lines, fmt.Sprintf("sale stan=%d amount=10", 2*i+1), "host", fmt.Sprintf("sale stan=%d t=21010002 amount=20", i+1))
+	}
+	lines = append(lines, "settle stan=999 debit=1000/100")
+	play(t, l, strings.Join(lines, "\n"))
+	l.now += int64(26 * time.Hour)
+	out := l.restart()
+	require.Equal(t, 102, len(out.Events), "the ownership, each sale without an answer to be reversed, and the first of them sent")
+	require.Equal(t, 100, l.live.Cold())
+	require.NoError(t, l.live.CheckCold())
+}

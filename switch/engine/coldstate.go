@@ -57,10 +57,13 @@ func writeColumn[T uint32 | uint64](w *stateWriter, n int, column iter.Seq2[uint
 	}
 }
 
-func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T]) {
+func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last uint64) {
 	place, value := uint64(0), int64(0)
 	for range r.Len() {
 		place, value = place+r.Uint(), value+r.Int()
+		if place > last {
+			r.fail(fmt.Errorf("place %d of a column of %d", place, last))
+		}
 		if r.err != nil {
 			return
 		}
@@ -76,9 +79,9 @@ func (e *Engine) readCold(r *stateReader) error {
 		s.cooling.Push(cooling{r.Uint(), r.Int()})
 	}
 	s.end, s.last = r.Int(), r.Int()
-	readColumn(r, &s.at)
-	readColumn(r, &s.byNumber)
-	readColumn(r, &s.byOperation)
+	readColumn(r, &s.at, e.lastPurchase)
+	readColumn(r, &s.byNumber, numbers)
+	readColumn(r, &s.byOperation, e.lastOperation)
 	for range r.Len() {
 		rrn := r.Uint()
 		s.crowded[rrn] = r.Uint()
@@ -91,7 +94,9 @@ func (e *Engine) readCold(r *stateReader) error {
 	for range r.Len() {
 		var d flat.Digest
 		r.full(d[:])
-		e.orders.Add(d, int64(r.Uint()))
+		if sum := r.Uint(); sum <= flat.MaxSum {
+			e.orders.Add(d, int64(sum))
+		}
 	}
 	if r.err != nil || s.end == 0 {
 		return nil

@@ -322,7 +322,11 @@ func (w *world) move() {
 	case 10, 11:
 		w.hostSpeaks()
 	case 12:
-		w.lab.now += int64(rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 26 * time.Second, 200 * time.Second, 26 * time.Hour, 80 * time.Hour}).Draw(w.t, "wait"))
+		wait := rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 26 * time.Second, 200 * time.Second, 26 * time.Hour, 80 * time.Hour}).Draw(w.t, "wait")
+		if wait > time.Hour { // nothing is on a line for days
+			w.quieten()
+		}
+		w.lab.now += int64(wait)
 		w.tick()
 	case 13:
 		w.crash()
@@ -537,23 +541,40 @@ func (w *world) hostSpeaks() {
 	}
 }
 
-// settle lets everything come to its end over a reliable line.
+// minute is one over a reliable line.
+func (w *world) minute() {
+	n := w.network
+	for len(n.requests) > 0 {
+		r := n.requests[0]
+		n.requests = n.requests[1:]
+		n.process(r, 6)
+	}
+	for len(n.answers) > 0 {
+		a := n.answers[0]
+		n.answers = n.answers[1:]
+		w.step(a)
+	}
+	w.lab.now += int64(time.Minute)
+	w.tick()
+	w.settleUnknown()
+}
+
+// quieten waits until nothing is under way.
+func (w *world) quieten() {
+	for range 200 {
+		v := w.lab.live.Vitals()
+		if len(w.network.requests)+len(w.network.answers)+v.Queued+v.Unknown+v.Dead+v.OpenHolds == 0 {
+			return
+		}
+		w.minute()
+	}
+}
+
+// settle lets everything come to its end, and holds the books against the network's.
 func (w *world) settle() {
 	n := w.network
 	for range 200 {
-		for len(n.requests) > 0 {
-			r := n.requests[0]
-			n.requests = n.requests[1:]
-			n.process(r, 6)
-		}
-		for len(n.answers) > 0 {
-			a := n.answers[0]
-			n.answers = n.answers[1:]
-			w.step(a)
-		}
-		w.lab.now += int64(time.Minute)
-		w.tick()
-		w.settleUnknown()
+		w.minute()
 	}
 	require.Zero(w.t, w.lab.live.Book().OpenHolds(), "no orphan hold")
 	v := w.lab.live.Vitals()

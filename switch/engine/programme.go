@@ -36,12 +36,12 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 		}}})
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
-		if p := e.purchases.hot[id]; p.state == Sent {
+		if p := e.purchases.hot[id]; p != nil && p.state == Sent { // others may go cold meanwhile
 			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.purchases.operations)) {
-		if o := e.purchases.operations[id]; o.state == opSent {
+		if o := e.purchases.operations[id]; o != nil && o.state == opSent {
 			e.giveUpOperation(o, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}
