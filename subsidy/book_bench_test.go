@@ -106,75 +106,79 @@ func (s benchSource) Block(scratch []byte) []byte {
 // written, read and checked, and how long a collection takes.
 func BenchmarkCrowd(b *testing.B) {
 	for _, n := range []int{1_000_000, 10_000_000} {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		start := time.Now()
-		book := crowd(n)
-		built := time.Since(start)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		heap := after.HeapAlloc - before.HeapAlloc
-		run := func(name string, f func(i int)) {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				for i := range b.N {
-					f(int(uint64(i) * 0x9e3779b97f4a7c15 % uint64(n)))
-				}
-			})
-		}
-		b.Run(fmt.Sprintf("build/%d", n), func(b *testing.B) {
-			b.ReportMetric(float64(heap)/float64(n), "B/person")
-			b.ReportMetric(float64(built)/float64(n), "ns/person")
-		})
-		run("usage", func(i int) {
-			if book.UsageOf(crowdHash(0, i), []string{"A01", "A02", "B01"}[i%3]).Items != 1 {
-				b.Fatal("no use")
-			}
-		})
-		run("serial-free", func(i int) {
-			if book.SerialHolder(crowdHash(2, i)) != 0 {
-				b.Fatal("taken")
-			}
-		})
-		run("serial-taken", func(i int) {
-			if book.SerialHolder(crowdHash(1, i)) != uint64(i)+1 {
-				b.Fatal("free")
-			}
-		})
-		run("restore-reserve-use", func(i int) {
-			book.Restore(crowdHold(i))
-			book.Reserve(crowdHold(i))
-			book.Use(crowdHold(i))
-		})
-		var state bytes.Buffer
-		whole := func(name string, f func()) {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				for range b.N {
-					f()
-				}
-				b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s")
-			})
-		}
-		whole("gc", runtime.GC)
-		whole("check", func() {
-			if err := book.Check(0); err != nil {
-				b.Fatal(err)
-			}
-		})
-		whole("write", func() {
-			c := &counter{out: bufio.NewWriterSize(io.Discard, 1<<16)}
-			book.WriteState(c)
-		})
-		c := &counter{out: bufio.NewWriterSize(&state, 1<<16)}
-		book.WriteState(c)
-		c.out.Flush()
-		book = nil
-		b.Run(fmt.Sprintf("state/%d", n), func(b *testing.B) { b.ReportMetric(float64(c.n)/float64(n), "B/person") })
-		whole("read", func() {
-			again, err := ReadBook(benchSource{bufio.NewReaderSize(bytes.NewReader(state.Bytes()), 1<<16)})
-			if err != nil || again.NextEntitlement() != uint64(n)+1 {
-				b.Fatal(err)
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchCrowd(b, n) })
+	}
+}
+
+func benchCrowd(b *testing.B, n int) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	book := crowd(n)
+	built := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	heap := after.HeapAlloc - before.HeapAlloc
+	run := func(name string, f func(i int)) {
+		b.Run(name, func(b *testing.B) {
+			for i := range b.N {
+				f(int(uint64(i) * 0x9e3779b97f4a7c15 % uint64(n)))
 			}
 		})
 	}
+	b.Run("build", func(b *testing.B) {
+		b.ReportMetric(float64(heap)/float64(n), "B/person")
+		b.ReportMetric(float64(built)/float64(n), "ns/person")
+	})
+	run("usage", func(i int) {
+		if book.UsageOf(crowdHash(0, i), []string{"A01", "A02", "B01"}[i%3]).Items != 1 {
+			b.Fatal("no use")
+		}
+	})
+	run("serial-free", func(i int) {
+		if book.SerialHolder(crowdHash(2, i)) != 0 {
+			b.Fatal("taken")
+		}
+	})
+	run("serial-taken", func(i int) {
+		if book.SerialHolder(crowdHash(1, i)) != uint64(i)+1 {
+			b.Fatal("free")
+		}
+	})
+	run("restore-reserve-use", func(i int) {
+		book.Restore(crowdHold(i))
+		book.Reserve(crowdHold(i))
+		book.Use(crowdHold(i))
+	})
+	var state bytes.Buffer
+	whole := func(name string, f func()) {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				f()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s")
+		})
+	}
+	whole("gc", runtime.GC)
+	whole("check", func() {
+		if err := book.Check(0); err != nil {
+			b.Fatal(err)
+		}
+	})
+	whole("write", func() {
+		c := &counter{out: bufio.NewWriterSize(io.Discard, 1<<16)}
+		book.WriteState(c)
+	})
+	c := &counter{out: bufio.NewWriterSize(&state, 1<<16)}
+	book.WriteState(c)
+	c.out.Flush()
+	book = nil
+	b.Run("state", func(b *testing.B) { b.ReportMetric(float64(c.n)/float64(n), "B/person") })
+	whole("read", func() {
+		again, err := ReadBook(benchSource{bufio.NewReaderSize(bytes.NewReader(state.Bytes()), 1<<16)})
+		if err != nil || again.NextEntitlement() != uint64(n)+1 {
+			b.Fatal(err)
+		}
+	})
 }

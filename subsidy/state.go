@@ -35,10 +35,7 @@ type Reader interface {
 // block stands for itself.
 const blockRows = 4096
 
-var (
-	errBlock    = errors.New("a block of rows is damaged")
-	errRepeated = errors.New("stands twice")
-)
+var errBlock = errors.New("a block of rows is damaged")
 
 // WriteState writes the book. Equal books write equal bytes, whatever their history: nothing depends on the order of a
 // map, on where a table has put a row or on how it has grown.
@@ -188,14 +185,9 @@ func (r *rows) use(u *use) (more bool) {
 }
 
 func (p *people) reindex() error {
-	n := p.list.Len()
-	p.index.Reserve(n)
-	for i := range uint32(n) {
-		h := p.hash(i)
-		if _, ok := p.find(h); ok {
-			return fmt.Errorf("person %d: %w", i, errRepeated)
-		}
-		p.index.Add(flat.Fold(h), i)
+	p.index.AddAll(p.list.Len(), func(i uint32) (uint32, bool) { return flat.Fold(p.hash(i)), true })
+	if a, b, found := p.index.Twins(func(a, b uint32) bool { return p.hash(a) == p.hash(b) }); found {
+		return fmt.Errorf("persons %d and %d are one", a, b)
 	}
 	return nil
 }
@@ -262,7 +254,9 @@ func (b *Book) readEntitlements(in *rows, from, to int) error {
 			e.holder = in.uint()
 		}
 		if state&hasSerial != 0 {
-			e.serial = in.hash()
+			if e.serial = in.hash(); !e.taken() || e.serial == (Hash{}) {
+				return fmt.Errorf("entitlement %d: %w", i+1, errBlock)
+			}
 		}
 		if e.state == 0 || e.state > Returned || int(e.person) >= b.people.list.Len() || int(e.category) >= len(b.categories) ||
 			int(e.leaf) >= b.Budget.Len() || int(max(e.channel, e.city, e.version)) >= len(b.names) {
@@ -278,22 +272,10 @@ func (b *Book) readEntitlements(in *rows, from, to int) error {
 }
 
 func (b *Book) indexSerials() error {
-	n := 0
-	for i := range b.entitlements.Len() {
-		if b.entitlements.At(i).serial != (Hash{}) {
-			n++
-		}
-	}
-	b.serials.Reserve(n)
-	for i := range b.entitlements.Len() {
-		e := b.entitlements.At(i)
-		if e.serial == (Hash{}) {
-			continue
-		}
-		if !e.taken() || b.SerialHolder(e.serial) != 0 {
-			return fmt.Errorf("serial of entitlement %d: %w", i+1, errRepeated)
-		}
-		b.serials.Add(flat.Fold(e.serial), uint32(i))
+	serial := func(i uint32) Hash { return b.entitlements.At(int(i)).serial }
+	b.serials.AddAll(b.entitlements.Len(), func(i uint32) (uint32, bool) { return flat.Fold(serial(i)), serial(i) != Hash{} })
+	if i, j, found := b.serials.Twins(func(i, j uint32) bool { return serial(i) == serial(j) }); found {
+		return fmt.Errorf("entitlements %d and %d have one serial", i+1, j+1)
 	}
 	return nil
 }

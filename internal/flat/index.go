@@ -103,6 +103,68 @@ func (x *Index) Add(hash, ref uint32) {
 	}
 }
 
+// batch is how many entries AddAll sorts at a time.
+const batch = 1 << 20
+
+// AddAll puts the references 0 … n−1 into an empty index, but those that hash leaves out. It goes from shard to shard,
+// so that each is near at hand when its entries come: ten million one by one mean as many waits for memory. Whether two
+// of them have one key is for Twins to say.
+func (x *Index) AddAll(n int, hash func(ref uint32) (hash uint32, ok bool)) {
+	count := 0
+	for ref := range uint32(n) {
+		if _, ok := hash(ref); ok {
+			count++
+		}
+	}
+	x.Reserve(count)
+	list := make([]entry, 0, min(count, batch))
+	sorted := make([]entry, cap(list))
+	ends := make([]uint32, len(x.shards)+1)
+	flush := func() {
+		clear(ends)
+		for _, e := range list {
+			ends[x.shardOf(e.hash())+1]++
+		}
+		for i := range x.shards {
+			ends[i+1] += ends[i]
+		}
+		for _, e := range list {
+			at := &ends[x.shardOf(e.hash())]
+			sorted[*at] = e
+			*at++
+		}
+		for _, e := range sorted[:len(list)] {
+			x.shards[x.shardOf(e.hash())].add(e)
+		}
+		x.n += len(list)
+		list = list[:0]
+	}
+	for ref := range uint32(n) {
+		if h, ok := hash(ref); ok {
+			list = append(list, makeEntry(h, ref))
+		}
+		if len(list) == batch {
+			flush()
+		}
+	}
+	flush()
+}
+
+// Twins looks for two references of one key. same is asked about references of one hash only.
+func (x *Index) Twins(same func(a, b uint32) bool) (a, b uint32, found bool) {
+	for i := range x.shards {
+		entries := x.shards[i].entries
+		for at, e := range entries {
+			for next := at + 1; e != gap && next < len(entries) && entries[next] != gap && entries[next].hash() == e.hash(); next++ {
+				if same(e.ref(), entries[next].ref()) {
+					return e.ref(), entries[next].ref(), true
+				}
+			}
+		}
+	}
+	return 0, 0, false
+}
+
 // Remove takes a reference away that was added under hash. It reports whether it was there.
 func (x *Index) Remove(hash, ref uint32) bool {
 	if x.n == 0 || !x.shards[x.shardOf(hash)].remove(makeEntry(hash, ref)) {

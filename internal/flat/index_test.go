@@ -105,6 +105,35 @@ func TestIndexAgreesWithAMap(t *testing.T) {
 	})
 }
 
+// TestAddingAllIsAddingOneByOne also leaves references out, and finds the keys that are there twice.
+func TestAddingAllIsAddingOneByOne(t *testing.T) {
+	for _, n := range []int{0, 1, 700, 5000, batch + 1000} {
+		keys := make([]uint32, n)
+		for i := range keys {
+			keys[i] = Mix(uint64(i))
+		}
+		var all Index
+		all.AddAll(n, func(ref uint32) (uint32, bool) { return keys[ref], ref%3 != 1 })
+		want := map[pair]bool{}
+		for ref, hash := range keys {
+			if ref%3 != 1 {
+				want[pair{hash, uint32(ref)}] = true
+			}
+		}
+		sound(t, &all, want)
+		_, _, found := all.Twins(func(a, b uint32) bool { return a == b })
+		require.False(t, found)
+		if n >= 5000 {
+			all.Add(keys[3], 4)
+			all.Add(keys[3], 1)
+			a, b, found := all.Twins(func(a, b uint32) bool { return a+b == 7 })
+			require.True(t, found)
+			require.Equal(t, []uint32{3, 4}, []uint32{a, b})
+			require.Equal(t, len(want)+2, all.Len())
+		}
+	}
+}
+
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte("aabbccddeeffgghh"), uint32(1))
 	f.Add([]byte{0, 0, 0, 0, 255, 255, 255, 255, 1, 0, 1, 0}, uint32(0xffff_ffff))
