@@ -28,6 +28,7 @@ func (b *Bench) Year(ctx context.Context, cfg year.Config) (dir string, m *year.
 	args := []string{
 		"year", "--dir", dir, "--persons", fmt.Sprint(cfg.Persons), "--terminals", fmt.Sprint(cfg.Terminals),
 		"--products", fmt.Sprint(cfg.Products), "--days", fmt.Sprint(cfg.Days), "--tail", fmt.Sprint(cfg.Tail),
+		"--gc", "300", // there is time to lose, and nobody measures this process
 	}
 	if err := b.prepare(ctx, "year", args, yearLimit); err != nil {
 		return "", nil, err

@@ -69,6 +69,8 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 		}),
 		gauge("huanxin_snapshot_position", "Position of the newest snapshot.", func() float64 { return float64(m.snapshot.Load()) }),
 		gauge("huanxin_snapshot_age_seconds", "Age of the newest snapshot; 0 when there is none.", m.snapshotAge),
+		gauge("huanxin_follower_position", "The last batch that the snapshot follower has applied; 0 while it reads its snapshot.",
+			func() float64 { return float64(m.follower.Load()) }),
 		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", m.followerLag),
 	) {
 		if err := reg.Register(c); err != nil {

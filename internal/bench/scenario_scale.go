@@ -1,0 +1,159 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"huanxin/internal/bench/client"
+	"huanxin/internal/bench/year"
+)
+
+// scale is pingpong on the state of a year, in turn with pingpong on an empty one.
+func scale() Scenario {
+	return Scenario{
+		Name: "scale", What: "pingpong with ten million persons, 50 000 terminals and 500 000 products in state, and with none",
+		Run: func(ctx context.Context, b *Bench) (r Result, err error) {
+			rounds, lasts := b.Repeats(3), b.Lasts(5*time.Second)
+			persons := rounds * crowdFor(lasts)
+			from, m, err := b.fullYear(ctx)
+			if err != nil {
+				return r, err
+			}
+			if err := b.weigh(ctx, from, m, &r); err != nil {
+				return r, fmt.Errorf("memory of the year: %w", err)
+			}
+			dir, err := b.WithCrowd(ctx, from, "scale-year", persons)
+			if err != nil {
+				return r, err
+			}
+			full, err := b.NewSite(dir)
+			if err != nil {
+				return r, err
+			}
+			defer full.Discard()
+			crowd, err := b.Seeded(ctx, persons)
+			if err != nil {
+				return r, err
+			}
+			defer b.drop(crowd)
+			if dir, err = b.copied(crowd, "scale-empty"); err != nil {
+				return r, err
+			}
+			empty, err := b.NewSite(dir)
+			if err != nil {
+				return r, err
+			}
+			defer empty.Discard()
+			err = b.compareStates(ctx, full, empty, rounds, persons, lasts, &r)
+			return r, err
+		},
+	}
+}
+
+// weigh measures what the year itself takes: the switch has just read it, twice, and nobody loads it.
+func (b *Bench) weigh(ctx context.Context, from string, m *year.Manifest, r *Result) error {
+	site, err := b.open(ctx, from, "scale-year")
+	if err != nil {
+		return err
+	}
+	defer site.Discard()
+	if err := site.followed(ctx); err != nil {
+		return err
+	}
+	if err := site.Quiet(ctx); err != nil {
+		return err
+	}
+	resident, highest, err := memory(site.PID())
+	if err != nil {
+		return err
+	}
+	r.Rows = append(r.Rows, Limit("resident memory of the year", "GiB", Of("switch", inGiB(resident)), 4))
+	r.Note("%d persons, %d purchases; follower included: %.2f GiB resident, %.2f GiB at most since the start", m.Persons, m.Purchases, inGiB(resident), inGiB(highest))
+	return nil
+}
+
+func inGiB(bytes int64) float64 { return float64(bytes) / (1 << 30) }
+
+// followed waits until the follower has read everything too. The switch's own take-over is the last batch so far.
+func (s *Site) followed(ctx context.Context) error {
+	return s.await(ctx, "the follower", startLimit, func(ctx context.Context) (bool, error) {
+		v, err := s.Figures(ctx, "huanxin_journal_position", "huanxin_follower_position")
+		return err == nil && v[0] > 0 && v[0] == v[1], err
+	})
+}
+
+// side is one of the two states of scale: its switch goes on from round to round.
+type side struct {
+	site              *Site
+	script            *client.Reserves
+	p99               []float64
+	resident, highest int64 // VmRSS, VmHWM
+}
+
+// compareStates measures both in turn. Both switches run all the time; the one that is not measured does nothing.
+func (b *Bench) compareStates(ctx context.Context, full, empty *Site, rounds, persons int, lasts time.Duration, r *Result) error {
+	measure := func(s *side) func(context.Context, int) (float64, error) {
+		return func(ctx context.Context, _ int) (float64, error) {
+			run, err := s.round(ctx, lasts)
+			if err != nil {
+				return 0, err
+			}
+			s.p99 = append(s.p99, inMillis(run.Latencies.Percentile(990)))
+			return run.PerSecond(), nil
+		}
+	}
+	sides := []*side{{site: full}, {site: empty}}
+	for _, s := range sides {
+		if err := s.begin(ctx, b, persons); err != nil {
+			return err
+		}
+	}
+	list, err := b.Alternate(ctx, rounds, Contender{"with the year", measure(sides[0])}, Contender{"empty state", measure(sides[1])})
+	if err != nil {
+		return err
+	}
+	for _, s := range sides {
+		if s.resident, s.highest, err = memory(s.site.PID()); err != nil {
+			return err
+		}
+	}
+	r.Rows = append(r.Rows, AtLeast("throughput", "/s", list[0], list[1], 0.9),
+		AtMost("p99", "ms", Of("with the year", sides[0].p99...), Of("empty state", sides[1].p99...), 2))
+	r.Note("after the rounds %.2f GiB resident, at most %.2f GiB; the empty state's switch %.2f GiB, at most %.2f GiB; %d persons had claimed and showed codes in both",
+		inGiB(sides[0].resident), inGiB(sides[0].highest), inGiB(sides[1].resident), inGiB(sides[1].highest), persons)
+	r.Note("%s; %s", list[0], list[1])
+	for _, s := range sides {
+		s.site.Process().Kill()
+	}
+	// The year's journal is too long to be read once more here; recovery reads it.
+	_, _, err = Found(empty.Dir, sides[1].script.Acks())
+	return err
+}
+
+// begin starts the switch and waits until its follower has read everything too.
+func (s *side) begin(ctx context.Context, b *Bench, persons int) (err error) {
+	if err := s.site.Start(ctx); err != nil {
+		return err
+	}
+	if err := s.site.followed(ctx); err != nil {
+		return err
+	}
+	s.script, err = b.pingpongScript(client.NewNumbers(0, uint64(persons)))
+	return err
+}
+
+// round is one pingpong, once the switch is quiet.
+func (s *side) round(ctx context.Context, lasts time.Duration) (*client.Run, error) {
+	if err := s.site.Quiet(ctx); err != nil {
+		return nil, err
+	}
+	profiled, err := s.site.profile(ctx, time.Second, lasts)
+	if err != nil {
+		return nil, err
+	}
+	loop := client.Closed{Address: s.site.CUP, Connections: 64, InFlight: 1, Script: s.script, WarmUp: time.Second, Duration: lasts}
+	run, err := loop.Run(ctx)
+	return run, errors.Join(err, profiled())
+}
