@@ -14,7 +14,7 @@ type Digest [11]byte
 // Sums adds amounts up under digests, twenty bytes or so each. Its entries lie in ascending order of their digests in
 // many small tables, each with gaps: a table is copied when it is full, so growing moves a thousandth of all.
 type Sums struct {
-	parts [1 << partBits]part
+	parts [Parts]part
 	n     int
 }
 
@@ -137,22 +137,32 @@ func (p *part) insert(key sum, amount uint64) {
 // grow makes room for a quarter more.
 func (p *part) grow() {
 	old := p.entries
-	homes := int(p.n)*10/7 + 4
-	p.entries = slices.Grow([]sum(nil), homes+4)
-	p.entries = p.entries[:cap(p.entries)]
-	p.homes = uint32(len(p.entries) - 4)
+	p.makeRoom(int(p.n))
 	end := 0
 	for _, s := range old {
-		if s.amount() == 0 {
-			continue
+		if s.amount() != 0 {
+			end = p.place(s, end)
 		}
-		end = max(p.home(s), end)
-		if end == len(p.entries) {
-			p.entries = append(p.entries, sum{})
-		}
-		p.entries[end] = s
-		end++
 	}
+}
+
+// makeRoom gives an empty table places for n entries and a quarter more. It takes what the allocator rounds up to.
+func (p *part) makeRoom(n int) {
+	const tail = 4
+	p.entries = slices.Grow([]sum(nil), n*5/4+4+tail)
+	p.entries = p.entries[:cap(p.entries)]
+	p.homes = uint32(len(p.entries) - tail)
+}
+
+// place puts s, which comes after everything that is there, at its home or at end, where that ends. It returns the end
+// behind s.
+func (p *part) place(s sum, end int) int {
+	i := max(p.home(s), end)
+	if i == len(p.entries) {
+		p.entries = append(p.entries, sum{})
+	}
+	p.entries[i] = s
+	return i + 1
 }
 
 // remove closes the gap it makes with the entries that are not at home.
@@ -164,6 +174,47 @@ func (p *part) remove(i int) {
 	copy(p.entries[i:end-1], p.entries[i+1:end])
 	p.entries[end-1] = sum{}
 	p.n--
+}
+
+// Parts is how many tables there are. They follow each other in the order of the digests.
+const Parts = 1 << partBits
+
+const sumBytes = 16
+
+// AppendPart appends the sums of table k, 16 bytes each, in ascending order of their digests.
+func (s *Sums) AppendPart(dst []byte, k int) []byte {
+	for _, e := range s.parts[k].entries {
+		if e.amount() != 0 {
+			dst = binary.BigEndian.AppendUint64(dst, e.high)
+			dst = binary.BigEndian.AppendUint64(dst, e.low)
+		}
+	}
+	return dst
+}
+
+// ReadPart fills table k, which must be empty, with what AppendPart gave. It reports false for bytes that are no such sums.
+func (s *Sums) ReadPart(k int, b []byte) bool {
+	p := &s.parts[k]
+	if p.n != 0 || len(b)%sumBytes != 0 {
+		return false
+	}
+	if len(b) == 0 {
+		return true
+	}
+	n := len(b) / sumBytes
+	p.makeRoom(n)
+	end := 0
+	var last sum
+	for i := range n {
+		e := sum{binary.BigEndian.Uint64(b[i*sumBytes:]), binary.BigEndian.Uint64(b[i*sumBytes+8:])}
+		if e.amount() == 0 || int(e.high>>(64-partBits)) != k || i > 0 && !last.before(e) {
+			return false
+		}
+		end, last = p.place(e, end), e
+	}
+	p.n = uint32(n)
+	s.n += n
+	return true
 }
 
 // All gives the sums in ascending order of their digests. They must not change meanwhile.

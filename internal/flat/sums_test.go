@@ -43,6 +43,16 @@ func TestSumsAgreeWithAMap(t *testing.T) {
 			order = append(order, d)
 		}
 		require.Len(t, order, len(want))
+		var again Sums
+		for k := range Parts {
+			require.True(t, again.ReadPart(k, sums.AppendPart(nil, k)))
+		}
+		require.Equal(t, sums.Len(), again.Len())
+		for d, amount := range want {
+			require.Equal(t, amount, again.Get(d))
+			again.Add(d, -amount)
+		}
+		require.Zero(t, again.Len())
 		require.True(t, slices.IsSortedFunc(order, func(a, b Digest) int { return slices.Compare(a[:], b[:]) }))
 	})
 }
@@ -52,6 +62,20 @@ func TestSumsRefuseWhatIsNoSum(t *testing.T) {
 	sums.Add(Digest{1}, MaxSum)
 	require.Panics(t, func() { sums.Add(Digest{1}, 1) })
 	require.Panics(t, func() { sums.Add(Digest{2}, -1) })
+}
+
+func TestWhatIsNoTableOfSumsIsRefused(t *testing.T) {
+	var sums Sums
+	sums.Add(Digest{0, 1}, 5)
+	sums.Add(Digest{0, 2}, 5)
+	b := sums.AppendPart(nil, 0)
+	for name, bad := range map[string][]byte{
+		"short": b[:17], "descending": slices.Concat(b[16:], b[:16]), "twice": slices.Concat(b[:16], b[:16]), "zero": make([]byte, 16),
+	} {
+		require.False(t, new(Sums).ReadPart(0, bad), name)
+	}
+	require.False(t, new(Sums).ReadPart(1, b), "of another table")
+	require.False(t, sums.ReadPart(0, b), "there is something already")
 }
 
 func TestSumsStaySmall(t *testing.T) {

@@ -3,6 +3,8 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -25,9 +27,9 @@ func (e *Engine) writeCold(w *stateWriter) {
 	}
 	w.Int(s.end)
 	w.Int(s.last)
-	writeColumn(w, s.at.Len(), s.at.All())
-	writeColumn(w, s.byNumber.Len(), s.byNumber.All())
-	writeColumn(w, s.byOperation.Len(), s.byOperation.All())
+	writeColumn(w, s.at.All())
+	writeColumn(w, s.byNumber.All())
+	writeColumn(w, s.byOperation.All())
 	w.Uint(uint64(len(s.crowded)))
 	for _, rrn := range slices.Sorted(maps.Keys(s.crowded)) {
 		w.Uint(rrn)
@@ -40,36 +42,62 @@ func (e *Engine) writeCold(w *stateWriter) {
 		w.Int(int64(leaf))
 		w.Int(int64(s.sums.spent[leaf]))
 	}
-	w.Uint(uint64(e.orders.Len()))
-	for d, sum := range e.orders.All() {
-		w.put(d[:])
-		w.Uint(uint64(sum))
+	for k := range flat.Parts {
+		w.scratch = e.orders.AppendPart(w.scratch[:0], k)
+		w.Bytes(w.scratch)
 	}
 }
 
-func writeColumn[T uint32 | uint64](w *stateWriter, n int, column iter.Seq2[uint64, T]) {
-	w.Uint(uint64(n))
+// columnBlock is how many bytes of a column are written at once.
+const columnBlock = 1 << 16
+
+// writeColumn writes the places that are not zero, in blocks of differences; an empty block ends it.
+func writeColumn[T uint32 | uint64](w *stateWriter, column iter.Seq2[uint64, T]) {
+	block := w.scratch[:0]
 	lastPlace, lastValue := uint64(0), int64(0)
 	for i, v := range column {
-		w.Uint(i - lastPlace)
-		w.Int(int64(v) - lastValue)
+		block = binary.AppendUvarint(block, i-lastPlace)
+		block = binary.AppendVarint(block, int64(v)-lastValue)
 		lastPlace, lastValue = i, int64(v)
+		if len(block) >= columnBlock {
+			w.Bytes(block)
+			block = block[:0]
+		}
+	}
+	if len(block) > 0 {
+		w.Bytes(block)
+	}
+	w.Bytes(nil)
+	w.scratch = block[:0]
+}
+
+// readColumn reads a column whose places go up to last.
+func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last uint64) {
+	place, value := uint64(0), int64(0)
+	for r.err == nil {
+		r.scratch = r.Block(r.scratch)
+		if len(r.scratch) == 0 {
+			return
+		}
+		for b := r.scratch; len(b) > 0; {
+			step, n := binary.Uvarint(b)
+			if n <= 0 {
+				r.fail(errColumn)
+				return
+			}
+			change, m := binary.Varint(b[n:])
+			place, value = place+step, value+change
+			if m <= 0 || place > last || value <= 0 {
+				r.fail(errColumn)
+				return
+			}
+			column.Set(place, T(value))
+			b = b[n+m:]
+		}
 	}
 }
 
-func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last uint64) {
-	place, value := uint64(0), int64(0)
-	for range r.Len() {
-		place, value = place+r.Uint(), value+r.Int()
-		if place > last {
-			r.fail(fmt.Errorf("place %d of a column of %d", place, last))
-		}
-		if r.err != nil {
-			return
-		}
-		column.Set(place, T(value))
-	}
-}
+var errColumn = errors.New("a column of cold purchases is damaged")
 
 // readCold reads what writeCold wrote. A state whose log is not there, or ends before the state's last record, is refused:
 // another state, or none, will do.
@@ -91,11 +119,10 @@ func (e *Engine) readCold(r *stateReader) error {
 		leaf := subsidy.NodeID(r.Int())
 		s.sums.spent[leaf] = money.Amount(r.Int())
 	}
-	for range r.Len() {
-		var d flat.Digest
-		r.full(d[:])
-		if sum := r.Uint(); sum <= flat.MaxSum {
-			e.orders.Add(d, int64(sum))
+	for k := range flat.Parts {
+		r.scratch = r.Block(r.scratch)
+		if r.err == nil && !e.orders.ReadPart(k, r.scratch) {
+			return fmt.Errorf("the orders of part %d are damaged", k)
 		}
 	}
 	if r.err != nil || s.end == 0 {
