@@ -230,18 +230,3 @@ func cpuTime(pid int) (time.Duration, error) {
 	const ticksPerSecond = 100 // USER_HZ, the same on every Linux
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
-
-// ResidentBytes is how much memory a process has.
-func ResidentBytes(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return n << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
-}
