@@ -7,7 +7,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"huanxin/subsidy/catalogue"
 	"huanxin/subsidy/policy"
+	"huanxin/subsidy/registry"
 	"huanxin/switch/engine"
 	"huanxin/switch/server"
 )
@@ -32,6 +34,9 @@ func (s *Switch) ask(ctx context.Context, what string, body func(engine.Token) a
 // what operators have changed since must survive a restart. Only the product library, which no command changes, follows
 // the folder for as long as its rules are those in force.
 func (s *Switch) putIntoForce(ctx context.Context) error {
+	defer func() { // the engines have them now
+		s.programme.Merchants, s.programme.Terminals, s.programme.Products = nil, nil, nil
+	}()
 	reply, err := s.ask(ctx, "rules in force", func(t engine.Token) any {
 		return &engine.Look{Token: t, What: engine.LookPolicy{}}
 	})
@@ -49,21 +54,14 @@ func (s *Switch) putIntoForce(ctx context.Context) error {
 			zap.Strings("versions_in_force", inForce.Versions))
 		return nil
 	}
-	return s.setRows(ctx, nil, nil, products(s.programme))
+	return s.setRows(ctx, nil, nil, s.programme.Products)
 }
 
 // applyProgramme puts the folder into force. The rules come last: a journal that has them has everything, also when this
 // process ends in between.
 func (s *Switch) applyProgramme(ctx context.Context) error {
 	const actor, why = "huanxin serve", "programme folder read at the first start"
-	var merchants, terminals [][]string
-	for i := range s.programme.Merchants {
-		merchants = append(merchants, s.programme.Merchants[i].Record())
-	}
-	for i := range s.programme.Terminals {
-		terminals = append(terminals, s.programme.Terminals[i].Record())
-	}
-	if err := s.setRows(ctx, merchants, terminals, products(s.programme)); err != nil {
+	if err := s.setRows(ctx, s.programme.Merchants, s.programme.Terminals, s.programme.Products); err != nil {
 		return err
 	}
 	reply, err := s.ask(ctx, "rules and budgets", func(t engine.Token) any {
@@ -75,29 +73,19 @@ func (s *Switch) applyProgramme(ctx context.Context) error {
 	return err
 }
 
-func products(p *policy.Programme) (rows [][]string) {
-	for i := range p.Products {
-		rows = append(rows, p.Products[i].Record())
-	}
-	return rows
-}
-
 // rowsAtOnce is what one SetRows may carry.
 const rowsAtOnce = 1000
 
-// setRows brings registry rows to the given values. What is already so makes no event.
-func (s *Switch) setRows(ctx context.Context, merchants, terminals, products [][]string) error {
+// setRows brings registry rows to the given values. What is already so makes no event. Records are made as they are sent:
+// half a million products as lists of texts would be the largest thing in memory.
+func (s *Switch) setRows(ctx context.Context, merchants []registry.Merchant, terminals []registry.Terminal, products []catalogue.Product) error {
 	changes := 0
 	for len(merchants)+len(terminals)+len(products) > 0 {
 		var rows engine.SetRows
 		room := rowsAtOnce
-		take := func(list *[][]string) (taken [][]string) {
-			n := min(room, len(*list))
-			taken, *list = (*list)[:n], (*list)[n:]
-			room -= n
-			return taken
-		}
-		rows.Merchants, rows.Terminals, rows.Products = take(&merchants), take(&terminals), take(&products)
+		rows.Merchants = records(take(&merchants, &room), (*registry.Merchant).Record)
+		rows.Terminals = records(take(&terminals, &room), (*registry.Terminal).Record)
+		rows.Products = records(take(&products, &room), (*catalogue.Product).Record)
 		reply, err := s.ask(ctx, "registry rows", func(t engine.Token) any {
 			rows.Token = t
 			return &rows
@@ -111,4 +99,19 @@ func (s *Switch) setRows(ctx context.Context, merchants, terminals, products [][
 		s.log.Info("registry rows", zap.Int("changes", changes))
 	}
 	return nil
+}
+
+// take cuts as many rows off the front of a list as there is room for.
+func take[T any](list *[]T, room *int) (taken []T) {
+	n := min(*room, len(*list))
+	taken, *list = (*list)[:n], (*list)[n:]
+	*room -= n
+	return taken
+}
+
+func records[T any](rows []T, record func(*T) []string) (list [][]string) {
+	for i := range rows {
+		list = append(list, record(&rows[i]))
+	}
+	return list
 }
