@@ -3,9 +3,9 @@ package bench
 import (
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"huanxin/internal/bench/peer"
 	"huanxin/internal/simulator/load"
 )
 
@@ -49,7 +49,7 @@ func (p *diskProbe) run(data []byte) {
 		}
 		begun := time.Now()
 		if _, p.err = p.file.Write(data); p.err == nil {
-			p.err = syscall.Fdatasync(int(p.file.Fd()))
+			p.err = peer.Fdatasync(p.file)
 		}
 		if p.err != nil {
 			return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -49,8 +48,7 @@ func sleep(d time.Duration) {
 	if d < shortest {
 		return
 	}
-	t := syscall.NsecToTimespec(int64(min(d, longest)))
-	_ = syscall.Nanosleep(&t, nil) // a signal ends it early, which the loop mends
+	kernelSleep(min(d, longest))
 }
 
 // stall watches for the longest time in which nobody heard anything.

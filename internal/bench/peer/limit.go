@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 )
 
 // Limit is an echo that answers when what it got is on disk, and nothing else: no codec, no decision, no state. Frames of
@@ -169,21 +168,13 @@ func (l *Limit) sync() error {
 		if _, err := l.file.WriteAt(full.bytes, offset); err != nil {
 			return fmt.Errorf("write the log: %w", err)
 		}
-		if err := fdatasync(l.file); err != nil {
+		if err := Fdatasync(l.file); err != nil {
 			return fmt.Errorf("sync the log: %w", err)
 		}
 		offset += int64(len(full.bytes))
 		l.release <- full
 	}
 	return io.EOF
-}
-
-func fdatasync(f *os.File) error {
-	for {
-		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
 }
 
 // answer gives back what has become durable, one write for each connection.
