@@ -335,6 +335,7 @@ type scratch struct {
 type envelope struct {
 	event.Event
 	reserved event.Event_Reserved
+	room     event.ReservedRoom
 	sent     event.Event_SaleSent
 	approved event.Event_SaleApproved
 	approval event.SaleApproved

@@ -166,11 +166,18 @@ func (p *purchase) forgettable() bool {
 
 // remembered reports whether another exchange than that of key still stands for the purchase.
 func (e *Engine) remembered(p *purchase, key Key) bool {
-	for _, k := range []*event.ExchangeKey{p.reserved.GetKey(), p.sale.GetKey()} {
-		if k.GetTerminal() == "" || keyOf(k) == key {
+	var others []Key
+	if p.reserved != nil {
+		others = append(others, p.reserved.Key)
+	}
+	if k := p.sale.GetKey(); k != nil {
+		others = append(others, keyOf(k))
+	}
+	for _, k := range others {
+		if k.Terminal == ([8]byte{}) || k == key { // over HTTP there is no exchange
 			continue
 		}
-		if x, ok := e.exchanges.get(keyOf(k)); ok && x.purchase == p.id {
+		if x, ok := e.exchanges.get(k); ok && x.purchase == p.id {
 			return true
 		}
 	}

@@ -156,10 +156,11 @@ func (e *Engine) isActive(merchant string) bool {
 
 // committed is the SaleSent of a commit.
 func (e *Engine) committed(in *CommitRequest, p *purchase) *event.SaleSent {
+	r := p.reserved.fact()
 	return &event.SaleSent{
-		Purchase: p.id, Key: &event.ExchangeKey{Class: 2, Merchant: p.reserved.Key.Merchant}, Content: bytesOf(in.API.Content),
+		Purchase: p.id, Key: &event.ExchangeKey{Class: 2, Merchant: r.Key.Merchant}, Content: bytesOf(in.API.Content),
 		Amount: int64(in.Amount), HostStan: hostSTAN(e.hostCounter + 1), Rrn: hostRRN(e.now, e.hostCounter+1), TransmittedAt: e.now,
-		City: p.reserved.City, Channel: p.reserved.Channel, Caller: in.API.Caller,
+		City: r.City, Channel: r.Channel, Caller: in.API.Caller,
 	}
 }
 
@@ -311,7 +312,8 @@ func (e *Engine) viewPurchase(p *purchase) *PurchaseView {
 		terminal := p.terminal()
 		v.Terminal = text(terminal[:])
 	}
-	if r := p.reserved; r != nil {
+	if p.reserved != nil {
+		r := p.reserved.fact()
 		v.Price, v.Payable, v.Category, v.Barcode = money.Amount(r.Price), money.Amount(r.Payable), r.Category, r.Barcode
 		v.SerialMask, v.Order, v.PolicyVersion, v.Marks = r.SerialMask, r.Order, r.PolicyVersion, r.Marks
 		v.ReservedAt, v.ExpiresAt, v.Batch, v.STAN = p.reservedAt, r.ExpiresAt, r.Key.GetBatch(), r.Key.GetStan()

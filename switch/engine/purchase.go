@@ -51,11 +51,11 @@ type leg struct {
 	charged  int64             // At of an approval that came after the switch had given up, 0 = none came
 }
 
-// purchase is one purchase with the facts it consists of. The facts are the journal's own messages and never change.
+// purchase is one purchase with the facts it consists of. The facts are the journal's own and never change.
 type purchase struct {
 	id         uint64
 	state      PurchaseState
-	reserved   *event.Reserved // nil for an ordinary sale
+	reserved   *reservation // nil for an ordinary sale
 	reservedAt int64
 	sale       *event.SaleSent // nil until a sale was sent
 	leg                        // of the sale
@@ -108,14 +108,18 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 	}
 	r := p.reserved
 	return subsidy.Hold{
-		Purchase: p.id, Entitlement: r.Entitlement, Code: hash(r.Code), Serial: hash(r.Serial), Leaf: p.leaf,
+		Purchase: p.id, Entitlement: r.Entitlement, Code: r.Code, Serial: r.Serial, Leaf: p.leaf,
 		Subsidy: p.subsidy, FromClaim: money.Amount(r.FromClaim),
 	}, true
 }
 
 // take notes the subsidy that a purchase begins with.
 func (p *purchase) take(m *event.Reserved, at int64) {
-	p.reserved, p.reservedAt, p.subsidy = m, at, money.Amount(m.Subsidy)
+	if p.reserved == nil {
+		p.reserved = new(reservation)
+	}
+	p.reserved.set(m)
+	p.reservedAt, p.subsidy = at, money.Amount(m.Subsidy)
 	p.parts = p.partRoom[:0]
 	for _, part := range m.Parts {
 		p.parts = append(p.parts, money.Amount(part.Amount))
@@ -143,10 +147,10 @@ func orderOf[M string | []byte](merchant M, order string) flat.Digest {
 }
 
 func (p *purchase) order() (d flat.Digest, ok bool) {
-	if p.reserved == nil || p.reserved.Order == "" {
+	if p.reserved == nil || p.reserved.order == (flat.Digest{}) {
 		return d, false
 	}
-	return orderOf(p.reserved.Key.GetMerchant(), p.reserved.Order), true
+	return p.reserved.order, true
 }
 
 // ordered is the subsidy that an order has had, 0 for none.
@@ -218,7 +222,7 @@ func (p *purchase) terminal() [8]byte {
 	if p.sale != nil {
 		return keyOf(p.sale.Key).Terminal
 	}
-	return keyOf(p.reserved.Key).Terminal
+	return p.reserved.Key.Terminal
 }
 
 // merchant is the DE42 of the purchase, without blanks.
@@ -226,7 +230,7 @@ func (p *purchase) merchant() string {
 	if p.sale != nil {
 		return text([]byte(p.sale.Key.GetMerchant()))
 	}
-	return text([]byte(p.reserved.Key.GetMerchant()))
+	return p.reserved.merchant()
 }
 
 // move changes the state of a purchase; from lists the states it may come from. Anything else means that the journal

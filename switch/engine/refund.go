@@ -94,7 +94,7 @@ func (e *Engine) judgeRefund(p *purchase, amount money.Amount) ([2]byte, reason.
 	case amount > left:
 		return rc("64"), reason.RefundExceeds
 	case amount < money.Amount(p.sale.Amount) && p.reserved != nil:
-		if rule == nil || !rule.Refund.Partial || len(p.reserved.Components) > 0 {
+		if rule == nil || !rule.Refund.Partial || len(p.reserved.fact().Components) > 0 {
 			return rc("64"), reason.RefundWholeOnly
 		}
 		if _, _, ok := e.kept(p, left-amount); !ok {
@@ -112,7 +112,7 @@ func (e *Engine) saleRule(p *purchase) *policy.Rule {
 	if p.reserved == nil || e.policy == nil {
 		return nil
 	}
-	r := p.reserved
+	r := p.reserved.fact()
 	return e.policy.Rule(r.PolicyVersion, r.City, r.Channel, r.Category, text([]byte(r.Key.GetMerchant())))
 }
 
@@ -126,7 +126,7 @@ func (e *Engine) kept(p *purchase, paid money.Amount) (price, subsidy money.Amou
 	if rule == nil {
 		return 0, 0, false
 	}
-	r := p.reserved
+	r := p.reserved.fact()
 	q := policy.Request{Price: money.Amount(r.Price), Grade: uint8(r.Grade), Label: catalogue.Label(r.Label), OldItem: r.OldItem}
 	for _, text := range r.Attributes {
 		if a, err := catalogue.ParseAttributes(text); err == nil {
@@ -193,9 +193,10 @@ func (e *Engine) splitReturned(p *purchase, returned money.Amount) []*event.Fund
 	if err != nil {
 		panic("split of a returned subsidy: " + err.Error())
 	}
+	payers := p.reserved.fact().Parts
 	var parts []*event.FundingPart
 	for i, amount := range amounts {
-		parts = append(parts, &event.FundingPart{Payer: p.reserved.Parts[i].Payer, Amount: int64(amount)})
+		parts = append(parts, &event.FundingPart{Payer: payers[i].Payer, Amount: int64(amount)})
 	}
 	return parts
 }

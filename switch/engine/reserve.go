@@ -351,7 +351,9 @@ func (e *Engine) replyRefused(token Token, id uint64) {
 // hold takes everything for one purchase.
 func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	d := c.decision
-	room := &event.ReservedRoom{Fact: event.Reserved{
+	env := e.envelope()
+	room := &env.room
+	*room = event.ReservedRoom{Fact: event.Reserved{
 		Purchase: e.lastPurchase + 1, Entitlement: c.entitlement.ID, Category: c.category, City: c.city,
 		PayingCity: c.payingCity, Channel: c.channel, Barcode: in.Barcode,
 		SerialMask: in.SerialMask, Order: in.Order, Price: int64(in.Price), Base: int64(d.Base),
@@ -384,7 +386,6 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 		var digits [10]byte
 		m.LocatedCity = e.scratch.texts.Of(strconv.AppendUint(digits[:0], uint64(c.located), 10))
 	}
-	env := e.envelope()
 	env.reserved.Reserved = m
 	env.Body = &env.reserved
 	e.emit(&env.Event)
@@ -425,7 +426,7 @@ func (e *Engine) cancel(in *CancelRequest) {
 		e.reply(Reply{Token: in.Token, Response: rc("25"), Reasons: []reason.Code{reason.HoldUnknown}})
 		return
 	}
-	reservedBy := keyOf(p.reserved.Key)
+	reservedBy := p.reserved.Key
 	switch {
 	case reservedBy.Terminal != in.Key.Terminal || reservedBy.Merchant != in.Key.Merchant:
 		e.reply(Reply{Token: in.Token, Response: rc("12"), Reasons: []reason.Code{reason.HoldOtherParty}})
@@ -460,7 +461,12 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	if !ok {
 		panic(fmt.Sprintf("purchase %d takes from budget node %q, which does not exist", m.Purchase, m.Leaf))
 	}
-	p := &purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}
+	both := &struct { // in one piece of memory
+		purchase
+		reservation
+	}{purchase: purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}}
+	p := &both.purchase
+	p.reserved = &both.reservation
 	p.take(m, e.now)
 	e.add(p)
 	e.track(p)

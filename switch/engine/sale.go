@@ -90,7 +90,7 @@ func (e *Engine) judgeSale(in *SaleRequest) ([2]byte, reason.Code) {
 	if p == nil || p.reserved == nil || p.manual {
 		return rc("25"), reason.HoldUnknown
 	}
-	reservedBy := keyOf(p.reserved.Key)
+	reservedBy := p.reserved.Key
 	if reservedBy.Terminal != in.Key.Terminal || reservedBy.Merchant != in.Key.Merchant {
 		return rc("12"), reason.HoldOtherParty
 	}

@@ -184,7 +184,10 @@ func (w *stateWriter) purchase(p *purchase) {
 	w.Uint(uint64(p.state))
 	w.Int(int64(p.leaf))
 	w.Int(p.changed)
-	w.message(p.reserved != nil, p.reserved)
+	w.Bool(p.reserved != nil)
+	if p.reserved != nil {
+		w.Bytes(p.reserved.packed)
+	}
 	w.Int(p.reservedAt)
 	w.message(p.sale != nil, p.sale)
 	w.leg(&p.leg)
