@@ -34,6 +34,8 @@ type Book struct {
 	byName     map[string]Code
 	categories []string
 	byCategory map[string]Category
+	terms      []terms
+	byTerms    map[terms]uint32
 
 	people       people
 	entitlements flat.Slab[record] // by id − 1
@@ -50,6 +52,7 @@ func NewBook() *Book {
 		byName: map[string]Code{"": 0},
 
 		byCategory: map[string]Category{},
+		byTerms:    map[terms]uint32{},
 	}
 }
 
@@ -98,7 +101,7 @@ func (b *Book) Entitlement(id uint64) (e Entitlement, ok bool) {
 	if id == 0 || id > uint64(b.entitlements.Len()) {
 		return Entitlement{}, false
 	}
-	return b.entitlements.At(int(id - 1)).view(id), true
+	return b.view(id), true
 }
 
 func (b *Book) at(id uint64) *record {
@@ -118,16 +121,16 @@ func (b *Book) Claim(e Entitlement, p Hash, category, channel, city, version str
 		b.mustTake(e.Leaf, e.Reserved)
 	}
 	i, u := b.people.claim(p, c)
+	t := b.internTerms(terms{leaf: e.Leaf, channel: b.intern(channel), city: b.intern(city), version: b.intern(version), category: c})
 	b.entitlements.Add(record{
-		claimedAt: e.ClaimedAt, expiresAt: e.ExpiresAt, holder: uint64(e.Reserved), person: i, leaf: e.Leaf,
-		channel: b.intern(channel), city: b.intern(city), version: b.intern(version), category: c, state: Claimed,
+		claimedAt: e.ClaimedAt, expiresAt: e.ExpiresAt, holder: uint64(e.Reserved), person: i, packed: t<<stateBits | uint32(Claimed),
 	})
 	u.claims++
 	u.live++
 }
 
 // useOf is what the person of an entitlement has of its category.
-func (b *Book) useOf(e *record) *use { return b.people.use(e.person, e.category) }
+func (b *Book) useOf(e *record) *use { return b.people.use(e.person, b.termsOf(e).category) }
 
 // Hold is what a purchase takes, all or nothing.
 type Hold struct {
@@ -153,17 +156,18 @@ func (b *Book) SerialHolder(serial Hash) uint64 {
 // the leaf able to give what the claim had not taken.
 func (b *Book) Reserve(h Hold) {
 	e := b.at(h.Entitlement)
-	if e.state != Claimed {
-		panic(fmt.Sprintf("reserve on entitlement %d, which is %s", h.Entitlement, e.state))
+	if e.state() != Claimed {
+		panic(fmt.Sprintf("reserve on entitlement %d, which is %s", h.Entitlement, e.state()))
 	}
+	leaf := b.termsOf(e).leaf
 	switch reserved := e.reserved(); {
 	case h.FromClaim > 0: // the sum is held already, also when its round has closed since
-		if h.FromClaim != h.Subsidy || h.Leaf != e.leaf || h.Subsidy > reserved {
+		if h.FromClaim != h.Subsidy || h.Leaf != leaf || h.Subsidy > reserved {
 			panic(fmt.Sprintf("purchase %d: claim holds %s, the purchase takes %s of it", h.Purchase, reserved, h.Subsidy))
 		}
-		b.Budget.Release(e.leaf, reserved-h.Subsidy)
+		b.Budget.Release(leaf, reserved-h.Subsidy)
 	default:
-		b.Budget.Release(e.leaf, reserved)
+		b.Budget.Release(leaf, reserved)
 		b.mustTake(h.Leaf, h.Subsidy)
 	}
 	if h.Serial != (Hash{}) {
@@ -175,7 +179,8 @@ func (b *Book) Reserve(h Hold) {
 	if c := b.codes.find(h.Code); c != nil {
 		c.view.Spent = true
 	}
-	e.state, e.holder, e.serial = Held, h.Purchase, h.Serial
+	e.set(Held)
+	e.holder, e.serial = h.Purchase, h.Serial
 	b.openHolds++
 	u := b.useOf(e)
 	u.live--
@@ -192,7 +197,7 @@ func (b *Book) mustTake(leaf NodeID, amount money.Amount) {
 // Use turns a hold into a use: the purchase was captured.
 func (b *Book) Use(h Hold) {
 	e := b.held(h, Held)
-	e.state = Used
+	e.set(Used)
 	b.openHolds--
 	b.Budget.Capture(h.Leaf, h.Subsidy)
 }
@@ -238,9 +243,9 @@ func (b *Book) Free(h Hold) {
 
 func (b *Book) held(h Hold, want State) *record {
 	e := b.at(h.Entitlement)
-	if e.state != want || e.holder != h.Purchase {
+	if e.state() != want || e.holder != h.Purchase {
 		panic(fmt.Sprintf("purchase %d: entitlement %d is %s by purchase %d, want %s",
-			h.Purchase, h.Entitlement, e.state, e.purchase(), want))
+			h.Purchase, h.Entitlement, e.state(), e.purchase(), want))
 	}
 	if e.serial != h.Serial {
 		panic(fmt.Sprintf("purchase %d: entitlement %d was held with another serial", h.Purchase, h.Entitlement))
@@ -253,7 +258,8 @@ func (b *Book) restore(e *record, h Hold, reserved money.Amount) {
 	if e.serial != (Hash{}) {
 		b.serials.Remove(flat.Fold(e.serial), uint32(h.Entitlement-1))
 	}
-	e.state, e.holder, e.serial = Claimed, uint64(reserved), Hash{}
+	e.set(Claimed)
+	e.holder, e.serial = uint64(reserved), Hash{}
 	u := b.useOf(e)
 	u.live++
 	u.items--
@@ -268,14 +274,15 @@ func (b *Book) Return(id uint64) money.Amount { return b.end(id, Returned) }
 
 func (b *Book) end(id uint64, state State) money.Amount {
 	e := b.at(id)
-	if e.state != Claimed {
-		panic(fmt.Sprintf("entitlement %d cannot end as %s: it is %s", id, state, e.state))
+	if e.state() != Claimed {
+		panic(fmt.Sprintf("entitlement %d cannot end as %s: it is %s", id, state, e.state()))
 	}
 	released := e.reserved()
 	if released > 0 {
-		b.Budget.Release(e.leaf, released)
+		b.Budget.Release(b.termsOf(e).leaf, released)
 	}
-	e.state, e.holder = state, 0
+	e.set(state)
+	e.holder = 0
 	b.useOf(e).live--
 	return released
 }

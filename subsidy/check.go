@@ -21,10 +21,10 @@ func fingerprint(person uint32, c Category) uint64 {
 	return v ^ v>>31 | 1
 }
 
-func (t *tally) count(e *record) {
-	mark := fingerprint(e.person, e.category)
+func (t *tally) count(e *record, c Category) {
+	mark := fingerprint(e.person, c)
 	t.claims += mark
-	switch e.state {
+	switch e.state() {
 	case Claimed:
 		t.live += mark
 	case Held, Used:
@@ -50,15 +50,15 @@ func (b *Book) Check(reserved money.Amount) error {
 	var want, have tally
 	for i := range b.entitlements.Len() {
 		e := b.entitlements.At(i)
-		want.count(e)
+		want.count(e, b.termsOf(e).category)
 		held += e.reserved()
-		if e.state == Held {
+		if e.state() == Held {
 			holds++
 		}
 		if e.serial != (Hash{}) {
 			serials++
 			if !e.taken() {
-				return fmt.Errorf("entitlement %d is %s and has a serial", i+1, e.state)
+				return fmt.Errorf("entitlement %d is %s and has a serial", i+1, e.state())
 			}
 		}
 	}
@@ -98,10 +98,10 @@ func (b *Book) difference() error {
 	}
 	for i := range b.entitlements.Len() {
 		e := b.entitlements.At(i)
-		k := key{e.person, e.category}
+		k := key{e.person, b.termsOf(e).category}
 		c := differ[k]
 		c.claims++
-		switch e.state {
+		switch e.state() {
 		case Claimed:
 			c.live++
 		case Held, Used:

@@ -43,6 +43,14 @@ func (b *Book) WriteState(w Writer) {
 	b.Budget.writeState(w)
 	writeTexts(w, b.names)
 	writeTexts(w, b.categories)
+	w.Uint(uint64(len(b.terms)))
+	for _, t := range b.terms {
+		w.Int(int64(t.leaf))
+		w.Uint(uint64(t.channel))
+		w.Uint(uint64(t.city))
+		w.Uint(uint64(t.version))
+		w.Uint(uint64(t.category))
+	}
 	w.Uint(uint64(b.people.list.Len()))
 	writeBlocks(w, b.people.list.Len(), b.people.append)
 	w.Uint(uint64(b.entitlements.Len()))
@@ -207,16 +215,13 @@ func (b *Book) appendEntitlements(dst []byte, from, to int) []byte {
 	var last before
 	for i := from; i < to; i++ {
 		e := b.entitlements.At(i)
-		state := byte(e.state)
+		state := byte(e.state())
 		if e.serial != (Hash{}) {
 			state |= hasSerial
 		}
-		dst = append(dst, state, byte(e.category)) // both below 0x80, as one-byte varints are
+		dst = append(dst, state) // below 0x80, as a one-byte varint is
+		dst = binary.AppendUvarint(dst, uint64(e.packed>>stateBits))
 		dst = binary.AppendVarint(dst, int64(e.person)-int64(last.person)-1)
-		dst = binary.AppendUvarint(dst, uint64(e.channel))
-		dst = binary.AppendUvarint(dst, uint64(e.city))
-		dst = binary.AppendUvarint(dst, uint64(e.version))
-		dst = binary.AppendUvarint(dst, uint64(e.leaf-NoNode))
 		dst = binary.AppendVarint(dst, e.claimedAt-last.claimed)
 		life := e.expiresAt - e.claimedAt
 		dst = binary.AppendVarint(dst, life-last.life)
@@ -224,7 +229,7 @@ func (b *Book) appendEntitlements(dst []byte, from, to int) []byte {
 		case e.taken():
 			dst = binary.AppendVarint(dst, int64(e.holder-last.purchase))
 			last.purchase = e.holder
-		case e.state == Claimed:
+		case e.state() == Claimed:
 			dst = binary.AppendUvarint(dst, e.holder)
 		}
 		if state&hasSerial != 0 {
@@ -239,10 +244,9 @@ func (b *Book) readEntitlements(in *rows, from, to int) error {
 	var last before
 	for i := from; i < to; i++ {
 		state := in.small(hasSerial | uint64(Returned))
-		e := record{state: State(state &^ hasSerial), category: Category(in.small(63))}
+		t := uint32(in.small(maxTerms - 1))
+		e := record{packed: t<<stateBits | uint32(state&^hasSerial)}
 		e.person = uint32(int64(last.person) + 1 + in.int())
-		e.channel, e.city, e.version = Code(in.small(1<<16-1)), Code(in.small(1<<16-1)), Code(in.small(1<<16-1))
-		e.leaf = NodeID(in.small(1<<31)) + NoNode
 		e.claimedAt = last.claimed + in.int()
 		last.life += in.int()
 		e.expiresAt = e.claimedAt + last.life
@@ -250,7 +254,7 @@ func (b *Book) readEntitlements(in *rows, from, to int) error {
 		case e.taken():
 			e.holder = last.purchase + uint64(in.int())
 			last.purchase = e.holder
-		case e.state == Claimed:
+		case e.state() == Claimed:
 			e.holder = in.uint()
 		}
 		if state&hasSerial != 0 {
@@ -258,11 +262,10 @@ func (b *Book) readEntitlements(in *rows, from, to int) error {
 				return fmt.Errorf("entitlement %d: %w", i+1, errBlock)
 			}
 		}
-		if e.state == 0 || e.state > Returned || int(e.person) >= b.people.list.Len() || int(e.category) >= len(b.categories) ||
-			int(e.leaf) >= b.Budget.Len() || int(max(e.channel, e.city, e.version)) >= len(b.names) {
+		if e.state() == 0 || e.state() > Returned || int(e.person) >= b.people.list.Len() || int(t) >= len(b.terms) {
 			return fmt.Errorf("entitlement %d points outside the tables", i+1)
 		}
-		if b.people.use(e.person, e.category) == nil {
+		if b.useOf(&e) == nil {
 			return fmt.Errorf("entitlement %d is of a category that its person has nothing of", i+1)
 		}
 		last.person, last.claimed = e.person, e.claimedAt
@@ -342,6 +345,9 @@ func ReadBook(r Reader) (*Book, error) {
 	for range min(r.Len(), 64) {
 		b.internCategory(r.Text())
 	}
+	if err := b.readTerms(r); err != nil {
+		return nil, err
+	}
 	err := readBlocks(r, r.Len(), func(in *rows, from, to int) error { return b.people.read(in, from, to, len(b.categories)) })
 	if err != nil {
 		return nil, err
@@ -360,6 +366,21 @@ func ReadBook(r Reader) (*Book, error) {
 	}
 	b.openHolds = int(r.Uint())
 	return b, nil
+}
+
+func (b *Book) readTerms(r Reader) error {
+	for i := range min(r.Len(), maxTerms) {
+		leaf, channel, city, version, category := r.Int(), r.Uint(), r.Uint(), r.Uint(), r.Uint()
+		names := uint64(len(b.names))
+		if leaf < int64(NoNode) || leaf >= int64(b.Budget.Len()) || max(channel, city, version) >= names || category >= uint64(len(b.categories)) {
+			return fmt.Errorf("terms %d of entitlements point outside the tables", i)
+		}
+		t := terms{NodeID(leaf), Code(channel), Code(city), Code(version), Category(category)}
+		if int(b.internTerms(t)) != i {
+			return fmt.Errorf("terms %d of entitlements stand twice", i)
+		}
+	}
+	return nil
 }
 
 func (b *Budget) writeState(w Writer) {
