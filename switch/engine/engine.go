@@ -11,6 +11,7 @@ import (
 	"huanxin/subsidy"
 	"huanxin/subsidy/catalogue"
 	"huanxin/subsidy/policy"
+	"huanxin/subsidy/reason"
 	"huanxin/subsidy/registry"
 	"huanxin/switch/event"
 )
@@ -148,10 +149,9 @@ type Engine struct {
 	lastItem      uint64
 	lastDead      string    // id of the newest dead letter
 	orders        flat.Sums // subsidy of the live purchases of one merchant's order
-	claims        map[Hash]claimRequest
-	claimAging    flat.Queue[agedClaim]
-	requests      map[Hash]apiRequest
-	requestAging  flat.Queue[agedClaim]
+	claims        kept[claimRequest]
+	requests      kept[apiRequest]
+	requestWhy    map[Hash][]reason.Code // of the refused ones of them
 
 	// The operator's stops.
 	pauses    map[uint64]*pause
@@ -186,17 +186,16 @@ func New(cfg Config) (*Engine, error) {
 		refusals:  map[uint64]refusal{},
 		purchases: newPurchases(cfg.Cold),
 
-		asking:    map[uint64]struct{}{},
-		unsettled: map[uint64]struct{}{},
-		inquiries: map[uint64]inquiry{},
-		items:     map[uint64]workItem{},
-		requests:  map[Hash]apiRequest{},
-		pauses:    map[uint64]*pause{},
-		kills:     map[killKey]*kill{},
-		clearing:  map[string]string{},
-		reversals: map[uint64]*reversal{},
-		claims:    map[Hash]claimRequest{},
-		waiting:   map[waitKey]waiters{},
+		asking:     map[uint64]struct{}{},
+		unsettled:  map[uint64]struct{}{},
+		inquiries:  map[uint64]inquiry{},
+		items:      map[uint64]workItem{},
+		pauses:     map[uint64]*pause{},
+		kills:      map[killKey]*kill{},
+		clearing:   map[string]string{},
+		reversals:  map[uint64]*reversal{},
+		requestWhy: map[Hash][]reason.Code{},
+		waiting:    map[waitKey]waiters{},
 	}, nil
 }
 

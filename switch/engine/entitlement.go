@@ -16,12 +16,6 @@ import (
 type claimRequest struct {
 	content     Hash
 	entitlement uint64
-	at          int64
-}
-
-type agedClaim struct {
-	request Hash
-	at      int64
 }
 
 // defaultCodeLife is how long a one-time code lives when the rule of its claim is gone from the policy.
@@ -30,7 +24,7 @@ const defaultCodeLife = 60 * time.Second
 // claim gives a person an entitlement of a category. A refusal leaves no trace: ten thousand refused claims a second
 // cost the journal nothing.
 func (e *Engine) claim(in *ClaimRequest) {
-	if known, ok := e.claims[in.Request]; ok && in.Request != (Hash{}) {
+	if known, ok := e.claims.get(in.Request); ok && in.Request != (Hash{}) {
 		if known.content != in.Content {
 			e.replyAPI(APIReply{Token: in.Token, Status: APIConflict})
 			return
@@ -265,8 +259,7 @@ func (e *Engine) applyClaimed(m *event.EntitlementClaimed) {
 		ID: m.Entitlement, ClaimedAt: e.now, ExpiresAt: m.ExpiresAt, Reserved: money.Amount(m.Reserved), Leaf: leaf,
 	}, hash(m.Person), m.Category, m.Channel, m.City, m.PolicyVersion)
 	if request := hash(m.Request); request != (Hash{}) {
-		e.claims[request] = claimRequest{content: hash(m.Content), entitlement: m.Entitlement, at: e.now}
-		e.claimAging.Push(agedClaim{request, e.now})
+		e.claims.put(request, e.now, claimRequest{content: hash(m.Content), entitlement: m.Entitlement})
 	}
 	e.remind(deadline{at: m.ExpiresAt, id: m.Entitlement, kind: entitlementDeadline})
 }
@@ -282,11 +275,8 @@ func (e *Engine) applyCodeShown(m *event.CodeShown) {
 // forgetClaims drops idempotency keys older than memory.
 func (e *Engine) forgetClaims() {
 	for {
-		first, ok := e.claimAging.Front()
-		if !ok || first.at+memory >= e.now {
+		if _, _, ok := e.claims.popBefore(e.now - memory); !ok {
 			return
 		}
-		e.claimAging.Pop()
-		delete(e.claims, first.request)
 	}
 }

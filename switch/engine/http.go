@@ -23,22 +23,21 @@ type apiRequest struct {
 	kind      event.RequestKind
 	purchase  uint64
 	operation uint64
-	reasons   []reason.Code
 	price     int64
-	at        int64
 }
 
 // askedBefore answers a request whose key is known. It reports false when the request is new.
 func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind) bool {
-	known, ok := e.requests[api.Request]
+	known, ok := e.requests.get(api.Request)
 	if !ok {
 		return false
 	}
+	why := e.requestWhy[api.Request]
 	switch {
 	case known.content != api.Content || known.kind != kind:
 		e.replyAPI(APIReply{Token: token, Status: APIConflict})
-	case len(known.reasons) > 0:
-		e.replyAPI(APIReply{Token: token, Status: APIRefused, Reasons: known.reasons, Purchase: e.viewOf(known.purchase)})
+	case len(why) > 0:
+		e.replyAPI(APIReply{Token: token, Status: APIRefused, Reasons: why, Purchase: e.viewOf(known.purchase)})
 	case !e.purchases.known(known.purchase): // gone with the key of its reserve, which is a little older
 		return false
 	case kind == event.RequestKind_REQUEST_KIND_COMMIT:
@@ -345,30 +344,36 @@ func (e *Engine) viewCommitted(p *purchase) *PurchaseView {
 }
 
 func (e *Engine) applyRequestKept(m *event.RequestKept) {
-	r := apiRequest{
-		content: hash(m.Content), kind: m.Kind, purchase: m.Purchase, operation: m.Operation, price: m.Price, at: e.now,
+	var why []reason.Code
+	for _, number := range m.Reasons {
+		why = append(why, reason.Code(number))
 	}
-	for _, why := range m.Reasons {
-		r.reasons = append(r.reasons, reason.Code(why))
+	e.keepRequest(hash(m.Request), e.now, why, apiRequest{
+		content: hash(m.Content), kind: m.Kind, purchase: m.Purchase, operation: m.Operation, price: m.Price,
+	})
+}
+
+func (e *Engine) keepRequest(request Hash, at int64, why []reason.Code, r apiRequest) {
+	e.requests.put(request, at, r)
+	if delete(e.requestWhy, request); len(why) > 0 {
+		e.requestWhy[request] = why
 	}
-	request := hash(m.Request)
-	e.requests[request] = r
-	e.requestAging.Push(agedClaim{request, e.now})
 }
 
 // forgetRequests drops idempotency keys older than requestMemory, and with the key of its reserve a purchase that has
 // never charged anybody.
 func (e *Engine) forgetRequests() {
 	for {
-		first, ok := e.requestAging.Front()
-		if !ok || first.at+requestMemory >= e.now {
+		r, counts, ok := e.requests.popBefore(e.now - requestMemory)
+		if !ok {
 			return
 		}
-		e.requestAging.Pop()
-		r := e.requests[first.request]
-		delete(e.requests, first.request)
-		if r.kind == event.RequestKind_REQUEST_KIND_RESERVE && e.purchases.goes(r.purchase) {
-			e.drop(e.purchase(r.purchase))
+		if !counts {
+			continue
+		}
+		delete(e.requestWhy, r.request)
+		if r.answer.kind == event.RequestKind_REQUEST_KIND_RESERVE && e.purchases.goes(r.answer.purchase) {
+			e.drop(e.purchase(r.answer.purchase))
 		}
 	}
 }

@@ -55,13 +55,12 @@ func (e *Engine) WriteState(out io.Writer) error {
 	}
 	e.writeItems(w)
 	e.writeStops(w)
-	w.Uint(uint64(e.claimAging.Len()))
-	for _, c := range e.claimAging.All() {
-		known := e.claims[c.request]
+	w.Uint(uint64(e.claims.queue.Len()))
+	for _, c := range e.claims.queue.All() {
 		w.Hash(c.request)
 		w.Int(c.at)
-		w.Hash(known.content)
-		w.Uint(known.entitlement)
+		w.Hash(c.answer.content)
+		w.Uint(c.answer.entitlement)
 	}
 	e.writeRequests(w)
 	if w.err != nil {
@@ -270,9 +269,9 @@ func (e *Engine) writeStops(w *stateWriter) {
 }
 
 func (e *Engine) writeRequests(w *stateWriter) {
-	w.Uint(uint64(e.requestAging.Len()))
-	for _, a := range e.requestAging.All() {
-		r := e.requests[a.request]
+	w.Uint(uint64(e.requests.queue.Len()))
+	for _, a := range e.requests.queue.All() {
+		r, why := a.answer, e.requestWhy[a.request]
 		w.Hash(a.request)
 		w.Int(a.at)
 		w.Hash(r.content)
@@ -280,9 +279,9 @@ func (e *Engine) writeRequests(w *stateWriter) {
 		w.Uint(r.purchase)
 		w.Uint(r.operation)
 		w.Int(r.price)
-		w.Uint(uint64(len(r.reasons)))
-		for _, why := range r.reasons {
-			w.Uint(uint64(why))
+		w.Uint(uint64(len(why)))
+		for _, code := range why {
+			w.Uint(uint64(code))
 		}
 	}
 }
@@ -330,9 +329,8 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 	e.readItems(r)
 	e.readStops(r)
 	for range r.Len() {
-		a := agedClaim{request: r.Hash(), at: r.Int()}
-		e.claimAging.Push(a)
-		e.claims[a.request] = claimRequest{content: r.Hash(), entitlement: r.Uint(), at: a.at}
+		request, at := r.Hash(), r.Int()
+		e.claims.put(request, at, claimRequest{content: r.Hash(), entitlement: r.Uint()})
 	}
 	e.readRequests(r)
 	if r.err != nil {
@@ -548,15 +546,13 @@ func (e *Engine) readStops(r *stateReader) {
 
 func (e *Engine) readRequests(r *stateReader) {
 	for range r.Len() {
-		a := agedClaim{request: r.Hash(), at: r.Int()}
-		known := apiRequest{
-			content: r.Hash(), kind: event.RequestKind(r.Uint()), purchase: r.Uint(), operation: r.Uint(), price: r.Int(), at: a.at,
-		}
+		request, at := r.Hash(), r.Int()
+		known := apiRequest{content: r.Hash(), kind: event.RequestKind(r.Uint()), purchase: r.Uint(), operation: r.Uint(), price: r.Int()}
+		var why []reason.Code
 		for range r.Len() {
-			known.reasons = append(known.reasons, reason.Code(r.Uint()))
+			why = append(why, reason.Code(r.Uint()))
 		}
-		e.requestAging.Push(a)
-		e.requests[a.request] = known
+		e.keepRequest(request, at, why, known)
 	}
 }
 
