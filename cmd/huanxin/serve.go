@@ -193,7 +193,9 @@ func (s *Switch) openDatabase(ctx context.Context) (err error) {
 		s.log.Info("private PostgreSQL is up", zap.String("user", s.private.RunsAs()), zap.String("data", s.private.Data()))
 		url = s.private.URL()
 	}
-	s.database, err = postgres.Open(ctx, postgres.Config{URL: url, Connections: s.cfg.Database.Connections})
+	s.database, err = postgres.Open(ctx, postgres.Config{
+		URL: url, Connections: s.cfg.Database.Connections, Private: s.private != nil,
+	})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"strconv"
@@ -56,3 +57,16 @@ func systemUser(name string) (identity, bool) {
 
 // endWithParent has the kernel stop the server when this process dies.
 func endWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGINT }
+
+// lowPriority is the niceness of processes that give way: a tenth of the weight of others.
+const lowPriority = 10
+
+// giveWay lowers the priority of one of the server's processes. Where sessions are scheduled as groups (autogroup), a
+// process of the server is a session of its own, and its group is what counts. Neither is needed for anything to work:
+// where the system refuses, it stays as it is.
+func giveWay(pid int) {
+	if raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid); err == nil && 20-raw < lowPriority {
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, lowPriority)
+	}
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), fmt.Append(nil, lowPriority), 0)
+}

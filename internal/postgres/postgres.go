@@ -36,6 +36,9 @@ type Config struct {
 	Connections int
 	// ConnectTimeout bounds one attempt to connect, 5 s by default.
 	ConnectTimeout time.Duration
+	// Private says that the server is a private cluster of this machine. The processes that serve this pool then give way
+	// to everything else that runs here: nobody waits for a projection, and it must not take the processor from decisions.
+	Private bool
 	// StatementTimeout is enforced by the server, 60 s by default; migrations are not bound by it.
 	StatementTimeout time.Duration
 }
@@ -82,6 +85,12 @@ func Open(ctx context.Context, c Config) (*Database, error) {
 	p.ConnConfig.RuntimeParams["application_name"] = "huanxin"
 	p.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	p.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(c.StatementTimeout.Milliseconds(), 10)
+	if c.Private {
+		p.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+			giveWay(int(conn.PgConn().PID()))
+			return nil
+		}
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("open database pool: %w", err)

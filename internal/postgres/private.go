@@ -318,8 +318,12 @@ func (p *Private) settings() []string {
 		"unix_socket_permissions=0700",
 		"port=" + strconv.Itoa(socketPort),
 		"max_connections=100",
-		"shared_buffers=128MB",
+		// A backlog's random index pages stay in memory, and the projector's own process writes neither pages nor log.
+		"shared_buffers=256MB",
+		"wal_buffers=16MB",
+		"wal_writer_flush_after=16MB",
 		"max_wal_size=2GB",
+		"checkpoint_timeout=15min",
 		// No replica reads this server's log: what it holds can be written again from the journal.
 		"wal_level=minimal",
 		"max_wal_senders=0",

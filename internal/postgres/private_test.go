@@ -1,11 +1,13 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -256,4 +258,31 @@ func kill(t *testing.T, p *postgres.Private) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(postmaster(t, p), syscall.SIGKILL))
 	require.NoError(t, p.Leave())
+}
+
+func TestTheProcessesBehindAPrivatePoolGiveWay(t *testing.T) {
+	p := cluster(t, filepath.Join(t.TempDir(), "postgres"))
+	d, err := postgres.Open(context.Background(), postgres.Config{URL: p.URL(), Connections: 1, Private: true})
+	require.NoError(t, err)
+	defer d.Close()
+	require.NoError(t, d.Ping(context.Background()))
+	if runtime.GOOS != "linux" {
+		return // where the priority is left to the system
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	niceness := map[string]int{}
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // has ended
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:])) // from the third on: state, parent …
+		if fields[4-3] == strconv.Itoa(postmaster(t, p)) {
+			niceness[fields[19-3]]++
+		}
+	}
+	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // 20 less the niceness
+	require.NoError(t, err)
+	require.Contains(t, niceness, strconv.Itoa(max(20-raw, 10)))
 }
