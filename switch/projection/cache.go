@@ -17,6 +17,7 @@ type cache[T any] struct {
 	run     uint64
 	touched []*kept[T] // by the present run …
 	sent    []*kept[T] // … and by the one before
+	free    []*kept[T] // to be used again
 }
 
 type kept[T any] struct {
@@ -26,7 +27,7 @@ type kept[T any] struct {
 }
 
 // maxCached bounds the rows of one cache that are neither touched by a run nor on their way to the store.
-const maxCached = 50_000
+const maxCached = 20_000
 
 func newCache[T any](id func(*T) uint64, settled func(*T) bool) cache[T] {
 	return cache[T]{id: id, settled: settled, rows: map[uint64]*kept[T]{}}
@@ -38,7 +39,7 @@ func (c *cache[T]) begin() {
 	c.sent, c.touched = c.touched, written[:0]
 	for _, k := range written {
 		if k.run+1 == c.run && c.settled(&k.row) {
-			delete(c.rows, c.id(&k.row))
+			c.forget(c.id(&k.row), k)
 		}
 	}
 	clear(written)
@@ -49,10 +50,31 @@ func (c *cache[T]) begin() {
 	if len(c.rows) > maxCached+len(c.sent) {
 		for id, k := range c.rows {
 			if k.run+1 < c.run {
-				delete(c.rows, id)
+				c.forget(id, k)
 			}
 		}
 	}
+}
+
+func (c *cache[T]) forget(id uint64, k *kept[T]) {
+	delete(c.rows, id)
+	if len(c.free) < maxCached {
+		*k = kept[T]{}
+		c.free = append(c.free, k)
+	}
+}
+
+// keep enters a row.
+func (c *cache[T]) keep(row T, fresh bool) *kept[T] {
+	var k *kept[T]
+	if n := len(c.free); n > 0 {
+		k, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		k = new(kept[T])
+	}
+	k.row, k.fresh = row, fresh
+	c.rows[c.id(&k.row)] = k
+	return k
 }
 
 // has reports whether the row is here.
@@ -78,14 +100,13 @@ func (c *cache[T]) touch(id uint64) *T {
 
 // add enters a row that the store does not have, to be changed on.
 func (c *cache[T]) add(row T) *T {
-	k := &kept[T]{row: row, fresh: true}
-	c.rows[c.id(&k.row)] = k
+	k := c.keep(row, true)
 	c.mark(k)
 	return &k.row
 }
 
 // put enters a row that was read.
-func (c *cache[T]) put(row T) { c.rows[c.id(&row)] = &kept[T]{row: row} }
+func (c *cache[T]) put(row T) { c.keep(row, false) }
 
 func (c *cache[T]) mark(k *kept[T]) {
 	if k.run != c.run {

@@ -38,6 +38,8 @@ type fold struct {
 	sent     uint64 // the last event of the run before, whose rows may be on their way to the store
 	touched  touched
 	out      Changes
+
+	wanted [4][]uint64 // ids that load collects, kept for their memory
 }
 
 // touched are the rows that a run has changed, once each, but for those that are in caches.

@@ -16,13 +16,21 @@ type refs struct {
 // load fetches the rows that the events name and the caches do not have, in one read for each table: reversals name
 // operations, purchases name entitlements.
 func (f *fold) load(ctx context.Context, batches []Batch) error {
-	var purchases, entitlements, reversals, operations []uint64
+	purchases, entitlements, reversals, operations := f.wanted[0][:0], f.wanted[1][:0], f.wanted[2][:0], f.wanted[3][:0]
+	defer func() { f.wanted = [4][]uint64{purchases, entitlements, reversals, operations} }()
+	want := func(list *[]uint64, id uint64) {
+		if id != 0 {
+			*list = append(*list, id)
+		}
+	}
 	var settled []BatchKey
 	for _, b := range batches {
 		for _, ev := range b.Events {
 			r := refsOf(ev)
-			purchases, entitlements = append(purchases, r.purchase), append(entitlements, r.entitlement)
-			reversals, operations = append(reversals, r.reversal), append(operations, r.operation)
+			want(&purchases, r.purchase)
+			want(&entitlements, r.entitlement)
+			want(&reversals, r.reversal)
+			want(&operations, r.operation)
 			if r.batch.Terminal != "" && f.batches[r.batch] == nil {
 				settled = append(settled, r.batch)
 			}
@@ -33,7 +41,7 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 	}
 	for _, id := range reversals {
 		if r := f.reversals.look(id); r != nil {
-			operations = append(operations, r.Operation)
+			want(&operations, r.Operation)
 		}
 	}
 	if err := fetch(ctx, operations, &f.operations, f.store.Operations); err != nil {
@@ -44,7 +52,7 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 	}
 	for _, id := range purchases {
 		if p := f.purchases.look(id); p != nil {
-			entitlements = append(entitlements, p.Entitlement)
+			want(&entitlements, p.Entitlement)
 		}
 	}
 	err := fetch(ctx, entitlements, &f.entitlements, f.store.Entitlements)
@@ -62,7 +70,7 @@ func (f *fold) load(ctx context.Context, batches []Batch) error {
 func fetch[T any](ctx context.Context, ids []uint64, have *cache[T], read func(context.Context, []uint64) ([]T, error)) error {
 	var missing []uint64
 	for _, id := range ids {
-		if id != 0 && !have.has(id) {
+		if !have.has(id) {
 			missing = append(missing, id)
 		}
 	}

@@ -19,6 +19,9 @@ type Config struct {
 	// BatchEvents is how many events one transaction holds at most, 20000 by default; one journal batch is never cut, so
 	// there may be more. A transaction takes what has come while the one before was written: few when little happens.
 	BatchEvents int
+	// Pace is the least time between the beginnings of two transactions, 100 ms by default: what comes meanwhile goes
+	// into one. A full transaction waits for nothing.
+	Pace time.Duration
 	// RetryMin and RetryMax bound the pause after a failure of the store, 200 ms and 10 s by default. Each pause is a
 	// random time between half and all of a limit that doubles.
 	RetryMin time.Duration
@@ -35,6 +38,9 @@ type Config struct {
 func (c *Config) check() error {
 	if c.BatchEvents == 0 {
 		c.BatchEvents = 20_000
+	}
+	if c.Pace == 0 {
+		c.Pace = 100 * time.Millisecond
 	}
 	if c.RetryMin == 0 {
 		c.RetryMin = 200 * time.Millisecond
@@ -59,7 +65,7 @@ func (c *Config) check() error {
 		return errors.New("projection: journal or store is missing")
 	case c.BatchEvents < 1 || c.BatchEvents > 1_000_000:
 		return fmt.Errorf("projection: %d events in a transaction: want 1 to 1000000", c.BatchEvents)
-	case c.RetryMin < 0 || c.RetryMax < c.RetryMin || c.WriteTimeout < 0:
+	case c.Pace < 0 || c.RetryMin < 0 || c.RetryMax < c.RetryMin || c.WriteTimeout < 0:
 		return errors.New("projection: a pause or time-out is negative or upside down")
 	}
 	return nil
@@ -161,8 +167,8 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	}
 }
 
-// fill folds batches into the next transaction: at least one, then what comes until the one before is written, or the
-// transaction is full. It returns the position that they lead to.
+// fill folds batches into the next transaction: at least one, then what comes until the one before is written and the pace
+// is kept, or the transaction is full. It returns the position that they lead to.
 func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to Position, err error) {
 	f.begin()
 	to, events := w.last(), 0
@@ -171,7 +177,7 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 		if err != nil {
 			return to, err
 		}
-		if len(batches) == 0 { // nothing waits, and nothing is in flight
+		if len(batches) == 0 {
 			return to, nil
 		}
 		for _, b := range batches {

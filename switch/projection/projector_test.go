@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +99,44 @@ func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// counting counts the transactions.
+type counting struct {
+	*projectiontest.Store
+	writes atomic.Int64
+}
+
+func (s *counting) Write(ctx context.Context, from, to projection.Position, rows projection.Packed) error {
+	s.writes.Add(1)
+	return s.Store.Write(ctx, from, to, rows)
+}
+
+// What comes within the pace goes into one transaction; a full one waits for nothing.
+func TestWhatComesSoonAfterATransactionGoesIntoOne(t *testing.T) {
+	h := projectiontest.NewHistory(2, 200)
+	j, s := projectiontest.NewJournal(), &counting{Store: projectiontest.NewStore()}
+	c := config(j, s)
+	c.Pace = time.Hour
+	c.BatchEvents = 0
+	for _, b := range h.Batches[1:] {
+		c.BatchEvents += len(b.Events)
+	}
+	p, err := projection.New(c)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	j.Append(h.Batches[0])
+	require.NoError(t, p.Wait(ctx, 1))
+	for _, b := range h.Batches[1:] {
+		j.Append(b)
+	}
+	require.NoError(t, p.Wait(ctx, j.Position()))
+	require.EqualValues(t, 2, s.writes.Load())
+	cancel()
+	require.NoError(t, <-ended)
+}
+
 func gather(t *testing.T, r *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -137,7 +176,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 	j, s := projectiontest.NewJournal(), projectiontest.NewStore()
 	for _, c := range []projection.Config{
 		{}, {Journal: j}, {Store: s}, {Journal: j, Store: s, BatchEvents: -1},
-		{Journal: j, Store: s, RetryMin: -1}, {Journal: j, Store: s, RetryMin: time.Minute, RetryMax: time.Second},
+		{Journal: j, Store: s, Pace: -1}, {Journal: j, Store: s, RetryMin: -1}, {Journal: j, Store: s, RetryMin: time.Minute, RetryMax: time.Second},
 	} {
 		_, err := projection.New(c)
 		require.Error(t, err)

@@ -83,13 +83,13 @@ func (r *reader) close(cancel func()) {
 }
 
 // take returns the batches that are there, and waits for one when there are none. With some already taken it waits no
-// longer than the transaction in flight lasts, and then returns none. It returns the error of that transaction as well.
+// longer than the writer has to, and then returns none. It returns the error of that transaction as well.
 func (r *reader) take(ctx context.Context, some bool, w *writer) ([]Batch, error) {
 	for {
 		if batches := r.all(); len(batches) > 0 {
 			return batches, nil
 		}
-		if some && !w.busy {
+		if some && w.ready() {
 			return nil, nil
 		}
 		select {
@@ -98,6 +98,8 @@ func (r *reader) take(ctx context.Context, some bool, w *writer) ([]Batch, error
 			if err := w.end(err); err != nil {
 				return nil, err
 			}
+		case <-w.pace:
+			w.pace = nil
 		case err := <-r.failed:
 			r.failed <- err
 			if batches := r.all(); len(batches) > 0 || some { // what had been read before is written first

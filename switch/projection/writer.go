@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // writer has at most one transaction in flight.
@@ -11,8 +12,12 @@ type writer struct {
 	at    Position // written
 	to    Position // in flight
 	busy  bool
-	ended chan error // of the one in flight
+	ended chan error       // of the one in flight
+	pace  <-chan time.Time // tells that the next may begin; nil when it may
 }
+
+// ready reports whether a transaction that is not full may begin.
+func (w *writer) ready() bool { return !w.busy && w.pace == nil }
 
 // last is the position that the next transaction follows.
 func (w *writer) last() Position {
@@ -32,7 +37,7 @@ func (w *writer) write(ctx context.Context, to Position, c *Changes) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
-	w.to, w.busy = to, true
+	w.to, w.busy, w.pace = to, true, time.After(w.p.cfg.Pace)
 	go func(from Position) {
 		ctx, cancel := context.WithTimeout(ctx, w.p.cfg.WriteTimeout)
 		defer cancel()
