@@ -14,6 +14,7 @@ import (
 	"huanxin/internal/bench/client"
 	"huanxin/internal/bench/seed"
 	"huanxin/internal/bench/year"
+	"huanxin/internal/postgres"
 	"huanxin/internal/process"
 	"huanxin/internal/scrape"
 )
@@ -92,11 +93,15 @@ func (b *Bench) open(ctx context.Context, from, name string, settings ...string)
 	return site, nil
 }
 
-// Discard ends the switch as a power cut would and takes its state away, unless states are to be kept.
+// Discard ends the switch as a power cut would and takes its state away, unless states are to be kept. Its PostgreSQL goes
+// on when it is killed: left alone, it would later end by itself and take the socket of its successor at the same place.
 func (s *Site) Discard() error {
 	if s.serve != nil {
 		s.serve.Kill()
 		s.serve = nil
+	}
+	if _, err := postgres.StopPrivate(filepath.Join(s.Dir, "postgres"), stopLimit); err != nil {
+		return err
 	}
 	if s.bench.Keep {
 		return nil
