@@ -274,7 +274,7 @@ func (e *Engine) applyCodeShown(m *event.CodeShown) {
 
 // forgetClaims drops idempotency keys older than memory.
 func (e *Engine) forgetClaims() {
-	for {
+	for range maxForgotten {
 		if _, _, ok := e.claims.popBefore(e.now - memory); !ok {
 			return
 		}

@@ -134,10 +134,14 @@ func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
 	return p == nil || p.final() && p.changed+memory < now
 }
 
+// maxForgotten bounds what one event forgets of each kind, so that the first one after a long silence holds up nothing. What
+// is left goes with the events that follow: a look-up asks for the age by itself, where it matters.
+const maxForgotten = 256
+
 // forget drops what is older than memory. It runs as part of Apply, driven by the instants of the events, so that a
 // replay forgets exactly what the live engine forgot. A purchase that was captured stays: a refund or a dispute may name it.
 func (e *Engine) forget() {
-	for {
+	for range maxForgotten {
 		first, ok := e.exchanges.queue.Front()
 		if !ok || first.at+memory >= e.now {
 			return

@@ -363,7 +363,7 @@ func (e *Engine) keepRequest(request Hash, at int64, why []reason.Code, r apiReq
 // forgetRequests drops idempotency keys older than requestMemory, and with the key of its reserve a purchase that has
 // never charged anybody.
 func (e *Engine) forgetRequests() {
-	for {
+	for range maxForgotten {
 		r, counts, ok := e.requests.popBefore(e.now - requestMemory)
 		if !ok {
 			return
