@@ -136,7 +136,10 @@ func ParseProduct(record []string) (Product, error) {
 }
 
 // Record returns the row as ParseProduct reads it.
-func (p *Product) Record() []string {
+func (p *Product) Record() []string { return p.AppendRecord(nil) }
+
+// AppendRecord appends the row as ParseProduct reads it.
+func (p *Product) AppendRecord(dst []string) []string {
 	grade, price := "none", ""
 	if p.Grade > 0 {
 		grade = strconv.Itoa(int(p.Grade))
@@ -144,10 +147,8 @@ func (p *Product) Record() []string {
 	if p.GuidePrice > 0 {
 		price = p.GuidePrice.String()
 	}
-	return []string{
-		p.Barcode, p.Category, p.Name, p.Brand, p.Model, grade, string(p.Label), p.Filing, price,
-		formatAttributes(p.Attributes), string(p.State), string(p.Serial),
-	}
+	return append(dst, p.Barcode, p.Category, p.Name, p.Brand, p.Model, grade, string(p.Label), p.Filing, price,
+		formatAttributes(p.Attributes), string(p.State), string(p.Serial))
 }
 
 // ParseGrade reads an efficiency grade: 1…5, or none (0).

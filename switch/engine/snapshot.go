@@ -80,8 +80,10 @@ func (e *Engine) writeRegistry(w *stateWriter) {
 		w.Texts(t.Record())
 	}
 	w.Uint(uint64(e.catalogue.Len()))
+	var record []string
 	for p := range e.catalogue.All() {
-		w.Texts(p.Record())
+		record = p.AppendRecord(record[:0])
+		w.Texts(record)
 	}
 }
 
@@ -587,7 +589,12 @@ func (w *stateWriter) Bytes(b []byte) {
 	w.put(b)
 }
 
-func (w *stateWriter) Text(s string) { w.Bytes([]byte(s)) }
+func (w *stateWriter) Text(s string) {
+	w.Uint(uint64(len(s)))
+	if w.err == nil {
+		_, w.err = w.out.WriteString(s)
+	}
+}
 
 func (w *stateWriter) Texts(list []string) {
 	w.Uint(uint64(len(list)))
@@ -655,6 +662,8 @@ type stateReader struct {
 	in      *bufio.Reader
 	err     error
 	scratch []byte // see borrow
+	ends    []int  // see Texts
+	texts   []string
 }
 
 func (r *stateReader) fail(err error) {
@@ -768,15 +777,31 @@ func (r *stateReader) Block(scratch []byte) []byte {
 
 func (r *stateReader) Text() string { return string(r.borrow()) }
 
+// maxTexts bounds a list of texts, which is the record of a row.
+const maxTexts = 64
+
+// Texts reads a list as pieces of one string, which its rows' parsers copy or keep. The list is good until the next call.
 func (r *stateReader) Texts() []string {
-	var list []string
-	for range r.Len() {
+	r.scratch, r.ends, r.texts = r.scratch[:0], r.ends[:0], r.texts[:0]
+	for i := range r.Len() {
+		n := r.Len()
+		if n > 1<<16 || i == maxTexts {
+			r.fail(fmt.Errorf("text %d of a list has %d bytes", i, n))
+		}
 		if r.err != nil {
 			return nil
 		}
-		list = append(list, r.Text())
+		start := len(r.scratch)
+		r.scratch = slices.Grow(r.scratch, n)[:start+n]
+		r.full(r.scratch[start:])
+		r.ends = append(r.ends, len(r.scratch))
 	}
-	return list
+	all, start := string(r.scratch), 0
+	for _, end := range r.ends {
+		r.texts = append(r.texts, all[start:end])
+		start = end
+	}
+	return r.texts
 }
 
 func (r *stateReader) code() (c [2]byte) {
