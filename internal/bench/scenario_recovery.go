@@ -11,6 +11,10 @@ import (
 // yearPersons is how many persons have used an entitlement in the state that scale and recovery begin with.
 const yearPersons = 10_000_000
 
+// yearMemory is what an operator sets where a switch is to live on 4 GB: the collector then works harder instead of letting
+// garbage gather. What the process has beside the Go heap comes on top of it.
+const yearMemory = "HUANXIN_MEMORY_LIMIT=3600MiB"
+
 // fullYear is that state.
 func (b *Bench) fullYear(ctx context.Context) (dir string, m *year.Manifest, err error) {
 	return b.Year(ctx, year.Config{
@@ -32,7 +36,7 @@ func recovery() Scenario {
 				return r, err
 			}
 			// No snapshot but the year's, so that every start has its tail.
-			site, err := b.NewSite(dir, "HUANXIN_SNAPSHOT_EVERY=24h", "HUANXIN_SNAPSHOT_EVENTS=1000000000")
+			site, err := b.NewSite(dir, yearMemory, "HUANXIN_SNAPSHOT_EVERY=24h", "HUANXIN_SNAPSHOT_EVENTS=1000000000")
 			if err != nil {
 				return r, err
 			}

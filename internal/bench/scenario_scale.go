@@ -28,7 +28,7 @@ func scale() Scenario {
 			if err != nil {
 				return r, err
 			}
-			full, err := b.NewSite(dir)
+			full, err := b.NewSite(dir, yearMemory)
 			if err != nil {
 				return r, err
 			}
@@ -41,7 +41,7 @@ func scale() Scenario {
 			if dir, err = b.copied(crowd, "scale-empty"); err != nil {
 				return r, err
 			}
-			empty, err := b.NewSite(dir)
+			empty, err := b.NewSite(dir, yearMemory)
 			if err != nil {
 				return r, err
 			}
@@ -54,7 +54,7 @@ func scale() Scenario {
 
 // weigh measures what the year itself takes: the switch has just read it, twice, and nobody loads it.
 func (b *Bench) weigh(ctx context.Context, from string, m *year.Manifest, r *Result) error {
-	site, err := b.open(ctx, from, "scale-year")
+	site, err := b.open(ctx, from, "scale-year", yearMemory)
 	if err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func (b *Bench) weigh(ctx context.Context, from string, m *year.Manifest, r *Res
 	if err != nil {
 		return err
 	}
-	r.Rows = append(r.Rows, Limit("resident memory of the year", "GiB", Of("switch", inGiB(resident)), 4))
-	r.Note("%d persons, %d purchases; follower included: %.2f GiB resident, %.2f GiB at most since the start", m.Persons, m.Purchases, inGiB(resident), inGiB(highest))
+	r.Rows = append(r.Rows, Limit("resident memory of the year", "GB", Of("switch", inGB(resident)), 4))
+	r.Note("%d persons, %d purchases; follower included: %.2f GB resident, %.2f GB at most since the start", m.Persons, m.Purchases, inGB(resident), inGB(highest))
 	return nil
 }
 
-func inGiB(bytes int64) float64 { return float64(bytes) / (1 << 30) }
+func inGB(bytes int64) float64 { return float64(bytes) / 1e9 }
 
 // followed waits until the follower has read everything too. The switch's own take-over is the last batch so far.
 func (s *Site) followed(ctx context.Context) error {
@@ -121,8 +121,8 @@ func (b *Bench) compareStates(ctx context.Context, full, empty *Site, rounds, pe
 	}
 	r.Rows = append(r.Rows, AtLeast("throughput", "/s", list[0], list[1], 0.9),
 		AtMost("p99", "ms", Of("with the year", sides[0].p99...), Of("empty state", sides[1].p99...), 2))
-	r.Note("after the rounds %.2f GiB resident, at most %.2f GiB; the empty state's switch %.2f GiB, at most %.2f GiB; %d persons had claimed and showed codes in both",
-		inGiB(sides[0].resident), inGiB(sides[0].highest), inGiB(sides[1].resident), inGiB(sides[1].highest), persons)
+	r.Note("after the rounds %.2f GB resident, at most %.2f GB; the empty state's switch %.2f GB, at most %.2f GB; %d persons had claimed and showed codes in both",
+		inGB(sides[0].resident), inGB(sides[0].highest), inGB(sides[1].resident), inGB(sides[1].highest), persons)
 	r.Note("%s; %s", list[0], list[1])
 	for _, s := range sides {
 		s.site.Process().Kill()
