@@ -100,7 +100,7 @@ func (e *Engine) cool() {
 			return
 		}
 		s.cooling.Pop()
-		switch p := s.hot[first.purchase]; {
+		switch p := s.hot.get(first.purchase); {
 		case p == nil: // forgotten
 		case e.coolable(p):
 			e.freeze(p)
@@ -237,7 +237,7 @@ func (s *purchases) putAway() { clear(s.read) }
 
 // goes reports whether a purchase goes with its last key.
 func (s *purchases) goes(id uint64) bool {
-	if p := s.hot[id]; p != nil {
+	if p := s.hot.get(id); p != nil {
 		return p.forgettable()
 	}
 	return s.at.Get(id)&placeForgettable != 0

@@ -35,8 +35,8 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 			Programme: in.Programme, PersonKeyCheck: in.PersonKeyCheck[:],
 		}}})
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
-		if p := e.purchases.hot[id]; p != nil && p.state == Sent { // others may go cold meanwhile
+	for p := range e.purchases.hot.all() { // others may go cold meanwhile
+		if p.state == Sent {
 			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}

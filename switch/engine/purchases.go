@@ -15,7 +15,7 @@ import (
 // Most purchases are cold: nothing has happened to them for a day and nothing is to be expected. Such a one is a record in
 // the cold log, and here no more than where that lies; see cold.go.
 type purchases struct {
-	hot            map[uint64]*purchase
+	hot            hot
 	operations     map[uint64]*operation // of hot purchases
 	byRRN          map[uint64]target     // of hot purchases, by the number of the RRN; inquiries under way too
 	byTransmission map[transmission]target
@@ -39,7 +39,7 @@ func newPurchases(log ColdLog) purchases {
 		log = &memoryLog{}
 	}
 	return purchases{
-		hot: map[uint64]*purchase{}, operations: map[uint64]*operation{}, byRRN: map[uint64]target{},
+		hot: hot{pages: map[uint64]*hotPage{}}, operations: map[uint64]*operation{}, byRRN: map[uint64]target{},
 		byTransmission: map[transmission]target{}, crowded: map[uint64]uint64{}, read: map[uint64]coldEntry{},
 		coolAfter: coolAfter, log: log, sums: coldSums{spent: map[subsidy.NodeID]money.Amount{}},
 	}
@@ -47,7 +47,7 @@ func newPurchases(log ColdLog) purchases {
 
 // purchase finds a purchase, nil when there is none. A cold one is read for the Step under way and stays cold.
 func (e *Engine) purchase(id uint64) *purchase {
-	if p := e.purchases.hot[id]; p != nil {
+	if p := e.purchases.hot.get(id); p != nil {
 		return p
 	}
 	return e.purchases.look(id).purchase
@@ -62,14 +62,14 @@ func (e *Engine) operation(id uint64) *operation {
 }
 
 // ifHot is a purchase if it is hot.
-func (s *purchases) ifHot(id uint64) *purchase { return s.hot[id] }
+func (s *purchases) ifHot(id uint64) *purchase { return s.hot.get(id) }
 
 // known reports whether there is such a purchase.
-func (s *purchases) known(id uint64) bool { return s.hot[id] != nil || s.at.Get(id) != 0 }
+func (s *purchases) known(id uint64) bool { return s.hot.get(id) != nil || s.at.Get(id) != 0 }
 
 // mustPurchase is the purchase that an event changes: it is hot from here on.
 func (e *Engine) mustPurchase(id uint64) *purchase {
-	p := e.purchases.hot[id]
+	p := e.purchases.hot.get(id)
 	if p == nil {
 		p = e.thaw(id)
 	}
@@ -94,7 +94,7 @@ func (e *Engine) mustOperation(id uint64) (*operation, *purchase) {
 
 // add enters a purchase that begins.
 func (e *Engine) add(p *purchase) {
-	e.purchases.hot[p.id] = p
+	e.purchases.hot.put(p)
 	e.purchases.cooling.Push(cooling{p.id, e.now})
 }
 
@@ -108,7 +108,7 @@ func (s *purchases) addOperation(o *operation) {
 func (e *Engine) drop(p *purchase) {
 	s := &e.purchases
 	delete(e.reversals, p.reversal)
-	if s.hot[p.id] == nil {
+	if s.hot.get(p.id) == nil {
 		s.leave(s.look(p.id))
 		delete(s.read, p.id)
 		return
@@ -125,7 +125,7 @@ func (s *purchases) remove(p *purchase) {
 		s.unindex(s.operations[id].request(), target{purchase: p.id, operation: id})
 		delete(s.operations, id)
 	}
-	delete(s.hot, p.id)
+	s.hot.remove(p.id)
 }
 
 // target is what a number that a host echoes stands for.

@@ -155,9 +155,9 @@ func (e *Engine) writeExchanges(w *stateWriter) {
 
 func (e *Engine) writePurchases(w *stateWriter) {
 	w.Uint(e.lastPurchase)
-	w.Uint(uint64(len(e.purchases.hot)))
-	for _, id := range slices.Sorted(maps.Keys(e.purchases.hot)) {
-		w.purchase(e.purchases.hot[id])
+	w.Uint(uint64(e.purchases.hot.len()))
+	for p := range e.purchases.hot.all() {
+		w.purchase(p)
 	}
 	e.writeOperations(w)
 	w.Uint(e.lastReversal)
@@ -420,7 +420,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
 			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
 		}
-		e.purchases.hot[p.id] = p
+		e.purchases.hot.put(p)
 		if p.sale != nil {
 			e.purchases.index(p.sale, target{purchase: p.id})
 		}
@@ -436,7 +436,7 @@ func (e *Engine) readPurchases(r *stateReader) error {
 			attempt: uint32(r.Uint()), nextAt: r.Int(), sentAt: r.Int(), queuedAt: r.Int(), expiresAt: r.Int(), response: r.Text(),
 			state: reversalState(r.Uint()),
 		}
-		if p := e.purchases.hot[v.purchase]; r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.purchases.operations[v.operation] == nil) {
+		if p := e.purchases.hot.get(v.purchase); r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.purchases.operations[v.operation] == nil) {
 			return fmt.Errorf("reversal %d is of purchase %d, which is no sale", v.id, v.purchase)
 		}
 		switch v.state {
@@ -491,7 +491,7 @@ func (e *Engine) readOperations(r *stateReader) error {
 	e.lastOperation = r.Uint()
 	for range r.Len() {
 		o := r.operation()
-		if p := e.purchases.hot[o.purchase]; r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
+		if p := e.purchases.hot.get(o.purchase); r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
 			o.state < opSent || o.state > opReversed) {
 			return fmt.Errorf("operation %d is neither void nor refund of a purchase", o.id)
 		}
@@ -507,10 +507,10 @@ func (e *Engine) readOperations(r *stateReader) error {
 		e.inquiries[id] = q
 		e.purchases.ask(id, q.sent)
 	}
-	for id, p := range e.purchases.hot {
+	for p := range e.purchases.hot.all() {
 		for _, o := range p.operations {
 			if r.err == nil && e.purchases.operations[o] == nil {
-				return fmt.Errorf("purchase %d has operation %d, which does not exist", id, o)
+				return fmt.Errorf("purchase %d has operation %d, which does not exist", p.id, o)
 			}
 		}
 	}
