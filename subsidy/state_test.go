@@ -82,3 +82,33 @@ func TestCheckNamesThePersonWhoseCountersAreWrong(t *testing.T) {
 	b.people.first(1).claims-- // the sum is right, whose it is wrong
 	require.ErrorContains(t, b.Check(600), "person 0")
 }
+
+// TestACrowdIsReadAsItWasWritten crosses the ends of blocks, chunks and shards.
+func TestACrowdIsReadAsItWasWritten(t *testing.T) {
+	const n = 2*blockRows + 100
+	b := crowd(n)
+	for i := range n {
+		if i%3 == 0 {
+			b.Restore(crowdHold(i))
+		}
+		b.ShowCode(crowdHash(3, i), uint64(i)+1, int64(i), CodePosition{})
+	}
+	again := reread(t, b)
+	require.NoError(t, again.Check(0))
+	for i := range n {
+		want, _ := b.Entitlement(uint64(i) + 1)
+		got, _ := again.Entitlement(uint64(i) + 1)
+		code, ok := again.Code(crowdHash(3, i))
+		if got != want || again.PersonOf(got) != crowdHash(0, i) || again.SerialHolder(crowdHash(1, i)) != want.Purchase ||
+			!ok || code.Entitlement != uint64(i)+1 || again.UsageOf(crowdHash(0, i), b.CategoryOf(want)) != b.UsageOf(crowdHash(0, i), b.CategoryOf(want)) {
+			require.Fail(t, "read otherwise", "entitlement %d", i+1)
+		}
+	}
+	b.ForgetCodes(codeMemory + n/2)
+	again.ForgetCodes(codeMemory + n/2)
+	require.Equal(t, written(b), written(again))
+	_, ok := again.Code(crowdHash(3, n/2))
+	require.False(t, ok)
+	_, ok = again.Code(crowdHash(3, n/2+1))
+	require.True(t, ok)
+}
