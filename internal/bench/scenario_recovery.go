@@ -8,8 +8,11 @@ import (
 	"huanxin/internal/bench/year"
 )
 
-// yearPersons is how many persons have used an entitlement in the state that scale and recovery begin with.
-const yearPersons = 10_000_000
+// The state that scale and recovery begin with: persons who have used an entitlement, and the library.
+const (
+	yearPersons  = 10_000_000
+	yearProducts = 500_000
+)
 
 // yearMemory is what an operator sets where a switch is to live on 4 GB: the collector then works harder instead of letting
 // garbage gather. What the process has beside the Go heap comes on top of it.
@@ -18,7 +21,7 @@ const yearMemory = "HUANXIN_MEMORY_LIMIT=3600MiB"
 // fullYear is that state.
 func (b *Bench) fullYear(ctx context.Context) (dir string, m *year.Manifest, err error) {
 	return b.Year(ctx, year.Config{
-		Persons: b.Scale(yearPersons), Terminals: max(b.Scale(50_000), 4096), Products: b.Scale(500_000), Days: 300, Tail: b.Scale(1_000_000),
+		Persons: b.Scale(yearPersons), Terminals: max(b.Scale(50_000), 4096), Products: b.Scale(yearProducts), Days: 300, Tail: b.Scale(1_000_000),
 	})
 }
 

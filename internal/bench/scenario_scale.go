@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"huanxin/internal/bench/client"
+	"huanxin/internal/bench/seed"
 	"huanxin/internal/bench/year"
 )
 
@@ -87,6 +88,7 @@ func (s *Site) followed(ctx context.Context) error {
 // side is one of the two states of scale: its switch goes on from round to round.
 type side struct {
 	site              *Site
+	barcodes          []string
 	script            *client.Reserves
 	p99               []float64
 	resident, highest int64 // VmRSS, VmHWM
@@ -104,7 +106,9 @@ func (b *Bench) compareStates(ctx context.Context, full, empty *Site, rounds, pe
 			return run.PerSecond(), nil
 		}
 	}
-	sides := []*side{{site: full}, {site: empty}}
+	// Buyers of the year take all kinds of goods, those of the empty state the only one that there is.
+	goods := seed.Programme{Products: b.Scale(yearProducts)}.Barcodes(10_000)
+	sides := []*side{{site: full, barcodes: goods}, {site: empty, barcodes: seed.Programme{}.Barcodes(1)}}
 	for _, s := range sides {
 		if err := s.begin(ctx, b, persons); err != nil {
 			return err
@@ -140,7 +144,7 @@ func (s *side) begin(ctx context.Context, b *Bench, persons int) (err error) {
 	if err := s.site.followed(ctx); err != nil {
 		return err
 	}
-	s.script, err = b.pingpongScript(client.NewNumbers(0, uint64(persons)))
+	s.script, err = b.pingpongScript(client.NewNumbers(0, uint64(persons)), s.barcodes)
 	return err
 }
 

@@ -110,13 +110,13 @@ func (s *Site) Discard() error {
 }
 
 // pingpongScript are the reserves of pingpong: terminals 0 to 63.
-func (b *Bench) pingpongScript(persons *client.Numbers) (*client.Reserves, error) {
-	return client.NewReserves(client.ReserveConfig{Codec: b.Codec, Slots: 64, Persons: persons, Barcodes: seed.Programme{}.Barcodes(1)})
+func (b *Bench) pingpongScript(persons *client.Numbers, barcodes []string) (*client.Reserves, error) {
+	return client.NewReserves(client.ReserveConfig{Codec: b.Codec, Slots: 64, Persons: persons, Barcodes: barcodes})
 }
 
 // pingpongOn is one round of the scenario pingpong on a running switch whose first persons show codes.
 func (b *Bench) pingpongOn(ctx context.Context, site *Site, lasts time.Duration) (*client.Run, error) {
-	script, err := b.pingpongScript(client.NewNumbers(0, uint64(crowdFor(lasts))))
+	script, err := b.pingpongScript(client.NewNumbers(0, uint64(crowdFor(lasts))), seed.Programme{}.Barcodes(1))
 	if err != nil {
 		return nil, err
 	}
