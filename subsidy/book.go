@@ -22,8 +22,8 @@ type Hash [16]byte
 // Code is an interned channel, city or policy version. Zero is "".
 type Code uint16
 
-// Category is an interned category code: its position among the categories ever claimed. A programme has at most 64, so
-// that the categories of a person fit one machine word.
+// Category is an interned category code: its position among the categories ever claimed. A programme has at most 64
+// categories, so that a person's chain of uses is short and a state has a bit to spare beside each.
 type Category uint8
 
 // Book is the state of one programme. It has one owner and is not safe for concurrent use.

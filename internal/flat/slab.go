@@ -1,8 +1,9 @@
-// Package flat holds tables of millions of rows for the state of the core: a Slab keeps records, an Index finds them by
-// a hash of their key. Neither holds a pointer per row, so the collector has nothing to walk, and neither ever copies
-// itself to grow: the longest pause of one call is the move of about two thousand index entries or a new chunk.
+// Package flat holds tables of millions of rows for the state of the core: a Slab keeps records, a Queue those that leave
+// in their order, Texts what they are called, an Index finds them by a hash of their key; Column and Sums hold numbers.
+// None holds a pointer per row, so the collector has nothing to walk, and none ever copies itself to grow: the longest
+// pause of one call is the move of about two thousand index entries or a new chunk.
 //
-// Both have one owner, start empty as their zero value, and behave the same in every process: nothing is drawn.
+// All have one owner, start empty as their zero value, and behave the same in every process: nothing is drawn.
 package flat
 
 import "fmt"
