@@ -238,29 +238,15 @@ func BenchmarkApply(b *testing.B) {
 	raw := recorded(b, b.N/5+1)
 	e, err := engine.New(labConfig(b))
 	require.NoError(b, err)
-	var d event.Decoder
 	runtime.GC()
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, packed := range raw[:b.N] {
-		ev, err := d.Decode(packed)
-		if err != nil {
+		ev := new(event.Event)
+		if err := ev.UnmarshalVT(packed); err != nil {
 			b.Fatal(err)
 		}
 		e.Apply(ev)
-	}
-}
-
-// BenchmarkDecode is the decoding alone.
-func BenchmarkDecode(b *testing.B) {
-	raw := recorded(b, 1000)
-	raw = raw[len(raw)-5000:]
-	var d event.Decoder
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if _, err := d.Decode(raw[i%len(raw)]); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 

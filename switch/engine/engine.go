@@ -327,7 +327,7 @@ type scratch struct {
 	decision  policy.Decision
 	envelope  envelope
 	enveloped bool // by this Step
-	texts     event.Texts
+	texts     texts
 }
 
 // envelope is what is around the commonest facts, and those facts themselves of which nothing stays. It dies with its Step.

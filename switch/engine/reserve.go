@@ -384,7 +384,7 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	}
 	if c.located != 0 {
 		var digits [10]byte
-		m.LocatedCity = e.scratch.texts.Of(strconv.AppendUint(digits[:0], uint64(c.located), 10))
+		m.LocatedCity = e.scratch.texts.of(strconv.AppendUint(digits[:0], uint64(c.located), 10))
 	}
 	env.reserved.Reserved = m
 	env.Body = &env.reserved

@@ -35,7 +35,7 @@ func (e *Engine) sale(in *SaleRequest) {
 	room := &event.SaleSentRoom{Fact: event.SaleSent{
 		Purchase: id, Ordinary: in.Hold == 0, Kind: in.Kind, Wallet: host.Wallet,
 		Amount: int64(in.Amount), Host: in.Host, HostStan: hostSTAN(e.hostCounter + 1), Rrn: hostRRN(e.now, e.hostCounter+1),
-		TransmittedAt: e.now, Deadline: e.now + int64(host.Timeout), Card: in.Card, EntryMode: e.scratch.texts.Of(in.EntryMode[:]),
+		TransmittedAt: e.now, Deadline: e.now + int64(host.Timeout), Card: in.Card, EntryMode: e.scratch.texts.of(in.EntryMode[:]),
 		City: who.merchant.City, Channel: e.channelOf(in, who),
 	}}
 	in.Key.write(room.Key(), who)

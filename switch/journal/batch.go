@@ -188,7 +188,7 @@ func parseHeader(raw []byte) (header, error) {
 }
 
 // decodeEvents unpacks the body of a batch whose header has been checked.
-func decodeEvents(d *event.Decoder, h header, body []byte) ([]*event.Event, error) {
+func decodeEvents(h header, body []byte) ([]*event.Event, error) {
 	// The count was covered by the CRC, but a batch forged by hand must not make us allocate: an event has at least
 	// two bytes of its own and one of length.
 	if uint64(h.count)*3 > uint64(len(body)) {
@@ -200,8 +200,8 @@ func decodeEvents(d *event.Decoder, h header, body []byte) ([]*event.Event, erro
 		if n < 0 || size > uint64(len(body)-n) {
 			return nil, fmt.Errorf("%w: length of event %d", ErrDamaged, h.first+uint64(i))
 		}
-		ev, err := d.Decode(body[n : n+int(size)])
-		if err != nil {
+		ev := new(event.Event)
+		if err := ev.UnmarshalVT(body[n : n+int(size)]); err != nil {
 			return nil, fmt.Errorf("%w: event %d: %w", ErrDamaged, h.first+uint64(i), err)
 		}
 		if ev.Seq != h.first+uint64(i) {
@@ -261,25 +261,25 @@ func (l link) after(h header, hash Hash) link {
 }
 
 // batch is follow with the events decoded.
-func (l link) batch(d *event.Decoder, raw []byte) (link, *Batch, error) {
+func (l link) batch(raw []byte) (link, *Batch, error) {
 	next, h, err := l.follow(raw)
 	if err != nil {
 		return l, nil, err
 	}
-	return l.decoded(d, next, h, raw)
+	return l.decoded(next, h, raw)
 }
 
 // recentBatch is batch for one whose hash is known: what this process has appended itself.
-func (l link) recentBatch(d *event.Decoder, r recentBatch) (link, *Batch, error) {
+func (l link) recentBatch(r recentBatch) (link, *Batch, error) {
 	h, err := l.successor(r.raw)
 	if err != nil {
 		return l, nil, err
 	}
-	return l.decoded(d, l.after(h, r.hash), h, r.raw)
+	return l.decoded(l.after(h, r.hash), h, r.raw)
 }
 
-func (l link) decoded(d *event.Decoder, next link, h header, raw []byte) (link, *Batch, error) {
-	events, err := decodeEvents(d, h, raw[headerSize:])
+func (l link) decoded(next link, h header, raw []byte) (link, *Batch, error) {
+	events, err := decodeEvents(h, raw[headerSize:])
 	if err != nil {
 		return l, nil, err
 	}

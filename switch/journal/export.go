@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"huanxin/switch/event"
 )
 
 // An export is a journal in one flat file, independent of the server's files: for fixtures and archives. Integers are
@@ -58,7 +56,6 @@ func ReadExport(r io.Reader, fn func(*Batch) error) (Report, error) {
 	}
 	w := newWalk(programme, nil)
 	var raw []byte
-	var decoder event.Decoder
 	for {
 		if raw, err = readExportBatch(in, raw[:0]); errors.Is(err, io.EOF) {
 			return w.report, nil
@@ -72,7 +69,7 @@ func ReadExport(r io.Reader, fn func(*Batch) error) (Report, error) {
 		if fn == nil {
 			continue
 		}
-		_, b, err := before.batch(&decoder, raw)
+		_, b, err := before.batch(raw)
 		if err != nil {
 			return w.report, fmt.Errorf("position %d: %w", w.end.position, err)
 		}

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"huanxin/switch/event"
 )
 
 // Folder reads a journal's folder without touching it: no lock, no server, no write. It works on a stopped journal and
@@ -70,7 +68,6 @@ func (f *Folder) Verify(marks ...Mark) (Report, error) {
 // Replay hands fn the batches from position `from` to position `to` (0 = to the end), verified from position 1 on.
 func (f *Folder) Replay(from, to uint64, fn func(*Batch) error) error {
 	end := genesisLink(f.programme)
-	var decoder event.Decoder
 	_, err := f.files.scan(func(raw []byte) error {
 		next, h, err := end.follow(raw)
 		if err != nil {
@@ -83,7 +80,7 @@ func (f *Folder) Replay(from, to uint64, fn func(*Batch) error) error {
 		if to != 0 && h.position > to {
 			return errStop
 		}
-		evs, err := decodeEvents(&decoder, h, raw[headerSize:])
+		evs, err := decodeEvents(h, raw[headerSize:])
 		if err != nil {
 			return fmt.Errorf("position %d: %w", h.position, err)
 		}

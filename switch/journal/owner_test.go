@@ -463,7 +463,7 @@ func FuzzParseBatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		evs, err := decodeEvents(new(event.Decoder), h, raw[headerSize:])
+		evs, err := decodeEvents(h, raw[headerSize:])
 		if err != nil {
 			return
 		}

@@ -9,8 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"huanxin/switch/event"
 )
 
 // A read asks the stream for a window of messages at a time (JetStream's batched direct get): no consumer state, no
@@ -225,9 +223,8 @@ func (j *Journal) Replay(ctx context.Context, from uint64, fn func(*Batch) error
 	if err != nil {
 		return fmt.Errorf("replay from %d: %w", from, err)
 	}
-	var decoder event.Decoder
 	return j.node.scan(ctx, from, last, func(raw []byte) error {
-		next, b, err := l.batch(&decoder, raw)
+		next, b, err := l.batch(raw)
 		if err != nil {
 			return fmt.Errorf("replay position %d: %w", l.position+1, err)
 		}
@@ -244,8 +241,6 @@ type Reader struct {
 	end  link
 	open bool // a window has been asked for and not read to its end
 	got  bool // the window has given something
-
-	decoder event.Decoder
 }
 
 // Follow opens a reader at position from. In the owner's process it gives acknowledged batches only: a batch whose sync
@@ -286,13 +281,13 @@ func (r *Reader) Next(ctx context.Context) (*Batch, error) {
 func (r *Reader) read(ctx context.Context, position uint64) (next link, b *Batch, err error) {
 	recent, kept := r.j.recent.at(position)
 	if kept && !r.open { // what is left of a window has been asked for and must be read
-		next, b, err = r.end.recentBatch(&r.decoder, recent)
+		next, b, err = r.end.recentBatch(recent)
 	} else {
 		msg, fetchErr := r.fetch(ctx)
 		if fetchErr != nil {
 			return next, nil, fetchErr
 		}
-		next, b, err = r.end.batch(&r.decoder, msg.Data)
+		next, b, err = r.end.batch(msg.Data)
 	}
 	if err != nil {
 		return next, nil, fmt.Errorf("follow position %d: %w", position, err)

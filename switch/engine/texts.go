@@ -1,16 +1,16 @@
-package event
+package engine
 
 import "encoding/binary"
 
-// Texts makes one string of equal texts: cities, categories, versions, terminals stand in every fact, and a million facts
-// need not keep a million copies of them. It remembers one text in each of its places and no more; where two compete, both
-// are right and one is made again. The zero Texts is empty and ready.
-type Texts struct{ places []string }
+// texts makes one string of equal texts: cities and entry modes stand in every fact, and a million purchases need not keep a
+// million copies. It remembers one text in each of its places and no more; where two compete, both are right and one is
+// made again. The zero texts is empty and ready.
+type texts struct{ places []string }
 
-const textPlaces = 1 << 12
+const textPlaces = 1 << 8
 
-// Of returns string(b).
-func (t *Texts) Of(b []byte) string {
+// of returns string(b).
+func (t *texts) of(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
@@ -36,5 +36,5 @@ func placeOf(b []byte) uint64 {
 	}
 	h := (first ^ uint64(len(b))) * 0x9e3779b97f4a7c15
 	h = (h ^ last ^ h>>32) * 0x9e3779b97f4a7c15
-	return h >> (64 - 12)
+	return h >> (64 - 8)
 }
