@@ -61,6 +61,7 @@ configuration or the programme was refused.`,
 				return &exitError{2, err}
 			}
 			log.Info("settings read", zap.String("from", origin), zap.String("version", versionText()))
+			useThreads()
 			limitMemory(cfg.Memory)
 			sw, err := newSwitch(cmd.Context(), cfg, dialectFolder, log)
 			if err != nil {
