@@ -183,7 +183,7 @@ func TestADecisionAllocatesLittle(t *testing.T) {
 		in := reserves[next]
 		next++
 		holds = append(holds, e.Step(engine.Input{At: now, Body: in}).Sends[0].Reply)
-	}), 3.0)
+	}), 4.0) // three, and the growth of tables
 	for i, r := range holds {
 		sales = append(sales, benchSale(reserves[i], r))
 	}
