@@ -177,8 +177,8 @@ func (p *proof) String() string {
 	if p.uncounted != nil {
 		counted = fmt.Sprintf("%d batches; syncs could NOT be counted (%v)", p.batches, p.uncounted)
 	}
-	return fmt.Sprintf("synced before the answer: %s; all %d purchases acknowledged in %d rounds found in the journal after kill -9; %.1f µs of processor time of the switch each",
-		counted, p.acknowledged, p.rounds, p.cpu.Seconds()*1e6/float64(max(1, p.acknowledged)))
+	return fmt.Sprintf("synced before the answer: %s; all %d purchases acknowledged in %d rounds found in the journal after kill -9%s",
+		counted, p.acknowledged, p.rounds, p.each())
 }
 
 // way says where the time of a message went in the last round.
@@ -188,4 +188,12 @@ func (p *proof) way() string {
 		parts = append(parts, fmt.Sprintf("%s %.0f µs", st, p.stages[st].Seconds()*1e6))
 	}
 	return "means of the stages: " + strings.Join(parts, ", ")
+}
+
+// each is the processor time of an answer, where it was taken.
+func (p *proof) each() string {
+	if p.cpu == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %.1f µs of processor time of the switch each", p.cpu.Seconds()*1e6/float64(max(1, p.acknowledged)))
 }
