@@ -250,7 +250,9 @@ func (s *Switch) openJournal(ctx context.Context) (err error) {
 		zap.Duration("took", took))
 	s.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_journal_open_seconds", Help: "How long the last start took to check the whole journal and open it.",
-	}, took.Seconds))
+	}, took.Seconds), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "huanxin_journal_bytes", Help: "Size of all packed batches, which is held against journal.high-water.",
+	}, func() float64 { return float64(s.journal.Size()) }))
 	return nil
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -157,44 +155,21 @@ func (b *Bench) halfLoad(ctx context.Context, from string, offered float64, last
 
 // batchBytes is the mean size of a batch while work is done.
 func (s *Site) batchBytes(ctx context.Context, work func() error) (int, error) {
-	was, err := s.Batches(ctx)
-	if err != nil {
-		return 0, err
-	}
-	before, err := blockBytes(s.Dir)
+	was, err := s.Figures(ctx, "huanxin_journal_position", "huanxin_journal_bytes")
 	if err != nil {
 		return 0, err
 	}
 	if err := work(); err != nil {
 		return 0, err
 	}
-	now, err := s.Batches(ctx)
+	now, err := s.Figures(ctx, "huanxin_journal_position", "huanxin_journal_bytes")
 	if err != nil {
 		return 0, err
 	}
-	after, err := blockBytes(s.Dir)
-	if err != nil {
-		return 0, err
-	}
-	if now == was || after <= before {
+	if now[0] == was[0] {
 		return 0, errors.New("no batch was appended")
 	}
-	return int((after - before) / int64(now-was)), nil
-}
-
-// blockBytes is the size of the journal's block files.
-func blockBytes(dir string) (sum int64, err error) {
-	err = filepath.WalkDir(filepath.Join(dir, "journal"), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(name) != ".blk" {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil {
-			sum += info.Size()
-		}
-		return err
-	})
-	return sum, err
+	return int((now[1] - was[1]) / (now[0] - was[0])), nil
 }
 
 // watchSnapshots counts the snapshots that are written until the returned function is called.

@@ -28,18 +28,6 @@ func TestTheProbeSyncsInTheFolderAndLeavesNothing(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestOnlyBlocksOfTheJournalCountAsItsBytes(t *testing.T) {
-	dir := t.TempDir()
-	for name, size := range map[string]int{"journal/store/1.blk": 10, "journal/store/2.blk": 20, "journal/snapshots/1.snap": 1000, "other/3.blk": 500} {
-		file := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, make([]byte, size), 0o600))
-	}
-	sum, err := blockBytes(dir)
-	require.NoError(t, err)
-	require.Equal(t, int64(30), sum)
-}
-
 func TestThisProcessHasMemory(t *testing.T) {
 	resident, highest, err := memory(os.Getpid())
 	require.NoError(t, err)
