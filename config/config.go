@@ -163,7 +163,7 @@ type Engine struct {
 // Journal is where and how the facts are kept.
 type Journal struct {
 	Folder        string        `mapstructure:"folder"`
-	URL           string        `mapstructure:"url"` // of an external NATS cluster; empty: embedded
+	URL           string        `mapstructure:"url"` // of an external NATS cluster; empty: the folder
 	Replicas      int           `mapstructure:"replicas"`
 	HighWater     Size          `mapstructure:"high-water"` // above it new reserves get 96 and claims 503
 	MinFree       Size          `mapstructure:"min-free"`   // the same below this free space

@@ -14,7 +14,7 @@ import (
 	"huanxin/switch/trail"
 )
 
-// journalPlace is where the commands read: the folder of an embedded journal – also while its switch runs: it is read
+// journalPlace is where the commands read: the folder of a journal – also while its switch runs: it is read
 // without lock and without a write –, or an external cluster.
 type journalPlace struct {
 	dir, programme, url string

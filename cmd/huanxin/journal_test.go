@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -87,12 +88,13 @@ func TestJournalVerifyNamesThePositionOfDamage(t *testing.T) {
 	require.Contains(t, out, "chain      whole")
 	require.NoError(t, j.Close())
 
-	blocks, err := filepath.Glob(filepath.Join(dir, "store", "jetstream", "*", "streams", "*", "msgs", "*.blk"))
+	files, err := journal.FilesOf(dir)
 	require.NoError(t, err)
-	raw, err := os.ReadFile(blocks[0])
+	raw, err := os.ReadFile(files.Open)
 	require.NoError(t, err)
-	raw[len(raw)/2] ^= 1
-	require.NoError(t, os.WriteFile(blocks[0], raw, 0o600))
+	second := bytes.Index(raw, []byte("622202******4321"))
+	raw[second] ^= 1
+	require.NoError(t, os.WriteFile(files.Open, raw, 0o600))
 	code, out, errs = huanxin(t, "verify", "--dir", dir)
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "BROKEN after position 1")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -273,7 +272,7 @@ func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
 	_, err := openKeys(cfg, log)
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(cfg.Path(cfg.Keys.File)))
-	require.NoError(t, os.MkdirAll(filepath.Join(cfg.Path(cfg.Journal.Folder), "store"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(cfg.Path(cfg.Journal.Folder), "log"), 0o700))
 	_, err = openKeys(cfg, log)
 	require.ErrorContains(t, err, "keys.file: ")
 	require.ErrorContains(t, err, "restore the file")
@@ -337,18 +336,12 @@ func TestOneFlippedByteInTheJournalIsRefusedAtStart(t *testing.T) {
 	sw.ready(t, func(_ int, parts map[string]bool) bool { return parts["programme"] })
 	sw.end(t)
 
-	var blocks []string
-	require.NoError(t, filepath.WalkDir(cfg.Path(cfg.Journal.Folder), func(path string, entry fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".blk" {
-			blocks = append(blocks, path)
-		}
-		return err
-	}))
-	require.NotEmpty(t, blocks)
-	block, err := os.ReadFile(blocks[0])
+	files, err := journal.FilesOf(cfg.Path(cfg.Journal.Folder))
 	require.NoError(t, err)
-	block[len(block)/2] ^= 1
-	require.NoError(t, os.WriteFile(blocks[0], block, 0o600))
+	segment, err := os.ReadFile(files.Open)
+	require.NoError(t, err)
+	segment[len(bytes.TrimRight(segment, "\x00"))/2] ^= 1
+	require.NoError(t, os.WriteFile(files.Open, segment, 0o600))
 
 	_, err = newSwitch(t.Context(), cfg, "", zap.NewNop())
 	require.ErrorContains(t, err, "position")

@@ -13,7 +13,7 @@ import (
 	"huanxin/switch/event"
 )
 
-// One stream message is one packed batch. Integers are big-endian.
+// What is appended is one packed batch: a record of the log, a message of a cluster's stream. Integers are big-endian.
 //
 //	 0       4     6     8               16              24      28      32
 //	┌───────┬─────┬─────┬───────────────┬───────────────┬───────┬───────┐
@@ -29,6 +29,10 @@ import (
 const (
 	headerSize    = 68
 	formatVersion = 1
+
+	// maxPayload bounds a packed batch. One Step's events must fit one batch, because half a Step must never become
+	// durable; a whole rule bundle is about 1 MiB.
+	maxPayload = 16 << 20
 
 	offVersion  = 4
 	offReserved = 6
@@ -54,7 +58,7 @@ var (
 	// ErrVersion is returned when a batch or an event was written by a newer program: replaying it without
 	// understanding it would change history.
 	ErrVersion = errors.New("unknown format version")
-	// ErrTooLarge is returned when one Step's events do not fit a stream message.
+	// ErrTooLarge is returned when one Step's events do not fit one batch.
 	ErrTooLarge = errors.New("batch too large")
 )
 
@@ -69,7 +73,7 @@ func Genesis(programme string) Hash {
 
 // Batch is one batch as read back, verified against its predecessor.
 type Batch struct {
-	Position uint64 // 1, 2, 3 …; equals the stream's sequence
+	Position uint64 // 1, 2, 3 …; equals the sequence in a cluster's stream
 	FirstSeq uint64 // number of the first event
 	Hash     Hash
 	Events   []*event.Event

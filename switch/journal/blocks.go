@@ -18,11 +18,10 @@ import (
 	"github.com/minio/highwayhash"
 )
 
-// The block files of the embedded server are read here directly, for two reasons. A flipped byte in a stored sequence
-// number makes JetStream fill the gap it seems to see, entry by entry, until memory is gone: the files must be known
-// to be good before the server opens them. And an operator must be able to read a journal while its owner runs.
+// Earlier releases kept the journal in an embedded NATS server. The block files of its store are read here, by ourselves, to
+// bring such a journal over (import.go) and to show one that has not been opened since.
 //
-// Only what JetStream v2.15.2 writes for our stream (no compression, no encryption, no deletes) is understood; anything
+// Only what JetStream v2.15.2 wrote for our stream (no compression, no encryption, no deletes) is understood; anything
 // else is refused. Files are N.blk, N = 1, 2, 3 …, holding records one after another, integers little-endian:
 //
 //	 0       4          12         20    22
@@ -40,14 +39,9 @@ const (
 	sequenceErased = 1 << 63 // deleted message
 	sequenceGrave  = 1 << 62 // tombstone: refers to a message, is none itself
 
-	// maxRecord bounds what one interrupted append can have left behind.
-	maxRecord = maxPayload + 64<<10
 	// maxBlock is far above what JetStream writes: blocks of 8 MiB and the record that went over.
 	maxBlock = 64 << 20
 )
-
-// errRecord is the reason why bytes are not a record.
-var errRecord = errors.New("not a record")
 
 // record is one parsed record; its slices lie in the block's buffer.
 type record struct {
@@ -100,7 +94,10 @@ type blocks struct {
 	subject string
 }
 
-func streamsDir(dir string) string { return filepath.Join(dir, "store", "jetstream", "$G", "streams") }
+// storeDir is the folder of the embedded server's files.
+func storeDir(dir string) string { return filepath.Join(dir, "store") }
+
+func streamsDir(dir string) string { return filepath.Join(storeDir(dir), "jetstream", "$G", "streams") }
 
 func openBlocks(dir, programme string) blocks {
 	return blocks{
@@ -110,15 +107,19 @@ func openBlocks(dir, programme string) blocks {
 	}
 }
 
-// torn is what an interrupted append left at the end of the last block.
-type torn struct {
-	file   string
-	offset int64
-	reason error
-}
-
-func (t *torn) String() string {
-	return fmt.Sprintf("%s holds no record at offset %d (%v)", t.file, t.offset, t.reason)
+// storedProgrammes lists the programmes that have a stream in the folder.
+func storedProgrammes(dir string) ([]string, error) {
+	entries, err := os.ReadDir(streamsDir(dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ours := strings.CutPrefix(e.Name(), streamPrefix); ours && e.IsDir() {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // scan hands fn every message in order. A record that does not check is damage, unless it is the last thing in the last
@@ -143,7 +144,7 @@ func (b blocks) scan(fn func(raw []byte) error) (*torn, error) {
 			rec, n, err := parseRecord(buf[at:], digest)
 			if err != nil {
 				t := &torn{file: file.name, offset: int64(at), reason: err}
-				if i == len(files)-1 && oneAppend(buf[at:]) {
+				if i == len(files)-1 && oneRecord(buf[at:]) {
 					return t, nil
 				}
 				return nil, fmt.Errorf("position %d: %w: %s", position+1, ErrDamaged, t)
@@ -167,9 +168,9 @@ func (b blocks) scan(fn func(raw []byte) error) (*torn, error) {
 	return nil, nil
 }
 
-// oneAppend says that rest may be what a single interrupted append has left: the writer never has two in flight, so
+// oneRecord says that rest may be what a single interrupted append has left: the writer never had two in flight, so
 // anything with a second batch in it was once whole.
-func oneAppend(rest []byte) bool {
+func oneRecord(rest []byte) bool {
 	return len(rest) <= maxRecord && bytes.Count(rest, batchMagic) <= 1
 }
 
@@ -232,73 +233,4 @@ func readBlock(buf []byte, name string) ([]byte, error) {
 		return buf, fmt.Errorf("read %s: %w", name, err)
 	}
 	return buf, nil
-}
-
-// cut removes what an interrupted append has left, and the index that may know of it, so that the server finds only
-// whole records and reads them all anew.
-func (b blocks) cut(t *torn) error {
-	f, err := os.OpenFile(t.file, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Truncate(t.offset), f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cut torn append off %s: %w", t.file, err)
-	}
-	if err := os.Remove(filepath.Join(b.dir, "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return syncFolder(b.dir)
-}
-
-// roll notices when the server begins a new block. The server syncs what it writes into a block, but not the folder in
-// which the block appears: after a power loss a whole synced file could be without a name.
-type roll struct {
-	dir  string
-	last uint64
-	next string // the file that the server will create when the present block is full
-}
-
-// openRoll syncs the stream's folder and those above it, up to the journal's.
-func (b blocks) openRoll(top string) (*roll, error) {
-	r := &roll{dir: b.dir}
-	r.next = r.name(1)
-	if _, err := r.advance(); err != nil {
-		return nil, err
-	}
-	for dir := b.dir; ; dir = filepath.Dir(dir) {
-		if err := syncFolder(dir); err != nil {
-			return nil, err
-		}
-		if dir == filepath.Clean(top) {
-			return r, nil
-		}
-	}
-}
-
-func (r *roll) name(index uint64) string {
-	return filepath.Join(r.dir, strconv.FormatUint(index, 10)+".blk")
-}
-
-// advance moves over blocks that have appeared.
-func (r *roll) advance() (moved bool, err error) {
-	for {
-		_, err := os.Lstat(r.next)
-		if errors.Is(err, fs.ErrNotExist) {
-			return moved, nil
-		}
-		if err != nil {
-			return moved, err
-		}
-		r.last++
-		moved, r.next = true, r.name(r.last+1)
-	}
-}
-
-// appended makes the name of a new block durable; without a new block it costs one look at the folder.
-func (r *roll) appended() error {
-	moved, err := r.advance()
-	if err != nil || !moved {
-		return err
-	}
-	return syncFolder(r.dir)
 }

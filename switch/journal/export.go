@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// An export is a journal in one flat file, independent of the server's files: for fixtures and archives. Integers are
+// An export is a journal in one flat file, independent of the folder's files: for fixtures and archives. Integers are
 // big-endian.
 //
 //	"HXJX" │ version (2) │ length of the programme's name (2) │ name
@@ -30,7 +30,7 @@ func (f *Folder) Export(w io.Writer) (Report, error) {
 		return Report{}, err
 	}
 	wk := newWalk(f.programme, nil)
-	t, err := f.files.scan(func(raw []byte) error {
+	t, err := f.batches.scan(func(raw []byte) error {
 		if err := wk.step(raw); err != nil {
 			return err
 		}

@@ -10,33 +10,44 @@ import (
 	"strings"
 )
 
-// Folder reads a journal's folder without touching it: no lock, no server, no write. It works on a stopped journal and
+// source is what holds a folder's batches.
+type source interface {
+	// scan hands fn every batch in order, checked for itself, and returns what an interrupted append has left behind them.
+	scan(fn func(raw []byte) error) (*torn, error)
+}
+
+// Folder reads a journal's folder without touching it: no lock, no write. It works on a stopped journal and
 // beside a running owner, and on one that Open refuses.
 type Folder struct {
 	programme string
-	files     blocks
+	batches   source
 	mark      Mark
 	hasMark   bool
 }
 
-// OpenFolder looks at the folder of an embedded journal. It returns ErrMissing when there is none, and ErrProgramme when
-// there are several and programme does not name one; programme may be "" where there is one.
+// OpenFolder looks at the folder of a journal without a cluster. It returns ErrMissing when there is none, and ErrProgramme
+// when it is another programme's; programme may be "". A journal that an earlier release has kept in its embedded server,
+// and that has not been opened since, is read from there.
 func OpenFolder(dir, programme string) (*Folder, error) {
-	stored, err := storedProgrammes(dir)
-	if err != nil {
+	f := &Folder{programme: programme}
+	switch stored, err := programmeOfLog(dir); {
+	case err != nil && programme == "":
 		return nil, err
+	case stored != "" && programme != "" && stored != programme:
+		return nil, fmt.Errorf("%w: %s holds %s", ErrProgramme, dir, stored)
+	case stored != "":
+		f.programme = stored
+		f.batches = segments{logDir(dir), stored}
+	case err != nil: // damaged, which Verify says with more words
+		f.batches = segments{logDir(dir), programme}
+	default:
+		if f.programme, err = storedProgramme(dir, programme); err != nil {
+			return nil, err
+		}
+		f.batches = openBlocks(dir, f.programme)
 	}
-	switch {
-	case len(stored) == 0:
-		return nil, fmt.Errorf("%w: no journal in %s", ErrMissing, dir)
-	case programme == "" && len(stored) == 1:
-		programme = stored[0]
-	case !slices.Contains(stored, programme):
-		return nil, fmt.Errorf("%w: %s holds %s", ErrProgramme, dir, strings.Join(stored, ", "))
-	}
-	f := &Folder{programme: programme, files: openBlocks(dir, programme)}
-	// The mark is read before the blocks: a running owner appends first and marks afterwards, so the blocks read later
-	// must reach it.
+	// The mark is read before the batches: a running owner appends first and marks afterwards, so the batches read
+	// later must reach it.
 	own, err := os.Open(filepath.Join(dir, "mark"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -61,14 +72,17 @@ func (f *Folder) Verify(marks ...Mark) (Report, error) {
 		marks = append([]Mark{f.mark}, marks...)
 	}
 	w := newWalk(f.programme, marks)
-	_, err := f.files.walk(w)
+	t, err := f.batches.scan(w.step)
+	if err == nil {
+		err = w.reached(t)
+	}
 	return w.report, err
 }
 
 // Replay hands fn the batches from position `from` to position `to` (0 = to the end), verified from position 1 on.
 func (f *Folder) Replay(from, to uint64, fn func(*Batch) error) error {
 	end := genesisLink(f.programme)
-	_, err := f.files.scan(func(raw []byte) error {
+	_, err := f.batches.scan(func(raw []byte) error {
 		next, h, err := end.follow(raw)
 		if err != nil {
 			return fmt.Errorf("position %d: %w", end.position+1, err)
@@ -94,17 +108,18 @@ func (f *Folder) Replay(from, to uint64, fn func(*Batch) error) error {
 
 var errStop = errors.New("far enough")
 
-// storedProgrammes lists the programmes that have a stream in the folder.
-func storedProgrammes(dir string) ([]string, error) {
-	entries, err := os.ReadDir(streamsDir(dir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+// storedProgramme is the programme whose stream lies in the folder, when programme names it or there is no other.
+func storedProgramme(dir, programme string) (string, error) {
+	stored, err := storedProgrammes(dir)
+	switch {
+	case err != nil:
+		return "", err
+	case len(stored) == 0:
+		return "", fmt.Errorf("%w: no journal in %s", ErrMissing, dir)
+	case programme == "" && len(stored) == 1:
+		return stored[0], nil
+	case !slices.Contains(stored, programme):
+		return "", fmt.Errorf("%w: %s holds %s", ErrProgramme, dir, strings.Join(stored, ", "))
 	}
-	var names []string
-	for _, e := range entries {
-		if name, ours := strings.CutPrefix(e.Name(), streamPrefix); ours && e.IsDir() {
-			names = append(names, name)
-		}
-	}
-	return names, nil
+	return programme, nil
 }

@@ -1,5 +1,5 @@
-// Package journal makes the facts of a programme durable and gives them back in order: packed batches in a NATS
-// JetStream stream, chained by hash, with one writer, and snapshots beside it.
+// Package journal makes the facts of a programme durable and gives them back in order: packed batches, chained by hash, with
+// one writer, in a log of its own or in a stream of an external NATS JetStream cluster, and snapshots beside it.
 //
 // It does not know what an event means, does not decide when a batch is full, and does not retry: an append that fails,
 // or whose outcome is unknown, is the end of the process.
@@ -27,8 +27,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,27 +71,32 @@ type Mark struct {
 type Config struct {
 	// Programme names the stream and is bound into the chain: letters, digits, '-' and '_'.
 	Programme string
-	// Dir is the journal's folder: lock, mark, snapshots, cold log and – unless URL is set – the stream's files. Created 0700.
+	// Dir is the journal's folder: lock, mark, snapshots, cold log and – unless URL is set – the log. Created 0700.
 	Dir string
-	// URL of an external NATS cluster with JetStream; empty means the embedded server. The cluster must run with
+	// URL of an external NATS cluster with JetStream; empty means the log in the folder. The cluster must run with
 	// sync_interval: always, or a power loss takes acknowledged batches with it.
 	URL string
-	// Replicas of the stream on an external cluster: 1, 3 or 5. Default 1; the embedded server has one.
+	// Replicas of the stream on an external cluster: 1, 3 or 5. Default 1; the log in the folder is one.
 	Replicas int
-	// HighWater is the size of the stream in bytes at which Full reports true. Default 64 GiB.
+	// HighWater is the size of all packed batches in bytes at which Full reports true. Default 64 GiB.
 	HighWater int64
 	// MinFree is the free space of the file system in bytes below which Full reports true. Default 256 MiB, negative
-	// for no check. Embedded server only.
+	// for no check. Without a URL only.
 	MinFree int64
-	// AppendTimeout is how long an append may take before its outcome counts as unknown. Default 10 s.
+	// AppendTimeout is how long an append may take before its outcome counts as unknown. Default 10 s. A disk cannot be
+	// interrupted: there the append fails when it returns, and the log says in time what it waits for.
 	AppendTimeout time.Duration
 	// MustReach are places that the stream must still contain, with the hash they had. The newest good snapshot and
 	// the journal's own high-water mark are checked without being named here.
 	MustReach []Mark
 	// ReadOnly opens without lock, mark and snapshots, and never creates a stream. It needs a URL.
 	ReadOnly bool
-	// Logger takes the warnings of the journal and of the embedded server. Default: none.
+	// Logger takes the warnings of the journal. Default: none.
 	Logger *zap.Logger
+
+	// openFile and segmentSize are for the tests: disks that fail, and logs of many small segments.
+	openFile    openLogFile
+	segmentSize func(number uint64) int64
 }
 
 const (
@@ -143,27 +146,31 @@ func (c Config) checked() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
+	if c.openFile == nil {
+		c.openFile = openDiskFile
+	}
+	if c.segmentSize == nil {
+		c.segmentSize = sizeOfSegment
+	}
 	return c, nil
 }
 
 // Journal is an open journal. Append and Close belong to one goroutine; everything else may be called from any.
 type Journal struct {
-	cfg   Config
-	lock  *os.File
-	node  *node
-	mark  *markFile
-	snaps *SnapshotStore
-	cold  *coldlog.Log
+	cfg    Config
+	lock   *os.File
+	stream stream
+	mark   *markFile
+	snaps  *SnapshotStore
+	cold   *coldlog.Log
 
 	// Owned by the appender.
-	end     link
-	report  Report
-	failed  error
-	roll    *roll // embedded server only
-	request appendRequest
-	unsync  int // appends since the mark file was last synced
+	end    link
+	report Report
+	failed error
+	unsync int // appends since the mark file was last synced
 
-	// position is the last acknowledged batch; size the stream's bytes as far as we know them.
+	// position is the last acknowledged batch; size the bytes of all.
 	position atomic.Uint64
 	size     atomic.Int64
 	free     freeSpace
@@ -175,9 +182,9 @@ type Journal struct {
 	closed bool
 }
 
-// Open takes the journal's folder, starts or reaches the server, creates the stream of a new programme, and walks the
+// Open takes the journal's folder, opens its log or reaches the cluster, creates that of a new programme, and walks the
 // whole chain. It returns ErrLocked, ErrDamaged, ErrChain, ErrMissing, ErrShort, ErrDiverged, ErrProgramme or ErrVersion,
-// wrapped with the positions, when the journal cannot be trusted; the stream has then not been touched.
+// wrapped with the positions, when the journal cannot be trusted; the batches have then not been touched.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
@@ -191,7 +198,6 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	return j, nil
 }
 
-// open reads first and starts last: until the block files are known to be good the server does not see them.
 func (j *Journal) open(ctx context.Context) error {
 	marks, isNew, err := j.openFolder()
 	if err != nil {
@@ -199,22 +205,9 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	w := newWalk(j.cfg.Programme, append(marks, j.cfg.MustReach...))
 	if j.cfg.URL == "" {
-		if err := j.checkBlocks(w); err != nil {
-			return err
-		}
-	}
-	if j.node, err = startNode(ctx, j.cfg); err != nil {
-		return err
-	}
-	// The stream is made only where there has never been one: a journal whose stream has vanished must not be continued
-	// from nothing.
-	if err := j.node.openStream(ctx, isNew && w.end.position == 0 && w.reached(nil) == nil); err != nil {
-		return err
-	}
-	if j.cfg.URL != "" {
-		err = j.node.walk(ctx, w)
-	} else if err = j.node.agrees(ctx, w.end); err == nil {
-		j.roll, err = openBlocks(j.cfg.Dir, j.cfg.Programme).openRoll(j.cfg.Dir)
+		err = j.openLog(w, isNew)
+	} else {
+		err = j.openCluster(ctx, w, isNew)
 	}
 	if err != nil {
 		return err
@@ -226,6 +219,61 @@ func (j *Journal) open(ctx context.Context) error {
 		return j.mark.set(j.end, true)
 	}
 	return nil
+}
+
+// openCluster makes the stream only where there has never been one: a journal whose stream has vanished must not be
+// continued from nothing.
+func (j *Journal) openCluster(ctx context.Context, w *walk, isNew bool) error {
+	n, err := reachNode(j.cfg)
+	if err != nil {
+		return err
+	}
+	j.stream = n
+	if err := n.openStream(ctx, isNew && w.reached(nil) == nil); err != nil {
+		return err
+	}
+	return n.walk(ctx, w)
+}
+
+// openLog reads first and writes last: nothing is changed before the whole log is known to be good.
+func (j *Journal) openLog(w *walk, isNew bool) error {
+	if err := j.bringOver(w.marks); err != nil {
+		return fmt.Errorf("bring the journal over from %s: %w", storeDir(j.cfg.Dir), err)
+	}
+	l := newSegmentLog(j.cfg)
+	j.stream = l
+	if programme, err := programmeOfLog(j.cfg.Dir); err != nil {
+		return err
+	} else if programme != "" && programme != j.cfg.Programme {
+		return fmt.Errorf("%w: %s holds the journal of %s", ErrProgramme, j.cfg.Dir, programme)
+	}
+	t := &tour{segments: l.segments}
+	if err := t.run(w.step); err != nil {
+		return err
+	}
+	if err := w.reached(t.torn); err != nil {
+		return err
+	}
+	if t.torn != nil {
+		j.cfg.Logger.Warn("cutting off an append that was interrupted and never acknowledged", zap.String("file", t.torn.file),
+			zap.Int64("offset", t.torn.offset), zap.Uint64("position", w.end.position+1), zap.Error(t.torn.reason))
+		if err := t.torn.cut(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.at.number > 0:
+		if err := l.resume(t); err != nil {
+			return err
+		}
+	case isNew:
+		if err := l.begin(j.cfg.Dir); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%w: there is no log, but the journal was in use before", ErrMissing)
+	}
+	return j.retireStore()
 }
 
 // openFolder locks the folder and collects the marks in it. isNew says that no journal has been opened here before.
@@ -253,23 +301,6 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 		return nil, false, err
 	}
 	return append(marks, own), isNew, nil
-}
-
-// checkBlocks walks the chain in the embedded server's files and cuts off an append that was interrupted.
-func (j *Journal) checkBlocks(w *walk) error {
-	if stored, err := storedProgrammes(j.cfg.Dir); err != nil {
-		return err
-	} else if len(stored) > 0 && !slices.Contains(stored, j.cfg.Programme) {
-		return fmt.Errorf("%w: %s holds the journal of %s", ErrProgramme, j.cfg.Dir, strings.Join(stored, ", "))
-	}
-	files := openBlocks(j.cfg.Dir, j.cfg.Programme)
-	t, err := files.walk(w)
-	if err != nil || t == nil {
-		return err
-	}
-	j.cfg.Logger.Warn("cutting off an append that was interrupted and never acknowledged",
-		zap.String("file", t.file), zap.Int64("offset", t.offset), zap.Uint64("position", w.end.position+1), zap.Error(t.reason))
-	return files.cut(t)
 }
 
 // Report is what the walk at Open found.
@@ -306,17 +337,12 @@ func (j *Journal) append(ctx context.Context, d *Draft) error {
 		return fmt.Errorf("%w: batch %d is empty", ErrAppend, position)
 	case d.first != j.end.nextSeq:
 		return fmt.Errorf("append batch %d: %w: first event %d, expected %d", position, ErrChain, d.first, j.end.nextSeq)
-	case d.Size() > j.node.maxBatch:
-		return fmt.Errorf("append batch %d: %w: %d bytes, the stream takes %d", position, ErrTooLarge, d.Size(), j.node.maxBatch)
+	case d.Size() > j.stream.maxBatch():
+		return fmt.Errorf("append batch %d: %w: %d bytes, the stream takes %d", position, ErrTooLarge, d.Size(), j.stream.maxBatch())
 	}
 	raw, hash := d.seal(position, j.end.hash)
-	if err := j.node.append(ctx, &j.request, raw, position); err != nil {
+	if err := j.stream.append(ctx, raw, position); err != nil {
 		return fmt.Errorf("append batch %d: %w", position, err)
-	}
-	if j.roll != nil {
-		if err := j.roll.appended(); err != nil {
-			return fmt.Errorf("%w: sync the folder behind batch %d: %w", ErrAppend, position, err)
-		}
 	}
 	j.end = link{position: position, hash: hash, nextSeq: d.first + uint64(d.count)}
 
@@ -343,10 +369,10 @@ func (j *Journal) Full() bool {
 	return j.size.Load() >= j.cfg.HighWater || j.cfg.URL == "" && j.cfg.MinFree > 0 && j.free.below(j.cfg.Dir, j.cfg.MinFree)
 }
 
-// Size is the size of the stream in bytes.
+// Size is the size of all packed batches in bytes.
 func (j *Journal) Size() int64 { return j.size.Load() }
 
-// Close syncs the mark and stops the server. Readers get ErrClosed.
+// Close syncs the mark and closes the log or the connection. Readers get ErrClosed.
 func (j *Journal) Close() error {
 	j.wakeMu.Lock()
 	already := j.closed
@@ -367,8 +393,8 @@ func (j *Journal) release() error {
 	if j.mark != nil {
 		err = j.mark.close()
 	}
-	if j.node != nil {
-		j.node.stop()
+	if j.stream != nil {
+		err = errors.Join(err, j.stream.close())
 	}
 	if j.cold != nil {
 		err = errors.Join(err, j.cold.Close())
@@ -386,6 +412,12 @@ func (j *Journal) wakeReaders() {
 		j.wake = nil
 	}
 	j.wakeMu.Unlock()
+}
+
+func (j *Journal) isClosed() bool {
+	j.wakeMu.Lock()
+	defer j.wakeMu.Unlock()
+	return j.closed
 }
 
 // waitChannel returns a channel that is closed at the next append or when the journal closes.

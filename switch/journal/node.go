@@ -5,26 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
 const (
-	// maxPayload of the embedded server. One Step's events must fit one batch, because half a Step must never become
-	// durable; a whole rule bundle is about 1 MiB. JetStream itself takes records up to 32 MiB.
-	maxPayload = 16 << 20
 	// payloadRoom is what the message headers of an append may take of the payload limit.
 	payloadRoom = 4 << 10
-	// maxPending is what the server may queue towards one reading connection: more than one read window.
-	maxPending = 256 << 20
-	// startTimeout is how long the server may take to come up and read its files.
-	startTimeout = 5 * time.Minute
 	// readTimeout is how long one message of a read may be on its way.
 	readTimeout = 30 * time.Second
 
@@ -35,15 +26,14 @@ const (
 	codeWrongLastSequence  = 10071
 )
 
-// node is the journal's way to its stream: the embedded server, if any, and the connection of the writer.
+// node is the journal's way to its stream on an external cluster: the connection of the writer.
 type node struct {
-	cfg      Config
-	stream   string
-	subject  string
-	srv      *server.Server
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	maxBatch int
+	cfg     Config
+	stream  string
+	subject string
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	request appendRequest
 }
 
 // appendRequest is the writer's reusable message.
@@ -55,61 +45,19 @@ type appendRequest struct {
 func streamName(programme string) string  { return streamPrefix + programme }
 func subjectName(programme string) string { return "huanxin." + programme }
 
-func storeDir(dir string) string { return filepath.Join(dir, "store") }
-
-func startNode(ctx context.Context, cfg Config) (*node, error) {
+func reachNode(cfg Config) (_ *node, err error) {
 	n := &node{cfg: cfg, stream: streamName(cfg.Programme), subject: subjectName(cfg.Programme)}
-	var err error
-	if cfg.URL == "" {
-		err = n.startServer(ctx)
-	}
-	if err == nil {
-		n.nc, err = n.connect("writer")
-	}
-	if err == nil {
-		n.js, err = jetstream.New(n.nc)
-	}
-	if err != nil {
-		n.stop()
+	if n.nc, err = n.connect("writer"); err != nil {
 		return nil, err
 	}
-	n.maxBatch = min(int(n.nc.MaxPayload()), maxPayload) - payloadRoom
+	if n.js, err = jetstream.New(n.nc); err != nil {
+		n.close()
+		return nil, err
+	}
 	return n, nil
 }
 
-func (n *node) startServer(ctx context.Context) error {
-	srv, err := server.NewServer(&server.Options{
-		ServerName:             "huanxin-" + n.cfg.Programme,
-		DontListen:             true,
-		NoSigs:                 true,
-		JetStream:              true,
-		DisableJetStreamBanner: true,
-		StoreDir:               storeDir(n.cfg.Dir),
-		SyncAlways:             true,
-		// The journal guards its own size (HighWater); a limit here would turn a full journal into a failed append.
-		JetStreamMaxStore:  1 << 60,
-		JetStreamMaxMemory: 64 << 20,
-		MaxPayload:         maxPayload,
-		MaxPending:         maxPending,
-	})
-	if err != nil {
-		return fmt.Errorf("configure embedded server: %w", err)
-	}
-	n.srv = srv
-	srv.SetLoggerV2(serverLog{n.cfg.Logger.Named("nats").Sugar()}, false, false, false)
-	srv.Start()
-	wait := startTimeout
-	if d, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(d))
-	}
-	if !srv.ReadyForConnections(wait) {
-		return fmt.Errorf("embedded server on %s did not start within %s", storeDir(n.cfg.Dir), wait)
-	}
-	if !srv.JetStreamEnabled() {
-		return fmt.Errorf("embedded server on %s did not open its store", storeDir(n.cfg.Dir))
-	}
-	return nil
-}
+func (n *node) maxBatch() int { return min(int(n.nc.MaxPayload()), maxPayload) - payloadRoom }
 
 // connect opens one more connection. Readers have their own, so that a long replay never delays an append's answer.
 func (n *node) connect(role string) (*nats.Conn, error) {
@@ -120,17 +68,12 @@ func (n *node) connect(role string) (*nats.Conn, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("journal connection", zap.String("role", role), zap.Error(err))
 		}),
-	}
-	url := n.cfg.URL
-	if n.srv != nil {
-		url = nats.DefaultURL // not dialled
-		opts = append(opts, nats.InProcessServer(n.srv), nats.NoReconnect())
-	} else {
-		opts = append(opts, nats.MaxReconnects(-1), nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		nats.MaxReconnects(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			log.Warn("journal connection lost", zap.String("role", role), zap.Error(err))
-		}))
+		}),
 	}
-	nc, err := nats.Connect(url, opts...)
+	nc, err := nats.Connect(n.cfg.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the journal's server: %w", role, err)
 	}
@@ -180,7 +123,8 @@ type pubAck struct {
 }
 
 // append publishes raw as the message at position, naming the sequence it follows, and waits for the stream's answer.
-func (n *node) append(ctx context.Context, r *appendRequest, raw []byte, position uint64) error {
+func (n *node) append(ctx context.Context, raw []byte, position uint64) error {
+	r := &n.request
 	if r.msg.Header == nil {
 		r.msg.Subject = n.subject
 		r.msg.Header = nats.Header{headerExpectedStream: {n.stream}, headerExpectedSequence: r.expected[:]}
@@ -207,22 +151,9 @@ func (n *node) append(ctx context.Context, r *appendRequest, raw []byte, positio
 	return nil
 }
 
-func (n *node) stop() {
+func (n *node) close() error {
 	if n.nc != nil {
 		n.nc.Close()
 	}
-	if n.srv != nil {
-		n.srv.Shutdown()
-		n.srv.WaitForShutdown()
-	}
+	return nil
 }
-
-// serverLog hands the embedded server's own messages to ours. Its notices are of no interest to an operator.
-type serverLog struct{ log *zap.SugaredLogger }
-
-func (l serverLog) Noticef(format string, v ...any) { l.log.Debugf(format, v...) }
-func (l serverLog) Warnf(format string, v ...any)   { l.log.Warnf(format, v...) }
-func (l serverLog) Errorf(format string, v ...any)  { l.log.Errorf(format, v...) }
-func (l serverLog) Fatalf(format string, v ...any)  { l.log.Errorf(format, v...) }
-func (l serverLog) Debugf(string, ...any)           {}
-func (l serverLog) Tracef(string, ...any)           {}

@@ -235,7 +235,7 @@ func TestFollowerDoesNotSeeABatchBeforeItsAcknowledgement(t *testing.T) {
 	var d Draft
 	require.NoError(t, d.Add(events(2, 1)...))
 	raw, _ := d.seal(2, j.end.hash)
-	require.NoError(t, j.node.append(context.Background(), new(appendRequest), raw, 2))
+	require.NoError(t, j.stream.append(context.Background(), raw, 2))
 
 	r, err := j.Follow(context.Background(), 1)
 	require.NoError(t, err)
@@ -489,27 +489,6 @@ func FuzzReadExport(f *testing.F) {
 			require.NotEmpty(t, b.Events)
 			return nil
 		})
-	})
-}
-
-func FuzzParseRecord(f *testing.F) {
-	dir := f.TempDir()
-	j := mustOpen(f, testConfig(dir))
-	fill(f, j, 2)
-	require.NoError(f, j.Close())
-	for _, name := range filesUnder(f, dir, ".blk") {
-		f.Add(mustRead(f, filepath.Join(dir, name)))
-	}
-	f.Add(make([]byte, 64))
-	b := openBlocks(dir, testProgramme)
-	digest, err := b.digest(1)
-	require.NoError(f, err)
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		rec, n, err := parseRecord(raw, digest)
-		if err == nil {
-			require.LessOrEqual(t, len(rec.subject)+len(rec.message)+recordHeader+recordHash, n)
-			require.LessOrEqual(t, n, len(raw))
-		}
 	})
 }
 

@@ -1,8 +1,6 @@
 package journal
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Report says what a walk over the whole chain found.
 type Report struct {
@@ -64,13 +62,4 @@ func (w *walk) reached(t *torn) error {
 		w.report.Torn = t.String()
 	}
 	return nil
-}
-
-// walk verifies the chain in the block files.
-func (b blocks) walk(w *walk) (*torn, error) {
-	t, err := b.scan(w.step)
-	if err != nil {
-		return t, err
-	}
-	return t, w.reached(t)
 }

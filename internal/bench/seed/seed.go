@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"huanxin/config/programmes"
@@ -346,9 +347,13 @@ func (s *Seeder) release() error {
 	return s.journal.Close()
 }
 
-// Place makes a copy of a prepared state at dir. Blocks and snapshots that are never written again are linked, not
-// copied: a round begins on a fresh state in milliseconds.
+// Place makes a copy of a prepared state at dir. Segments and snapshots that are never written again are linked, not
+// copied, and what is only prepared is left out: a round begins on a fresh state in milliseconds.
 func Place(from, dir string) error {
+	files, err := journal.FilesOf(filepath.Join(from, "journal"))
+	if err != nil {
+		return err
+	}
 	return filepath.WalkDir(from, func(name string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -366,10 +371,12 @@ func Place(from, dir string) error {
 			return os.MkdirAll(to, info.Mode().Perm())
 		case !info.Mode().IsRegular():
 			return nil
-		case filepath.Ext(name) == ".snap":
+		case filepath.Ext(name) == ".snap" || slices.Contains(files.Sealed, name):
 			return os.Link(name, to)
+		case slices.Contains(files.Spare, name):
+			return nil
 		}
-		if sealed, err := sealedBlock(name); err != nil || sealed {
+		if sealed, err := sealedCold(name); err != nil || sealed {
 			if err == nil {
 				err = os.Link(name, to)
 			}
@@ -379,20 +386,18 @@ func Place(from, dir string) error {
 	})
 }
 
-// sealedBlock tells whether name is a block of the journal, or a file of the cold log, that has a later one beside it.
-func sealedBlock(name string) (bool, error) {
-	for _, pattern := range []string{"%d.blk", "%06d.cold"} {
-		var number int
-		if _, err := fmt.Sscanf(filepath.Base(name), pattern, &number); err != nil {
-			continue // another file
-		}
-		_, err := os.Stat(filepath.Join(filepath.Dir(name), fmt.Sprintf(pattern, number+1)))
-		if os.IsNotExist(err) {
-			return false, nil
-		}
-		return err == nil, err
+// sealedCold tells whether name is a file of the cold log that has a later one beside it.
+func sealedCold(name string) (bool, error) {
+	const pattern = "%06d.cold"
+	var number int
+	if _, err := fmt.Sscanf(filepath.Base(name), pattern, &number); err != nil {
+		return false, nil // another file
 	}
-	return false, nil
+	_, err := os.Stat(filepath.Join(filepath.Dir(name), fmt.Sprintf(pattern, number+1)))
+	if os.IsNotExist(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func copyFile(from, to string, mode os.FileMode) error {

@@ -10,6 +10,7 @@ import (
 
 	"huanxin/subsidy/catalogue"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/journal"
 )
 
@@ -36,6 +37,39 @@ func TestSeedIsAWholeJournalWithASnapshotAtItsEnd(t *testing.T) {
 	info, err := os.Stat(filepath.Join(copied, "keys", "keys.yaml"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestPlaceSharesWhatIsSealedAndNothingElse(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+	j, err := journal.Open(t.Context(), journal.Config{Programme: "test", Dir: filepath.Join(from, "journal"), MinFree: -1})
+	require.NoError(t, err)
+	for seq := uint64(1); seq <= 3; seq++ { // the first segment takes one of them
+		var d journal.Draft
+		require.NoError(t, d.Add(&event.Event{Seq: seq, At: 1, Body: &event.Event_PolicyApplied{PolicyApplied: &event.PolicyApplied{
+			Files: map[string][]byte{"a": make([]byte, 3<<20)}}}}))
+		_, err := j.Append(t.Context(), &d)
+		require.NoError(t, err)
+	}
+	require.NoError(t, j.Close())
+	require.NoError(t, Place(from, to))
+	files, err := journal.FilesOf(filepath.Join(from, "journal"))
+	require.NoError(t, err)
+	require.Len(t, files.Sealed, 1)
+	same := func(name string) bool {
+		relative, err := filepath.Rel(from, name)
+		require.NoError(t, err)
+		was, err := os.Stat(name)
+		require.NoError(t, err)
+		is, err := os.Stat(filepath.Join(to, relative))
+		require.NoError(t, err)
+		return os.SameFile(was, is)
+	}
+	require.True(t, same(files.Sealed[0]))
+	require.False(t, same(files.Open))
+	j, err = journal.Open(t.Context(), journal.Config{Programme: "test", Dir: filepath.Join(to, "journal"), MinFree: -1})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, j.Position())
+	require.NoError(t, j.Close())
 }
 
 func TestResumeGoesOnWithAnotherCrowd(t *testing.T) {

@@ -1,0 +1,151 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// maxRecord bounds what one interrupted append can have left behind.
+const maxRecord = maxPayload + 64<<10
+
+// tour goes through all segments and remembers what their next owner needs to know.
+type tour struct {
+	segments
+	position uint64         // of the last batch
+	index    []segmentStart // of the segments that hold a batch
+
+	at   segment // the segment that holds the end of the log, or is the first that is empty
+	end  int64   // offset of the end in it
+	last int     // length of the batch in front of the end; 0 when the segment has none
+	torn *torn   // what stands there instead of zeros
+}
+
+// segmentStart is the number of a segment and the position of its first batch.
+type segmentStart struct{ number, first uint64 }
+
+// torn is what an interrupted append left at the end of the log.
+type torn struct {
+	file   string
+	offset int64
+	end    int64 // behind the last byte that is not zero
+	reason error
+}
+
+func (t *torn) String() string {
+	return fmt.Sprintf("%s holds no record at offset %d (%v)", t.file, t.offset, t.reason)
+}
+
+// scan hands fn every batch in order. Nothing is changed.
+func (s segments) scan(fn func(raw []byte) error) (*torn, error) {
+	t := tour{segments: s}
+	err := t.run(fn)
+	return t.torn, err
+}
+
+// run hands fn every batch in order, checked for itself; whether it follows the one before is for fn to say. Bytes that are
+// no batch are damage, unless they are the last of the log and no more than one append can have left: that is torn, and
+// the caller judges whether anybody has seen the batch.
+func (t *tour) run(fn func(raw []byte) error) error {
+	list, err := t.list()
+	if err != nil {
+		return err
+	}
+	for i, seg := range list {
+		if seg.number != uint64(i+1) {
+			return fmt.Errorf("position %d: %w: no segment %d in front of %s", t.position+1, ErrMissing, i+1, seg.name)
+		}
+		if over, err := t.segment(seg, list[i+1:], fn); err != nil || over {
+			return err
+		}
+	}
+	return nil
+}
+
+// segment reads one segment; over says that the log ends in it.
+func (t *tour) segment(seg segment, later []segment, fn func(raw []byte) error) (over bool, err error) {
+	f, size, err := t.open(seg)
+	if err != nil {
+		return false, fmt.Errorf("position %d: %w", t.position+1, err)
+	}
+	defer f.Close()
+	t.at, t.end, t.last = seg, segmentHead, 0
+	c := &chunk{f: f, size: size}
+	for {
+		raw, reason := c.batch(t.end)
+		if reason == nil {
+			if err := fn(raw); err != nil {
+				return false, err
+			}
+			t.position++
+			if t.last == 0 {
+				t.index = append(t.index, segmentStart{seg.number, t.position})
+			}
+			t.end, t.last = t.end+int64(len(raw)), len(raw)
+			continue
+		}
+		if !errors.Is(reason, errRecord) {
+			return false, fmt.Errorf("position %d: %s, offset %d: %w", t.position+1, seg.name, t.end, reason)
+		}
+		used, err := inUse(later)
+		if err != nil {
+			return false, err
+		}
+		rest, end, err := readRest(f, t.end)
+		if err != nil {
+			return false, err
+		}
+		// Beside a running owner the batch may have arrived meanwhile, even with others behind it: only what still is no
+		// batch after all that has been seen is none.
+		c.drop()
+		if _, err := c.batch(t.end); err == nil {
+			continue
+		}
+		switch {
+		case end == t.end:
+			return !used, nil
+		case !used && oneAppend(rest, end-t.end):
+			t.torn = &torn{file: seg.name, offset: t.end, end: end, reason: reason}
+			return true, nil
+		}
+		return false, fmt.Errorf("position %d: %w: %s holds no record at offset %d (%w)", t.position+1, ErrDamaged, seg.name, t.end, reason)
+	}
+}
+
+// readRest reads from an offset to the last byte that is not zero, if that is no more than one append.
+func readRest(f *os.File, from int64) (rest []byte, end int64, err error) {
+	end, err = lastByte(f, from)
+	if err != nil || end-from > maxRecord {
+		return nil, end, err
+	}
+	rest = make([]byte, end-from)
+	_, err = f.ReadAt(rest, from)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return rest, end, err
+}
+
+// oneAppend says that rest may be what a single interrupted append has left: the writer never has two in flight, so
+// anything with the beginning of another batch in it was once whole.
+func oneAppend(rest []byte, length int64) bool {
+	return length <= maxRecord && (len(rest) == 0 || !bytes.Contains(rest[1:], batchStart))
+}
+
+// batchStart are a batch's magic, version and reserved bytes; with its zeros it is nothing that a text can hold.
+var batchStart = append(bytes.Clone(batchMagic), 0, formatVersion, 0, 0)
+
+// cut overwrites what an interrupted append has left.
+func (t *torn) cut() error {
+	f, err := os.OpenFile(t.file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, t.end-t.offset), t.offset)
+	if err := errors.Join(err, datasync(f), f.Close()); err != nil {
+		return fmt.Errorf("cut torn append off %s: %w", t.file, err)
+	}
+	return nil
+}
