@@ -10,7 +10,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"time"
 
 	"huanxin/internal/money"
 	"huanxin/subsidy"
@@ -29,10 +28,14 @@ type ColdLog interface {
 
 // coolAfter is how long after its beginning a purchase is looked at for the first time, and how long it is left alone then
 // if it cannot go cold. It is a constant because Apply goes by it: a replay must make cold what the live engine did.
-const coolAfter = int64(24 * time.Hour)
+const coolAfter = memory / 2
 
 // maxCooled bounds the purchases that one event looks at, so that the first event after a long silence holds up nothing.
 const maxCooled = 64
+
+// maxColdOperations bounds the voids and refunds of a purchase that goes cold, so that its record stays far below
+// maxRecord: a till may try a refund that its issuer declines thousands of times. One with more stays hot.
+const maxColdOperations = 256
 
 // cooling is one entry of the queue in which hot purchases wait to go cold.
 type cooling struct {
@@ -115,6 +118,10 @@ func (e *Engine) cool() {
 // something stays hot.
 func (e *Engine) coolable(p *purchase) bool {
 	if p.id > math.MaxUint32 || !p.final() || p.isHolding() || p.proposal != nil || e.reversals[p.reversal] != nil {
+		return false
+	}
+	// One that goes with its last key must be found for as long after its last event as a key is kept.
+	if p.forgettable() && p.changed+2*e.purchases.coolAfter >= e.now || len(p.operations) > maxColdOperations {
 		return false
 	}
 	for _, id := range p.operations {

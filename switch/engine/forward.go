@@ -349,7 +349,7 @@ func (e *Engine) applyReversalResolved(m *event.ReversalResolved) {
 	}
 	e.leaveState(r)
 	e.closeItemsOf(r)
-	e.endReversal(p, r, rc("00"))
+	e.endReversal(p, r, byOperator)
 	p.standing = r.operation == 0 && m.Outcome == outcomeCharged
 	if r.operation != 0 && m.Outcome == outcomeReturned {
 		e.letGo(p)

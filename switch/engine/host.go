@@ -144,8 +144,8 @@ func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 	switch {
 	case p.state == Captured && !charged:
 		e.openWorkItem("answers-differ", p.id, 0, a.Response, "approved, then answered otherwise")
-	case charged && (p.state == Declined || p.state == Reversed && p.undone != rc("00")):
-		// Declined before, or the host had found nothing to reverse when it looked: this charge stands alone.
+	case charged && (p.state == Declined || p.state == Reversed && p.undone != rc("00") && !p.standing):
+		// Declined before, or nothing had been found to reverse by the host, or by an operator: this charge stands alone.
 		e.openWorkItem("late-approval", p.id, 0, a.Response, "approved after the switch had given up; reversed once more")
 		e.queueReversal(p, &event.ReversalQueued{
 			Cause: event.ReversalCause_REVERSAL_CAUSE_LATE_APPROVAL, Reason: "98", Amount: chargedBy(p, a),

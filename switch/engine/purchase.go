@@ -43,11 +43,15 @@ func (s PurchaseState) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
+// byOperator stands for the DE39 of a reversal that an operator has settled. It is not the host's 00: the operator knows what
+// was known, and an approval may still come.
+var byOperator = rc("OP")
+
 // leg is one request to a host and what has become of it: the sale of a purchase, a void, a refund.
 type leg struct {
 	answer   *event.HostAnswer // as answered to the till; nil while none, or when silence was answered 98
 	reversal uint64            // the last one queued
-	undone   [2]byte           // DE39 with which the host ended it, zero while open
+	undone   [2]byte           // DE39 with which the host ended it, or byOperator; zero while open
 	charged  int64             // At of an approval that came after the switch had given up, 0 = none came
 }
 

@@ -21,7 +21,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 5
+const stateVersion = 6
 
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
