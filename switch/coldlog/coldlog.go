@@ -29,6 +29,7 @@ type Log struct {
 	// mu guards what has not reached the files yet. Bytes below end never change while the process runs, so they are read
 	// without it.
 	mu      sync.Mutex
+	failed  error // of a write or sync; nothing is written or synced any more
 	begun   bool  // something was written in this run, so end is known
 	end     int64 // behind the last byte written in this run
 	waiting []byte
@@ -64,6 +65,9 @@ func (l *Log) WriteAt(p []byte, offset int64) (int, error) {
 func (l *Log) extend(p []byte, offset int64) (there int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.failed != nil {
+		return 0, l.failed
+	}
 	if !l.begun {
 		if size := l.files.size(); offset > size {
 			return 0, fmt.Errorf("cold log: a record at %d, the files end at %d", offset, size)
@@ -88,7 +92,8 @@ func (l *Log) flush() error {
 		return nil
 	}
 	if err := l.files.write(l.waiting, l.end-int64(len(l.waiting))); err != nil {
-		return err
+		l.failed = fmt.Errorf("cold log: %w", err)
+		return l.failed
 	}
 	l.waiting = l.waiting[:0]
 	return nil
@@ -115,18 +120,25 @@ func (l *Log) ReadAt(p []byte, offset int64) (int, error) {
 	return n, nil
 }
 
-// Sync makes everything written so far durable.
+// Sync makes everything written so far durable. After a failed one nobody knows what is on disk, so every later write and
+// sync fails too.
 func (l *Log) Sync() error {
 	l.mu.Lock()
-	err := l.flush()
-	l.mu.Unlock()
+	err := l.failed
 	if err == nil {
-		err = l.files.sync()
+		err = l.flush()
 	}
+	l.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("sync cold log: %w", err)
+		return err
 	}
-	return nil
+	if err = l.files.sync(); err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = fmt.Errorf("sync cold log: %w", err)
+	return l.failed
 }
 
 // Close writes what waits and closes the files. Nothing depends on it: a replay writes what is missing.

@@ -152,3 +152,17 @@ func TestAFollowerMayLag(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestAFailedSyncIsNotForgotten(t *testing.T) {
+	l := small(t, t.TempDir())
+	_, err := l.WriteAt(make([]byte, 90), 0)
+	require.NoError(t, err)
+	require.NoError(t, l.Sync())
+	_, err = l.WriteAt(make([]byte, 5), 90)
+	require.NoError(t, err)
+	require.NoError(t, l.files.list[0].Close()) // whatever is done with it fails
+	require.Error(t, l.Sync())
+	require.Error(t, l.Sync(), "nothing was made durable since")
+	_, err = l.WriteAt([]byte{1}, 95)
+	require.Error(t, err, "and the engine that writes must stop")
+}

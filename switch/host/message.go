@@ -92,19 +92,25 @@ func newWords(cfg *Config) (*words, error) {
 // frame builds the message, puts the link's framing around it and wipes the pen.
 func (w *words) frame(dst []byte, p *pen) ([]byte, error) {
 	defer w.pens.Put(p)
+	defer p.wipe()
 	body, err := p.builder.Append(p.body[:0])
 	if err != nil {
 		return dst, fmt.Errorf("build message: %w", err)
 	}
 	p.body = body
 	out, err := w.cfg.Framing.AppendFrame(dst, w.cfg.TPDU, w.cfg.Header, body)
-	clear(p.body)
-	clear(p.value[:cap(p.value)])
-	p.builder.Reset(w.codec, 0)
 	if err != nil {
 		return dst, fmt.Errorf("frame message: %w", err)
 	}
 	return out, nil
+}
+
+// wipe leaves nothing of a message in a pen that waits for the next one.
+func (p *pen) wipe() {
+	clear(p.body[:cap(p.body)])
+	clear(p.value[:cap(p.value)])
+	clear(p.whole[:cap(p.whole)])
+	p.builder.Wipe()
 }
 
 // manage writes a sign-on or an echo. In POS style the echo is 0820 and the code is 60.3.

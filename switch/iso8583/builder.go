@@ -22,6 +22,13 @@ func (b *Builder) Reset(c *Codec, mti MTI) {
 	b.codec, b.mti, b.has, b.wire, b.fault = c, mti, [2]uint64{}, b.wire[:0], FieldError{}
 }
 
+// Wipe clears what the builder was given, card numbers and tracks among it, and leaves it empty.
+func (b *Builder) Wipe() {
+	clear(b.wire[:cap(b.wire)])
+	clear(b.plain[:cap(b.plain)])
+	b.Reset(b.codec, 0)
+}
+
 // Err returns the first refusal as a *FieldError that lies in the builder until the next Reset; nil when there was none.
 func (b *Builder) Err() error {
 	if b.fault.Reason == 0 {

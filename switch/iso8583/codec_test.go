@@ -478,3 +478,14 @@ func TestTrySetLeavesTheBuilderAsItWasWhenTheDialectDoesNotTakeTheValue(t *testi
 	require.True(t, b.TrySet(37, []byte("516900000001")))
 	require.True(t, b.Has(37))
 }
+
+func TestWipeLeavesNothingOfAMessage(t *testing.T) {
+	cup := compileDialect(t, "cup")
+	var b Builder
+	b.Reset(cup, 0x0200)
+	b.SetString(2, "6224240000000000197")
+	b.Wipe()
+	require.Equal(t, make([]byte, cap(b.wire)), b.wire[:cap(b.wire)])
+	require.Equal(t, make([]byte, cap(b.plain)), b.plain[:cap(b.plain)])
+	require.False(t, b.Has(2))
+}

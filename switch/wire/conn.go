@@ -315,8 +315,15 @@ func (c *Conn) AnswerLater(frame []byte) (first bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settle()
-	if err := c.queue(frame); err != nil || c.writing || c.waits {
+	if err := c.queue(frame); err != nil || c.writing {
 		return false, err
+	}
+	if len(c.out) > c.cfg.MaxQueue/2 { // the rest of the batch needs room
+		c.startWriter()
+		return false, nil
+	}
+	if c.waits {
+		return false, nil
 	}
 	c.waits = true
 	return true, nil
@@ -354,7 +361,10 @@ func (c *Conn) writeAtOnce() {
 	case c.closed:
 		clear(rest)
 	case len(rest) > 0:
-		c.out, c.spare = append(rest, c.out...), c.out[:0]
+		queued := c.out
+		c.out = append(rest, queued...)
+		clear(queued)
+		c.spare = queued[:0]
 	default:
 		c.spare = buf[:0]
 		if cap(buf) > bigBuffer {
