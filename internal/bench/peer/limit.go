@@ -21,6 +21,7 @@ type Limit struct {
 	waiting *batch
 	wake    chan struct{} // of one: there is something in waiting
 	release chan *batch
+	buffers sync.Pool // of *[]byte, for reading
 	free    chan *batch
 }
 
@@ -65,10 +66,12 @@ func NewLimit(dir, address string) (*Limit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Limit{
+	l := &Limit{
 		file: file, listen: listen, waiting: new(batch),
 		wake: make(chan struct{}, 1), release: make(chan *batch, 1), free: make(chan *batch, 4),
-	}, nil
+	}
+	l.buffers.New = func() any { buf := make([]byte, 64<<10); return &buf }
+	return l, nil
 }
 
 // Addr is where it listens.
@@ -99,7 +102,9 @@ func (l *Limit) accept() error {
 // read takes whole frames off one connection and puts them into the batch that waits.
 func (l *Limit) read(c *echo) {
 	defer c.nc.Close()
-	buf := make([]byte, 64<<10)
+	held := l.buffers.Get().(*[]byte) // terminals that connect for one message must not pay for a large buffer each
+	defer l.buffers.Put(held)
+	buf := *held
 	have := 0
 	for {
 		n, err := c.nc.Read(buf[have:])
