@@ -45,7 +45,7 @@ func (s PurchaseState) String() string {
 
 // byOperator stands for the DE39 of a reversal that an operator has settled. It is not the host's 00: the operator knows what
 // was known, and an approval may still come.
-var byOperator = rc("OP")
+var byOperator = [2]byte([]byte("OP")) // no DE39 of any message
 
 // leg is one request to a host and what has become of it: the sale of a purchase, a void, a refund.
 type leg struct {
