@@ -62,7 +62,7 @@ configuration or the programme was refused.`,
 			}
 			log.Info("settings read", zap.String("from", origin), zap.String("version", versionText()))
 			useThreads()
-			limitMemory(cfg.Memory)
+			limitMemory(cmd.Context(), cfg.Memory, log.Named("memory"))
 			sw, err := newSwitch(cmd.Context(), cfg, dialectFolder, log)
 			if err != nil {
 				return err
@@ -284,7 +284,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Admin:    s.desk.Deliver,
 		Flush:    s.flush,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
-		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Point: point,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: newBusyMeter().Busy, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})
 	if err != nil || !s.cfg.Database.Enabled {
@@ -292,7 +292,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	}
 	s.projector, err = projection.New(projection.Config{
 		Journal: journalSource{s.journal}, Store: s.database.Projection(),
-		BatchEvents: s.cfg.Database.BatchEvents, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
+		BatchEvents: s.cfg.Database.BatchEvents, Busy: newBusyMeter().Busy, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
 		Log: s.log.Named("projection"), Metrics: s.metrics,
 	})
 	return err

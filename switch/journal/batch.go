@@ -132,6 +132,9 @@ func (d *Draft) Empty() bool { return d.count == 0 }
 // Count is the number of events packed so far.
 func (d *Draft) Count() int { return int(d.count) }
 
+// Last is the number of the last event; of an empty draft it says nothing.
+func (d *Draft) Last() uint64 { return d.first + uint64(d.count) - 1 }
+
 // Size is the number of bytes that the packed batch will take.
 func (d *Draft) Size() int { return max(len(d.buf), headerSize) }
 

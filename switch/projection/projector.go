@@ -22,6 +22,9 @@ type Config struct {
 	// Pace is the least time between the beginnings of two transactions, 100 ms by default: what comes meanwhile goes
 	// into one. A full transaction waits for nothing.
 	Pace time.Duration
+	// Busy says that the machine has no processor time to spare: the projector then takes a fifth of what it could. It is
+	// never held altogether: however long a rush lasts, rows come. Called by one goroutine. Default: never.
+	Busy func() bool
 	// RetryMin and RetryMax bound the pause after a failure of the store, 200 ms and 10 s by default. Each pause is a
 	// random time between half and all of a limit that doubles.
 	RetryMin time.Duration
@@ -56,6 +59,9 @@ func (c *Config) check() error {
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Busy == nil {
+		c.Busy = func() bool { return false }
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -187,7 +193,11 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 			to.Batch, to.Hash = b.Position, b.Hash
 			events += len(b.Events)
 		}
+		begun := time.Now()
 		if err := p.fold(ctx, f, batches, w); err != nil {
+			return to, err
+		}
+		if err := p.giveWay(ctx, time.Since(begun)); err != nil {
 			return to, err
 		}
 		to.Seq, to.At = f.seq, f.at
@@ -196,6 +206,22 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 		}
 	}
 }
+
+// giveWay waits four times as long as some work has taken, while decisions need the machine.
+func (p *Projector) giveWay(ctx context.Context, took time.Duration) error {
+	if !p.cfg.Busy() {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(min(4*took, longestPause)):
+		return nil
+	}
+}
+
+// longestPause bounds one pause: a fold that had to wait for its database has used no processor.
+const longestPause = 100 * time.Millisecond
 
 func (p *Projector) fold(ctx context.Context, f *fold, batches []Batch, w *writer) error {
 	reading, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)

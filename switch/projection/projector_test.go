@@ -59,6 +59,18 @@ func TestNothingIsLostOrDoubledWhateverTheStoreDoes(t *testing.T) {
 	})
 }
 
+func TestBusyMachineSlowsTheProjectorAndNeverHoldsIt(t *testing.T) {
+	h := projectiontest.NewHistory(3, 100)
+	want, got := projectiontest.NewStore(), projectiontest.NewStore()
+	project(t, config(projectiontest.NewJournal(h.Batches...), want))
+	asked := 0
+	c := config(projectiontest.NewJournal(h.Batches...), got)
+	c.Busy = func() bool { asked++; return true }
+	project(t, c)
+	require.Equal(t, want.Rows(), got.Rows())
+	require.Positive(t, asked)
+}
+
 func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 	h := projectiontest.NewHistory(2, 100)
 	j, s := projectiontest.NewJournal(), projectiontest.NewStore()

@@ -80,7 +80,7 @@ func (a *appender) append(w *work) error {
 			return fmt.Errorf("%d answers dropped unsent: %w", len(w.sends), err)
 		}
 		a.s.metrics.appendSeconds.Observe(time.Since(begun).Seconds())
-		a.s.metrics.appended(end)
+		a.s.metrics.appended(end, w.draft.Last())
 		a.end = end
 	}
 	w.durable = a.s.cfg.Stages.Now()

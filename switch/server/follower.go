@@ -73,6 +73,9 @@ func (s *Server) follow(ctx context.Context, eng Engine, reader *journal.Reader,
 // applyUntilDue returns nil when enough events have come for a snapshot, and the context's error when its time is up.
 func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.Reader, since uint64, here *journal.Snapshot) error {
 	for eng.Seq()-since < s.cfg.SnapshotEvents {
+		if err := s.giveWay(ctx, eng.Seq()); err != nil {
+			return err
+		}
 		b, err := reader.Next(ctx)
 		if err != nil {
 			return err
@@ -81,7 +84,23 @@ func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.
 			return err
 		}
 		*here = journal.Snapshot{Position: b.Position, Hash: b.Hash, Seq: eng.Seq(), Taken: time.Now()}
-		s.metrics.followed(b.Position)
+		s.metrics.follow(b.Position, eng.Seq())
 	}
 	return nil
 }
+
+// giveWay holds the follower at event seq while decisions need the machine: a snapshot may be a little older, a till may not
+// wait. What it is behind is bounded by what a restart may have to replay anyhow, SnapshotEvents; at that bound it keeps pace.
+func (s *Server) giveWay(ctx context.Context, seq uint64) error {
+	for s.metrics.seq.Load() < seq+s.cfg.SnapshotEvents && s.cfg.Busy() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leisure):
+		}
+	}
+	return nil
+}
+
+// leisure is how long the follower waits before it looks again whether the machine is busy.
+const leisure = 50 * time.Millisecond

@@ -20,7 +20,9 @@ type metrics struct {
 	replayed         prometheus.Gauge
 
 	position   atomic.Uint64 // last acknowledged batch
+	seq        atomic.Uint64 // last event of it
 	follower   atomic.Uint64
+	followed   atomic.Uint64 // last event that the follower has applied
 	snapshot   atomic.Uint64 // position of the newest
 	snapshotAt atomic.Int64  // Unix ns; 0 = none
 }
@@ -71,7 +73,9 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 		gauge("huanxin_snapshot_age_seconds", "Age of the newest snapshot; 0 when there is none.", m.snapshotAge),
 		gauge("huanxin_follower_position", "The last batch that the snapshot follower has applied; 0 while it reads its snapshot.",
 			func() float64 { return float64(m.follower.Load()) }),
-		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", m.followerLag),
+		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", func() float64 { return lag(&m.follower, &m.position) }),
+		gauge("huanxin_follower_lag_events", "Events that the snapshot follower is behind: it gives way to decisions, up to snapshot.events.",
+			func() float64 { return lag(&m.followed, &m.seq) }),
 	) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -80,9 +84,15 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 	return m, nil
 }
 
-func (m *metrics) appended(end journal.Mark) { m.position.Store(end.Position) }
+func (m *metrics) appended(end journal.Mark, seq uint64) {
+	m.position.Store(end.Position)
+	m.seq.Store(seq)
+}
 
-func (m *metrics) followed(position uint64) { m.follower.Store(position) }
+func (m *metrics) follow(position, seq uint64) {
+	m.follower.Store(position)
+	m.followed.Store(seq)
+}
 
 func (m *metrics) snapshotTaken(snap journal.Snapshot) {
 	if snap.Position == 0 {
@@ -105,11 +115,11 @@ func (m *metrics) snapshotAge() float64 {
 	return time.Since(time.Unix(0, at)).Seconds()
 }
 
-// followerLag is 0 until the follower has read its first batch: the deciding engine may not have appended one yet.
-func (m *metrics) followerLag() float64 {
-	position, follower := m.position.Load(), m.follower.Load()
-	if follower == 0 || follower > position {
+// lag is 0 until the follower has read its first batch: the deciding engine may not have appended one yet.
+func lag(follower, end *atomic.Uint64) float64 {
+	at, last := follower.Load(), end.Load()
+	if at == 0 || at > last {
 		return 0
 	}
-	return float64(position - follower)
+	return float64(last - at)
 }

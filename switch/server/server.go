@@ -111,6 +111,9 @@ type Config struct {
 	// with at least one, whichever comes first. Defaults 1 000 000 and 5 min.
 	SnapshotEvents uint64
 	SnapshotEvery  time.Duration
+	// Busy says that the machine has no processor time to spare. The follower then waits, until it is SnapshotEvents behind.
+	// Called by one goroutine. Default: never.
+	Busy func() bool
 	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
 	CheckBatches bool
 	// Point is told when a batch reaches a stage, with the names of its events in order; see CrashPoint. For drills only;
@@ -139,6 +142,9 @@ func (c Config) checked() (Config, error) {
 	c.SnapshotEvery = orElse(c.SnapshotEvery, 5*time.Minute)
 	if c.Flush == nil {
 		c.Flush = func() {}
+	}
+	if c.Busy == nil {
+		c.Busy = func() bool { return false }
 	}
 	if c.Clock == nil {
 		c.Clock = func() int64 { return time.Now().UnixNano() }

@@ -362,7 +362,31 @@ func TestFollowersStateEqualsTheDecidingEngines(t *testing.T) {
 	var live bytes.Buffer
 	require.NoError(t, r.deciding().WriteState(&live))
 	require.Equal(t, live.Bytes(), body)
-	require.Zero(t, r.s.metrics.followerLag())
+	require.Zero(t, lag(&r.s.metrics.follower, &r.s.metrics.position))
+	require.Zero(t, lag(&r.s.metrics.followed, &r.s.metrics.seq))
+}
+
+func TestFollowerGivesWayToABusyMachineUpToItsBound(t *testing.T) {
+	const bound, inputs = 100, 250
+	var asked atomic.Int64
+	var idle atomic.Bool
+	r := newRig(t, t.TempDir(), func(c *Config) {
+		c.SnapshotEvents, c.BatchInputs = bound, 1
+		c.Busy = func() bool { asked.Add(1); return !idle.Load() }
+	}, nil).start()
+	for i := 1; i <= inputs; i++ {
+		r.submit(signOn(i))
+	}
+	r.await(inputs)
+	const last = inputs + 1 // the take-over is event 1, and each event is a batch of its own
+	follower := &r.s.metrics.follower
+	require.Eventually(t, func() bool { return follower.Load() == last-bound+1 }, time.Minute, time.Millisecond)
+	before := asked.Load()
+	require.Eventually(t, func() bool { return asked.Load() > before+2 }, time.Minute, time.Millisecond)
+	require.EqualValues(t, last-bound+1, follower.Load(), "it waits while the machine is busy")
+	idle.Store(true)
+	require.Eventually(t, func() bool { return follower.Load() == last }, time.Minute, time.Millisecond)
+	r.stop()
 }
 
 func TestConfigNamesWhatIsMissing(t *testing.T) {
