@@ -1,21 +1,21 @@
 package main
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/prometheus/procfs"
 )
 
-// A machine of which less than this share is idle has none to spare: what can wait then waits.
-const spareShare = 0.25
-
-// busyMeter says whether the machine is busy, from what the kernel says of the time since the last look. A machine that does
-// not say (no /proc) is never busy. Used by one goroutine.
+// busyMeter says whether the machine is busy: whether less than a core was idle since the last look, by what the kernel says.
+// What can wait would then run in place of what cannot. A machine that does not say (no /proc) is never busy. Used by one
+// goroutine.
 type busyMeter struct {
-	proc procfs.FS
-	last cpuTime
-	busy bool
-	at   time.Time // of the last look
+	proc  procfs.FS
+	spare float64 // the share of the machine that is a core; of a machine with one, half of it
+	last  cpuTime
+	busy  bool
+	at    time.Time // of the last look
 }
 
 // looksApart keeps looks so far apart that the kernel's hundredths of a second say something.
@@ -29,7 +29,7 @@ func newBusyMeter() *busyMeter {
 	if err != nil {
 		return &busyMeter{}
 	}
-	return &busyMeter{proc: fs}
+	return &busyMeter{proc: fs, spare: 1 / float64(max(2, runtime.NumCPU()))}
 }
 
 func (m *busyMeter) Busy() bool {
@@ -47,13 +47,16 @@ func (m *busyMeter) look() bool {
 	}
 	c := stat.CPUTotal
 	now := cpuTime{idle: c.Idle + c.Iowait, all: c.User + c.Nice + c.System + c.Idle + c.Iowait + c.IRQ + c.SoftIRQ + c.Steal}
-	busy := now.busySince(m.last)
+	busy := now.idleSince(m.last) < m.spare
 	m.last = now
 	return busy
 }
 
-// busySince is not for the first look, which sees the machine's whole life: it says no.
-func (t cpuTime) busySince(last cpuTime) bool {
+// idleSince is the share of the time since last that was idle. The first look sees the machine's whole life: it says all.
+func (t cpuTime) idleSince(last cpuTime) float64 {
 	all := t.all - last.all
-	return last.all > 0 && all > 0 && (t.idle-last.idle)/all < spareShare
+	if last.all == 0 || all <= 0 {
+		return 1
+	}
+	return (t.idle - last.idle) / all
 }

@@ -154,6 +154,7 @@ type strictJournal struct {
 	mode    atomic.Int32
 	durable atomic.Uint64 // number of the last event whose append was acknowledged to the loop
 	batches atomic.Int64
+	largest atomic.Int64 // events of one append
 	full    atomic.Bool
 	held    chan struct{} // one token is taken for each append; nil: none needed
 	waiting chan struct{} // gets a token when an append waits for one
@@ -180,6 +181,7 @@ func (j *strictJournal) Append(ctx context.Context, d *journal.Draft) (journal.M
 		return journal.Mark{}, errDisk
 	}
 	count := d.Count()
+	j.largest.Store(max(j.largest.Load(), int64(count)))
 	mark, err := j.Journal.Append(ctx, d)
 	if err != nil {
 		return mark, err

@@ -73,34 +73,34 @@ func (s *Server) follow(ctx context.Context, eng Engine, reader *journal.Reader,
 // applyUntilDue returns nil when enough events have come for a snapshot, and the context's error when its time is up.
 func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.Reader, since uint64, here *journal.Snapshot) error {
 	for eng.Seq()-since < s.cfg.SnapshotEvents {
-		if err := s.giveWay(ctx, eng.Seq()); err != nil {
-			return err
-		}
 		b, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
+		begun := time.Now()
 		if err := applyBatch(eng, b); err != nil {
 			return err
 		}
 		*here = journal.Snapshot{Position: b.Position, Hash: b.Hash, Seq: eng.Seq(), Taken: time.Now()}
 		s.metrics.follow(b.Position, eng.Seq())
-	}
-	return nil
-}
-
-// giveWay holds the follower at event seq while decisions need the machine: a snapshot may be a little older, a till may not
-// wait. What it is behind is bounded by what a restart may have to replay anyhow, SnapshotEvents; at that bound it keeps pace.
-func (s *Server) giveWay(ctx context.Context, seq uint64) error {
-	for s.metrics.seq.Load() < seq+s.cfg.SnapshotEvents && s.cfg.Busy() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(leisure):
+		if err := s.giveWay(ctx, eng.Seq(), time.Since(begun)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// leisure is how long the follower waits before it looks again whether the machine is busy.
-const leisure = 50 * time.Millisecond
+// giveWay waits when the machine is busy, fifteen times as long as the last batch has taken: a snapshot may be a little older,
+// a till may not wait. What the follower is behind is bounded by what a restart may have to replay anyhow, SnapshotEvents; at
+// that bound it keeps pace.
+func (s *Server) giveWay(ctx context.Context, seq uint64, took time.Duration) error {
+	if s.metrics.seq.Load() >= seq+s.cfg.SnapshotEvents || !s.cfg.Busy() {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(15 * took):
+		return nil
+	}
+}

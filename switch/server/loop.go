@@ -105,11 +105,17 @@ func (l *loop) room() bool {
 	return l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes
 }
 
-// collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more.
+// collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more, and hands
+// over what it has when the appender is idle.
 func (l *loop) collect(next queued) error {
 	for {
 		if err := l.step(next); err != nil {
 			return err
+		}
+		if l.cur.inputs%handOver == 0 {
+			if err := l.offer(); err != nil {
+				return err
+			}
 		}
 		var ok bool
 		if l.room() {
@@ -119,6 +125,23 @@ func (l *loop) collect(next queued) error {
 			return l.check()
 		}
 	}
+}
+
+// handOver is after how many inputs of a batch the appender is looked at although more wait. A rush of a thousand decided in
+// one go would leave the disk idle meanwhile, and everybody idle while it syncs; small batches gain nothing by the look.
+const handOver = 128
+
+// offer gives the batch to the appender if that is idle.
+func (l *loop) offer() error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	select {
+	case l.appender.in <- l.cur:
+		l.cur = <-l.appender.free
+	default:
+	}
+	return nil
 }
 
 // step decides one input. A deadline that has passed is decided before an input that comes after it.

@@ -111,8 +111,8 @@ type Config struct {
 	// with at least one, whichever comes first. Defaults 1 000 000 and 5 min.
 	SnapshotEvents uint64
 	SnapshotEvery  time.Duration
-	// Busy says that the machine has no processor time to spare. The follower then waits, until it is SnapshotEvents behind.
-	// Called by one goroutine. Default: never.
+	// Busy says that the machine has no processor time to spare. The follower then gives way, until it is SnapshotEvents
+	// behind. Called by one goroutine. Default: never.
 	Busy func() bool
 	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
 	CheckBatches bool
