@@ -125,7 +125,7 @@ func Pick(all []Scenario, only string) ([]Scenario, error) {
 }
 
 // Run runs scenarios one after the other. One that fails does not keep the others from running; the error then names it,
-// and its rows are missing.
+// and in place of its rows stands one that says that its targets were not met.
 func (b *Bench) Run(ctx context.Context, scenarios []Scenario, out io.Writer) ([]Row, error) {
 	var rows []Row
 	var errs []error
@@ -141,6 +141,7 @@ func (b *Bench) Run(ctx context.Context, scenarios []Scenario, out io.Writer) ([
 		if err != nil {
 			b.Say("%s is void: %v", s.Name, err)
 			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+			rows = append(rows, Row{Scenario: s.Name, Metric: "void: nothing was measured", Target: "a run as expected"})
 			continue
 		}
 		b.Say("%s: done in %s", s.Name, time.Since(begun).Round(time.Second))

@@ -48,7 +48,7 @@ func TestContendersTakeTurns(t *testing.T) {
 	require.Equal(t, []float64{0, 1, 2}, list[1].Values)
 }
 
-func TestScenarioThatFailsIsNoRowAndKeepsNobodyElse(t *testing.T) {
+func TestScenarioThatFailsGivesNoFigureAndKeepsNobodyElse(t *testing.T) {
 	void := errors.New("an answer was not as expected")
 	all := []Scenario{
 		{Name: "bad", Run: func(context.Context, *Bench) (Result, error) { return Result{Rows: []Row{{}}}, void }},
@@ -57,7 +57,7 @@ func TestScenarioThatFailsIsNoRowAndKeepsNobodyElse(t *testing.T) {
 	var out bytes.Buffer
 	rows, err := (&Bench{Log: io.Discard}).Run(t.Context(), all, &out)
 	require.ErrorIs(t, err, void)
-	require.Equal(t, []Row{{Scenario: "good", Metric: "m"}}, rows)
+	require.Equal(t, []Row{{Scenario: "bad", Metric: "void: nothing was measured", Target: "a run as expected"}, {Scenario: "good", Metric: "m"}}, rows)
 	require.Contains(t, out.String(), "| good | m |")
 	_, err = Pick(all, "good,missing")
 	require.ErrorContains(t, err, "bad, good")

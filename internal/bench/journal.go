@@ -11,9 +11,9 @@ import (
 )
 
 // Found looks every acknowledged purchase up in the journal of the state in dir, by the code that `huanxin journal cat`
-// reads with: its hold must stand there under the terminal and STAN that were told. It says how many reserves and batches
-// the journal has.
-func Found(dir string, acks []client.Ack) (reserves, batches uint64, err error) {
+// reads with: its hold must stand there, behind position `from`, under the terminal and STAN that were told. It says how many
+// reserves and batches the journal has from there on.
+func Found(dir string, from uint64, acks []client.Ack) (reserves, batches uint64, err error) {
 	folder, err := journal.OpenFolder(filepath.Join(dir, "journal"), "")
 	if err != nil {
 		return 0, 0, err
@@ -22,8 +22,8 @@ func Found(dir string, acks []client.Ack) (reserves, batches uint64, err error) 
 		terminal string
 		stan     uint32
 	}
-	var holds []reserved // by purchase
-	err = folder.Replay(1, 0, func(b *journal.Batch) error {
+	holds := make(map[uint64]reserved, len(acks)) // by purchase
+	err = folder.Replay(from+1, 0, func(b *journal.Batch) error {
 		batches++
 		for _, ev := range b.Events {
 			body, ok := ev.Body.(*event.Event_Reserved)
@@ -32,9 +32,6 @@ func Found(dir string, acks []client.Ack) (reserves, batches uint64, err error) 
 			}
 			m := body.Reserved
 			reserves++
-			for uint64(len(holds)) <= m.Purchase {
-				holds = append(holds, reserved{})
-			}
 			if m.Key != nil {
 				holds[m.Purchase] = reserved{m.Key.Terminal, m.Key.Stan}
 			}
@@ -45,7 +42,7 @@ func Found(dir string, acks []client.Ack) (reserves, batches uint64, err error) 
 		return reserves, batches, err
 	}
 	for _, a := range acks {
-		if a.Hold >= uint64(len(holds)) || holds[a.Hold] != (reserved{seed.Terminal(int(a.Terminal)), a.STAN}) {
+		if holds[a.Hold] != (reserved{seed.Terminal(int(a.Terminal)), a.STAN}) {
 			return reserves, batches, fmt.Errorf("hold %d was acknowledged to terminal %s, STAN %d, and is not in the journal",
 				a.Hold, seed.Terminal(int(a.Terminal)), a.STAN)
 		}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"huanxin/internal/simulator/load"
 )
 
-// diskProbe does to the disk what the journal does – append so many bytes, sync – at a small steady rate and for itself,
-// and keeps the times: what the disk needs while everything else goes on.
+// diskProbe does to the disk what the journal does – so many bytes into a file that is there already, behind those before,
+// and a sync – at a small steady rate and for itself, and keeps the times: what the disk needs while everything else goes on.
 type diskProbe struct {
 	stop chan struct{}
 	done chan struct{}
@@ -23,11 +24,20 @@ type diskProbe struct {
 // probeEvery is the distance of two syncs of the probe: three thousand in a minute, few beside thousands a second.
 const probeEvery = 20 * time.Millisecond
 
+// probeSize is that of its file, which is written again from the front when it is full.
+const probeSize = 16 << 20
+
 // startProbe begins in a file of dir, which must be on the file system of the journal.
 func startProbe(dir string, bytes int) (*diskProbe, error) {
 	file, err := os.Create(filepath.Join(dir, "probe"))
 	if err != nil {
 		return nil, err
+	}
+	if _, err = file.Write(make([]byte, probeSize)); err == nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	p := &diskProbe{stop: make(chan struct{}), done: make(chan struct{}), file: file}
 	go p.run(make([]byte, bytes))
@@ -41,14 +51,17 @@ func (p *diskProbe) run(data []byte) {
 	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	for {
+	for at := int64(0); ; at += int64(len(data)) {
+		if at+int64(len(data)) > probeSize {
+			at = 0
+		}
 		select {
 		case <-p.stop:
 			return
 		case <-tick.C:
 		}
 		begun := time.Now()
-		if _, p.err = p.file.Write(data); p.err == nil {
+		if _, p.err = p.file.WriteAt(data, at); p.err == nil {
 			p.err = peer.Fdatasync(p.file)
 		}
 		if p.err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -120,7 +121,7 @@ func sampleMessages(codec *iso8583.Codec) (x exchange, err error) {
 	return x, nil
 }
 
-// codecUnderTest parses the message's bytes and builds them from its values.
+// codecUnderTest parses the message's bytes, reads every field, and builds them from their values.
 type codecUnderTest interface {
 	do(which int, m *sample) (built []byte, err error)
 }
@@ -165,16 +166,26 @@ func repeat(lasts time.Duration, x exchange, c codecUnderTest) (perSecond, mallo
 	return float64(n) / took.Seconds(), mallocs, nil
 }
 
+func misread(n int, got, want []byte) error {
+	return fmt.Errorf("field %d read as %q instead of %q", n, got, want)
+}
+
 type ourCodec struct {
 	codec   *iso8583.Codec
 	message iso8583.Message
 	builder iso8583.Builder
 	out     []byte
+	value   []byte
 }
 
 func (c *ourCodec) do(_ int, m *sample) ([]byte, error) {
 	if err := c.codec.Parse(m.raw, &c.message); err != nil {
 		return nil, err
+	}
+	for i, n := range m.numbers {
+		if c.value = c.message.AppendField(c.value[:0], n); !bytes.Equal(c.value, m.values[i]) {
+			return nil, misread(n, c.value, m.values[i])
+		}
 	}
 	c.builder.Reset(c.codec, m.mti)
 	for i, n := range m.numbers {
@@ -198,6 +209,11 @@ func (c *moovCodec) do(which int, m *sample) ([]byte, error) {
 	}
 	if err := c.in[which].Unpack(m.raw); err != nil {
 		return nil, err
+	}
+	for i, n := range m.numbers {
+		if value, err := c.in[which].GetBytes(n); err != nil || !bytes.Equal(value, m.values[i]) {
+			return nil, errors.Join(err, misread(n, value, m.values[i]))
+		}
 	}
 	built := c.built[which]
 	built.MTI(m.mti.String())

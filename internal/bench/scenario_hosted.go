@@ -107,27 +107,19 @@ func (h *hostedRounds) ours(ctx context.Context, _ int) (perSecond float64, err 
 	if err != nil {
 		return 0, err
 	}
-	syncs, err := h.proof.begin()
+	var run *client.Run
+	err = h.proof.watched(ctx, site, func() error {
+		profiled, err := site.profile(ctx, time.Second, h.lasts)
+		if err != nil {
+			return err
+		}
+		run, err = h.sell(ctx, site.CUP, sales)
+		return errors.Join(err, profiled())
+	})
 	if err != nil {
 		return 0, err
 	}
-	before, err := site.Batches(ctx)
-	if err != nil {
-		return 0, err
-	}
-	profiled, err := site.profile(ctx, time.Second, h.lasts)
-	if err != nil {
-		return 0, err
-	}
-	run, err := h.sell(ctx, site.CUP, sales)
-	if err = errors.Join(err, profiled()); err != nil {
-		return 0, err
-	}
-	after, err := site.Batches(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if err := h.proof.add(after-before, syncs); err != nil {
+	if err := h.proof.lag(ctx, site); err != nil {
 		return 0, err
 	}
 	site.Process().Kill()

@@ -128,12 +128,20 @@ func (b *Bench) halfLoad(ctx context.Context, from string, offered float64, last
 	if err != nil {
 		return nil, nil, err
 	}
+	proof, err := b.newProof()
+	if err != nil {
+		return nil, nil, err
+	}
 	probe, err := startProbe(b.Dir, batch)
 	if err != nil {
 		return nil, nil, err
 	}
 	watch := site.watchSnapshots(ctx)
-	run, err := b.openLoop(site, script, offered, openWarmUp, lasts).Run(ctx)
+	var run *client.OpenRun
+	err = proof.watched(ctx, site, func() (err error) {
+		run, err = b.openLoop(site, script, offered, openWarmUp, lasts).Run(ctx)
+		return err
+	})
 	disk, failed := probe.end()
 	snapshots, watched := watch()
 	if err := errors.Join(err, failed, watched); err != nil {
@@ -149,8 +157,11 @@ func (b *Bench) halfLoad(ctx context.Context, from string, offered float64, last
 		return nil, nil, errors.New("not one snapshot was written meanwhile")
 	}
 	site.Process().Kill()
-	_, _, err = Found(site.Dir, script.Acks())
-	return run, disk, err
+	if err := proof.found(site.Dir, 0, script.Acks()); err != nil {
+		return nil, nil, err
+	}
+	r.Note("%s", proof)
+	return run, disk, nil
 }
 
 // batchBytes is the mean size of a batch while work is done.

@@ -52,7 +52,7 @@ func pipelined() Scenario {
 func enough(b *Bench, rate int) int { return int(b.Lasts(5*time.Second).Seconds()+2) * rate }
 
 const (
-	waitingRate   = 70_000
+	waitingRate   = 60_000
 	pipelinedRate = 200_000
 )
 

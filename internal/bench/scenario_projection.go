@@ -69,7 +69,7 @@ func (s *Site) drain(ctx context.Context) (eventsPerSecond float64, took time.Du
 
 func (b *Bench) drainAlone(ctx context.Context, from string, m *year.Manifest, r *Result) (alone Series, err error) {
 	alone.Name = "projection"
-	for range b.Repeats(1) {
+	for range b.Repeats(2) {
 		site, err := b.open(ctx, from, "projection", databaseOn)
 		if err != nil {
 			return alone, err
@@ -123,6 +123,10 @@ func (b *Bench) besidePingpong(ctx context.Context, from string, r *Result) (wit
 		return with, without, err
 	}
 	rounds := b.Repeats(3)
+	proof, err := b.newProof()
+	if err != nil {
+		return with, without, err
+	}
 	measure := func(database bool) func(context.Context, int) (float64, error) {
 		return func(ctx context.Context, round int) (float64, error) {
 			setting := databaseOn
@@ -134,44 +138,46 @@ func (b *Bench) besidePingpong(ctx context.Context, from string, r *Result) (wit
 				return 0, err
 			}
 			defer site.Discard()
-			run, err := b.pingpongBeside(ctx, site, database, lasts)
-			if err != nil || !database {
-				return rate(run), err
-			}
-			if err := b.remains(ctx, site, round == rounds-1, r); err != nil {
+			if err := site.begun(ctx, database); err != nil {
 				return 0, err
 			}
-			return rate(run), nil
+			from, err := site.Figure(ctx, "huanxin_journal_position")
+			if err != nil {
+				return 0, err
+			}
+			var run *client.Run
+			var script *client.Reserves
+			err = proof.watched(ctx, site, func() (err error) {
+				run, script, err = b.pingpongOn(ctx, site, lasts)
+				return err
+			})
+			if err == nil && database {
+				err = b.remains(ctx, site, round == rounds-1, r)
+			}
+			if err != nil {
+				return 0, err
+			}
+			site.Process().Kill()
+			return run.PerSecond(), proof.found(site.Dir, uint64(from), script.Acks())
 		}
 	}
 	list, err := b.Alternate(ctx, rounds, Contender{"beside the backlog", measure(true)}, Contender{"without projection", measure(false)})
 	if err != nil {
 		return with, without, err
 	}
+	r.Note("%s", proof)
 	return list[0], list[1], nil
 }
 
-func rate(run *client.Run) float64 {
-	if run == nil {
-		return 0
+// begun waits until the projection has begun, or without one until the switch does nothing.
+func (s *Site) begun(ctx context.Context, database bool) error {
+	if !database {
+		return s.Quiet(ctx)
 	}
-	return run.PerSecond()
-}
-
-// pingpongBeside begins when the projection has begun.
-func (b *Bench) pingpongBeside(ctx context.Context, site *Site, database bool, lasts time.Duration) (*client.Run, error) {
-	if database {
-		err := site.await(ctx, "the projection to begin", startLimit, func(ctx context.Context) (bool, error) {
-			v, err := site.Figure(ctx, "huanxin_projection_events_total")
-			return v > 0, err
-		})
-		if err != nil {
-			return nil, err
-		}
-	} else if err := site.Quiet(ctx); err != nil {
-		return nil, err
-	}
-	return b.pingpongOn(ctx, site, lasts)
+	return s.await(ctx, "the projection to begin", startLimit, func(ctx context.Context) (bool, error) {
+		v, err := s.Figure(ctx, "huanxin_projection_events_total")
+		return v > 0, err
+	})
 }
 
 // remains checks that there was a backlog until the end of the round, and in the last one that it drains.

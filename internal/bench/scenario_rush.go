@@ -50,18 +50,26 @@ func claimRush() Scenario {
 				return r, err
 			}
 			r.Note("reserves offered: %s/s, a quarter of %s", number(offered), full)
+			proof, err := b.newProof()
+			if err != nil {
+				return r, err
+			}
 			for _, rush := range []client.Claims{
 				{Category: seed.Poor, First: 0, Status: http.StatusUnprocessableEntity, Reason: "BUDGET_EXHAUSTED"},
 				{Category: seed.Category, First: 100_000_000, Status: http.StatusCreated, Reason: "claimed"},
 			} {
 				rush.City, rush.Channel, rush.Rate, rush.Duration, rush.Connections = seed.City, seed.Channel, rushRate, lasts, rushConnections
-				if err := b.rush(ctx, site, script, offered, calm, rush, &r); err != nil {
+				err := proof.watched(ctx, site, func() error { return b.rush(ctx, site, script, offered, calm, rush, &r) })
+				if err != nil {
 					return r, err
 				}
 			}
 			site.Process().Kill()
-			_, _, err = Found(site.Dir, script.Acks())
-			return r, err
+			if err := proof.found(site.Dir, 0, script.Acks()); err != nil {
+				return r, err
+			}
+			r.Note("%s", proof)
+			return r, nil
 		},
 	}
 }
@@ -89,14 +97,18 @@ func (b *Bench) rush(ctx context.Context, site *Site, script client.Script, offe
 	defer cancel()
 	claims := make(chan outcome, 1)
 	go func() {
+		// The rush begins when reserves begin to count, so that its first moments do too.
+		select {
+		case <-time.After(openWarmUp):
+		case <-ctx.Done():
+		}
 		run, err := rush.Run(ctx)
 		if err != nil {
 			cancel()
 		}
 		claims <- outcome{run, err}
 	}()
-	// The reserves go on for as long as the rush: their warm-up is a part of it.
-	beside, err := b.openLoop(site, script, offered, openWarmUp, rush.Duration-openWarmUp).Run(ctx)
+	beside, err := b.openLoop(site, script, offered, openWarmUp, rush.Duration).Run(ctx)
 	if err != nil {
 		cancel()
 	}

@@ -53,14 +53,19 @@ func scale() Scenario {
 	}
 }
 
-// weigh measures what the year itself takes: the switch has just read it, twice, and nobody loads it.
+// weigh measures what the year itself takes at most from the start on: the switch reads it twice, and its follower, once it
+// has replayed the tail, writes a snapshot of it. Nobody loads it.
 func (b *Bench) weigh(ctx context.Context, from string, m *year.Manifest, r *Result) error {
-	site, err := b.open(ctx, from, "scale-year", yearMemory)
+	site, err := b.open(ctx, from, "scale-year", yearMemory, fmt.Sprintf("HUANXIN_SNAPSHOT_EVENTS=%d", m.Tail))
 	if err != nil {
 		return err
 	}
 	defer site.Discard()
-	if err := site.followed(ctx); err != nil {
+	err = site.await(ctx, "a snapshot of the year", startLimit, func(ctx context.Context) (bool, error) {
+		at, err := site.Figure(ctx, "huanxin_snapshot_position")
+		return at > float64(m.Snapshot), err
+	})
+	if err != nil {
 		return err
 	}
 	if err := site.Quiet(ctx); err != nil {
@@ -70,20 +75,12 @@ func (b *Bench) weigh(ctx context.Context, from string, m *year.Manifest, r *Res
 	if err != nil {
 		return err
 	}
-	r.Rows = append(r.Rows, Limit("resident memory of the year", "GB", Of("switch", inGB(resident)), 4))
+	r.Rows = append(r.Rows, Limit("resident memory at most, a start and a snapshot of the year included", "GB", Of("switch", inGB(highest)), 4))
 	r.Note("%d persons, %d purchases; follower included: %.2f GB resident, %.2f GB at most since the start", m.Persons, m.Purchases, inGB(resident), inGB(highest))
 	return nil
 }
 
 func inGB(bytes int64) float64 { return float64(bytes) / 1e9 }
-
-// followed waits until the follower has read everything too. The switch's own take-over is the last batch so far.
-func (s *Site) followed(ctx context.Context) error {
-	return s.await(ctx, "the follower", startLimit, func(ctx context.Context) (bool, error) {
-		v, err := s.Figures(ctx, "huanxin_journal_position", "huanxin_follower_position")
-		return err == nil && v[0] > 0 && v[0] == v[1], err
-	})
-}
 
 // side is one of the two states of scale: its switch goes on from round to round.
 type side struct {
@@ -91,14 +88,19 @@ type side struct {
 	barcodes          []string
 	script            *client.Reserves
 	p99               []float64
-	resident, highest int64 // VmRSS, VmHWM
+	resident, highest int64  // VmRSS, VmHWM
+	from              uint64 // the journal's position before the rounds
 }
 
 // compareStates measures both in turn. Both switches run all the time; the one that is not measured does nothing.
 func (b *Bench) compareStates(ctx context.Context, full, empty *Site, rounds, persons int, lasts time.Duration, r *Result) error {
+	proof, err := b.newProof()
+	if err != nil {
+		return err
+	}
 	measure := func(s *side) func(context.Context, int) (float64, error) {
 		return func(ctx context.Context, _ int) (float64, error) {
-			run, err := s.round(ctx, lasts)
+			run, err := s.round(ctx, proof, lasts)
 			if err != nil {
 				return 0, err
 			}
@@ -130,10 +132,12 @@ func (b *Bench) compareStates(ctx context.Context, full, empty *Site, rounds, pe
 	r.Note("%s; %s", list[0], list[1])
 	for _, s := range sides {
 		s.site.Process().Kill()
+		if err := proof.found(s.site.Dir, s.from, s.script.Acks()); err != nil {
+			return err
+		}
 	}
-	// The year's journal is too long to be read once more here; recovery reads it.
-	_, _, err = Found(empty.Dir, sides[1].script.Acks())
-	return err
+	r.Note("%s", proof)
+	return nil
 }
 
 // begin starts the switch and waits until its follower has read everything too.
@@ -141,23 +145,34 @@ func (s *side) begin(ctx context.Context, b *Bench, persons int) (err error) {
 	if err := s.site.Start(ctx); err != nil {
 		return err
 	}
-	if err := s.site.followed(ctx); err != nil {
+	if err := s.site.Quiet(ctx); err != nil {
 		return err
 	}
+	from, err := s.site.Figure(ctx, "huanxin_journal_position")
+	if err != nil {
+		return err
+	}
+	s.from = uint64(from)
 	s.script, err = b.pingpongScript(client.NewNumbers(0, uint64(persons)), s.barcodes)
 	return err
 }
 
 // round is one pingpong, once the switch is quiet.
-func (s *side) round(ctx context.Context, lasts time.Duration) (*client.Run, error) {
+func (s *side) round(ctx context.Context, proof *proof, lasts time.Duration) (run *client.Run, err error) {
 	if err := s.site.Quiet(ctx); err != nil {
 		return nil, err
 	}
-	profiled, err := s.site.profile(ctx, time.Second, lasts)
+	loop := client.Closed{Address: s.site.CUP, Connections: 64, InFlight: 1, Script: s.script, WarmUp: time.Second, Duration: lasts}
+	err = proof.watched(ctx, s.site, func() error {
+		profiled, err := s.site.profile(ctx, time.Second, lasts)
+		if err != nil {
+			return err
+		}
+		run, err = loop.Run(ctx)
+		return errors.Join(err, profiled())
+	})
 	if err != nil {
 		return nil, err
 	}
-	loop := client.Closed{Address: s.site.CUP, Connections: 64, InFlight: 1, Script: s.script, WarmUp: time.Second, Duration: lasts}
-	run, err := loop.Run(ctx)
-	return run, errors.Join(err, profiled())
+	return run, proof.lag(ctx, s.site)
 }

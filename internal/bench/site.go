@@ -188,8 +188,11 @@ func (s *Site) Batches(ctx context.Context) (uint64, error) {
 // Quiet waits until the switch does nothing any more: its follower has applied what was decided and what it wrote is
 // written. Without that it would work while its peer is measured.
 func (s *Site) Quiet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+	if err := s.followed(ctx); err != nil {
+		return err
+	}
 	last, since := time.Duration(-1), 0
 	return s.serve.Await(ctx, "the switch to be quiet", func(context.Context) error {
 		used, err := cpuTime(s.PID())
@@ -205,6 +208,14 @@ func (s *Site) Quiet(ctx context.Context) error {
 			return errors.New("it still works")
 		}
 		return nil
+	})
+}
+
+// followed waits until the follower has read everything too. The switch's own take-over is the last batch so far.
+func (s *Site) followed(ctx context.Context) error {
+	return s.await(ctx, "the follower", startLimit, func(ctx context.Context) (bool, error) {
+		v, err := s.Figures(ctx, "huanxin_journal_position", "huanxin_follower_position")
+		return err == nil && v[0] > 0 && v[0] == v[1], err
 	})
 }
 

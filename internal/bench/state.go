@@ -115,20 +115,18 @@ func (b *Bench) pingpongScript(persons *client.Numbers, barcodes []string) (*cli
 }
 
 // pingpongOn is one round of the scenario pingpong on a running switch whose first persons show codes.
-func (b *Bench) pingpongOn(ctx context.Context, site *Site, lasts time.Duration) (*client.Run, error) {
+func (b *Bench) pingpongOn(ctx context.Context, site *Site, lasts time.Duration) (*client.Run, *client.Reserves, error) {
 	script, err := b.pingpongScript(client.NewNumbers(0, uint64(crowdFor(lasts))), seed.Programme{}.Barcodes(1))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	loop := client.Closed{Address: site.CUP, Connections: 64, InFlight: 1, Script: script, WarmUp: time.Second, Duration: lasts}
-	return loop.Run(ctx)
+	run, err := loop.Run(ctx)
+	return run, script, err
 }
 
-// fastest is a rate of reserves that no round reaches: by it persons are counted off.
-const fastest = 80_000
-
-// crowdFor is how many persons a pingpong of that length can need.
-func crowdFor(lasts time.Duration) int { return int((lasts + 2*time.Second).Seconds() * fastest) }
+// crowdFor is how many persons a pingpong of that length can need. Should it need more, it counts until nobody is left.
+func crowdFor(lasts time.Duration) int { return int((lasts + 2*time.Second).Seconds() * waitingRate) }
 
 // Figures reads several samples of one page of /metrics, which have no labels.
 func (s *Site) Figures(ctx context.Context, names ...string) ([]float64, error) {
