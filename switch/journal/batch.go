@@ -251,15 +251,20 @@ func (l link) successor(raw []byte) (header, error) {
 	if err != nil {
 		return h, err
 	}
+	return h, l.joins(h)
+}
+
+// joins checks that a batch names l as what comes before it.
+func (l link) joins(h header) error {
 	switch {
 	case h.position != l.position+1:
-		return h, fmt.Errorf("%w: position %d follows %d", ErrChain, h.position, l.position)
+		return fmt.Errorf("%w: position %d follows %d", ErrChain, h.position, l.position)
 	case h.previous != l.hash:
-		return h, fmt.Errorf("%w: names %x as its predecessor, which is %x", ErrChain, h.previous[:8], l.hash[:8])
+		return fmt.Errorf("%w: names %x as its predecessor, which is %x", ErrChain, h.previous[:8], l.hash[:8])
 	case h.first != l.nextSeq:
-		return h, fmt.Errorf("%w: first event %d, expected %d", ErrChain, h.first, l.nextSeq)
+		return fmt.Errorf("%w: first event %d, expected %d", ErrChain, h.first, l.nextSeq)
 	}
-	return h, nil
+	return nil
 }
 
 // after is the end of the chain behind a batch that follows l.

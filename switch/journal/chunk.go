@@ -67,18 +67,25 @@ func (c *chunk) length(off int64) (int, error) {
 
 // batch returns the packed batch at off, checked for itself. It returns errRecord where there is none.
 func (c *chunk) batch(off int64) ([]byte, error) {
+	raw, _, err := c.headed(off)
+	return raw, err
+}
+
+// headed is batch with the header, which was read for the check.
+func (c *chunk) headed(off int64) ([]byte, header, error) {
 	n, err := c.length(off)
 	if err != nil {
-		return nil, err
+		return nil, header{}, err
 	}
 	raw, err := c.at(off, n)
 	if err != nil {
-		return nil, err
+		return nil, header{}, err
 	}
-	if _, err := parseHeader(raw); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRecord, err)
+	h, err := parseHeader(raw)
+	if err != nil {
+		return nil, header{}, fmt.Errorf("%w: %w", errRecord, err)
 	}
-	return raw, nil
+	return raw, h, nil
 }
 
 var zeros [64 << 10]byte

@@ -248,7 +248,7 @@ func (j *Journal) openLog(w *walk, isNew bool) error {
 		return fmt.Errorf("%w: %s holds the journal of %s", ErrProgramme, j.cfg.Dir, programme)
 	}
 	t := &tour{segments: l.segments}
-	if err := t.run(w.step); err != nil {
+	if err := t.runAhead(w.take, w.step); err != nil {
 		return err
 	}
 	if err := w.reached(t.torn); err != nil {

@@ -53,25 +53,56 @@ func (t *tour) run(fn func(raw []byte) error) error {
 	if err != nil {
 		return err
 	}
+	return t.through(list, func(int) []surveyed { return nil }, nil, fn)
+}
+
+// runAhead is run for a log that nobody writes. What a batch is in itself is found out ahead, in several segments at a time,
+// and handed to take; fn gets the batches that come where that has found no more.
+func (t *tour) runAhead(take func(surveyed) error, fn func(raw []byte) error) error {
+	list, err := t.list()
+	if err != nil {
+		return err
+	}
+	s := t.surveyAhead(list)
+	defer s.stop()
+	return t.through(list, s.of, take, fn)
+}
+
+func (t *tour) through(list []segment, survey func(i int) []surveyed, take func(surveyed) error, fn func(raw []byte) error) error {
 	for i, seg := range list {
 		if seg.number != uint64(i+1) {
 			return fmt.Errorf("position %d: %w: no segment %d in front of %s", t.position+1, ErrMissing, i+1, seg.name)
 		}
-		if over, err := t.segment(seg, list[i+1:], fn); err != nil || over {
+		t.at, t.end, t.last = seg, segmentHead, 0
+		for _, b := range survey(i) {
+			if err := take(b); err != nil {
+				return err
+			}
+			t.passed(b.size)
+		}
+		if over, err := t.rest(seg, list[i+1:], fn); err != nil || over {
 			return err
 		}
 	}
 	return nil
 }
 
-// segment reads one segment; over says that the log ends in it.
-func (t *tour) segment(seg segment, later []segment, fn func(raw []byte) error) (over bool, err error) {
+// passed notes the next batch of the segment.
+func (t *tour) passed(size int) {
+	t.position++
+	if t.last == 0 {
+		t.index = append(t.index, segmentStart{t.at.number, t.position})
+	}
+	t.end, t.last = t.end+int64(size), size
+}
+
+// rest reads a segment from t.end on; over says that the log ends in it.
+func (t *tour) rest(seg segment, later []segment, fn func(raw []byte) error) (over bool, err error) {
 	f, size, err := t.open(seg)
 	if err != nil {
 		return false, fmt.Errorf("position %d: %w", t.position+1, err)
 	}
 	defer f.Close()
-	t.at, t.end, t.last = seg, segmentHead, 0
 	c := &chunk{f: f, size: size}
 	for {
 		raw, reason := c.batch(t.end)
@@ -79,11 +110,7 @@ func (t *tour) segment(seg segment, later []segment, fn func(raw []byte) error) 
 			if err := fn(raw); err != nil {
 				return false, err
 			}
-			t.position++
-			if t.last == 0 {
-				t.index = append(t.index, segmentStart{seg.number, t.position})
-			}
-			t.end, t.last = t.end+int64(len(raw)), len(raw)
+			t.passed(len(raw))
 			continue
 		}
 		if !errors.Is(reason, errRecord) {

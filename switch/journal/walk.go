@@ -1,6 +1,9 @@
 package journal
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"fmt"
+)
 
 // Report says what a walk over the whole chain found.
 type Report struct {
@@ -28,14 +31,23 @@ func newWalk(programme string, marks []Mark) *walk {
 
 // step takes the next batch.
 func (w *walk) step(raw []byte) error {
-	next, h, err := w.end.follow(raw)
+	h, err := parseHeader(raw)
 	if err != nil {
 		return fmt.Errorf("position %d: %w", w.end.position+1, err)
 	}
+	return w.take(surveyed{h, sha256.Sum256(raw), len(raw)})
+}
+
+// take takes the next batch, which has been read already.
+func (w *walk) take(b surveyed) error {
+	if err := w.end.joins(b.header); err != nil {
+		return fmt.Errorf("position %d: %w", w.end.position+1, err)
+	}
+	next := w.end.after(b.header, b.hash)
 	w.end = next
 	w.report.Batches++
-	w.report.Events += uint64(h.count)
-	w.report.Bytes += int64(len(raw))
+	w.report.Events += uint64(b.header.count)
+	w.report.Bytes += int64(b.size)
 	w.report.Last = Mark{Name: "last batch", Position: next.position, Hash: next.hash}
 	w.report.LastSeq = next.nextSeq - 1
 	for _, m := range w.marks {
