@@ -128,12 +128,21 @@ type journalSource struct{ journal *journal.Journal }
 
 func (j journalSource) Position() uint64 { return j.journal.Position() }
 
+func (j journalSource) Holds(ctx context.Context, at projection.Position) error {
+	return j.journal.Holds(ctx, postgresMark(at))
+}
+
 func (j journalSource) Follow(ctx context.Context, from uint64) (projection.Source, error) {
 	reader, err := j.journal.Follow(ctx, from)
 	if err != nil {
 		return nil, err
 	}
 	return batchSource{reader}, nil
+}
+
+// postgresMark is what PostgreSQL has seen of the journal.
+func postgresMark(at projection.Position) journal.Mark {
+	return journal.Mark{Name: "PostgreSQL", Position: at.Batch, Hash: at.Hash}
 }
 
 type batchSource struct{ reader *journal.Reader }

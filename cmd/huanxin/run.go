@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"huanxin/switch/projection"
 )
 
 // task is one part of the process that runs until it is stopped.
@@ -126,7 +128,9 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 }
 
 // project brings the schema up to date as soon as the database can be reached, and follows the journal from then on. The
-// switch does not depend on it: whatever ends it is said, and the journal keeps what is not projected.
+// switch does not depend on the database: while it is away, and when its rows are such that nothing can be added to them, the
+// journal keeps what is not projected. But a journal that cannot be read, or does not hold what the rows prove that it has
+// held, has lost what was acknowledged: then everything ends, so that nothing more is promised on it.
 func (s *Switch) project(ctx context.Context) error {
 	if !s.cfg.Database.Enabled {
 		<-ctx.Done()
@@ -144,8 +148,10 @@ func (s *Switch) project(ctx context.Context) error {
 			s.log.Warn("database not reached", zap.Error(err))
 		}
 	}
-	if err := s.projector.Run(ctx); err != nil {
+	if err := s.projector.Run(ctx); errors.Is(err, projection.ErrParted) {
 		s.log.Error("projection has ended; PostgreSQL stays where it is until an operator acts", zap.Error(err))
+	} else if err != nil {
+		return err
 	}
 	<-ctx.Done()
 	return nil

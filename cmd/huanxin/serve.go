@@ -232,7 +232,7 @@ func (s *Switch) openJournal(ctx context.Context) (err error) {
 			return fmt.Errorf("database: %w", err)
 		}
 		if at.Batch > 0 {
-			marks = append(marks, journal.Mark{Name: "PostgreSQL", Position: at.Batch, Hash: at.Hash})
+			marks = append(marks, postgresMark(at))
 		}
 	}
 	begun := time.Now()

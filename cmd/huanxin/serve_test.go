@@ -29,6 +29,7 @@ import (
 	"huanxin/switch/iso8583"
 	"huanxin/switch/journal"
 	"huanxin/switch/projection"
+	"huanxin/switch/projection/projectiontest"
 	"huanxin/switch/wire"
 )
 
@@ -245,6 +246,24 @@ func TestSwitchServesWhileTheDatabaseIsNotThere(t *testing.T) {
 	})
 	require.Equal(t, "00", paid.Response)
 	sw.end(t)
+}
+
+// The database has not answered while the journal was opened: what it holds is compared as soon as it does.
+func TestDatabaseWithRowsOfAnotherHistoryEndsTheProcess(t *testing.T) {
+	sw, err := newSwitch(t.Context(), testConfig(t, t.TempDir(), "127.0.0.1:1"), "", zap.NewNop())
+	require.NoError(t, err)
+	other := projectiontest.NewJournal(projectiontest.NewHistory(1, 20).Batches...)
+	p, err := projection.New(projection.Config{Journal: other, Store: sw.database.Projection()})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	require.NoError(t, p.Wait(t.Context(), other.Position()))
+	cancel()
+	require.NoError(t, <-ended)
+
+	require.ErrorContains(t, sw.Run(t.Context()), "the rows come from another journal than this: ")
+	require.NoError(t, sw.Close())
 }
 
 func TestSwitchServesWithoutADatabase(t *testing.T) {

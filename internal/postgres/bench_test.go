@@ -81,6 +81,10 @@ func backlog(b *testing.B, claimed bool) {
 // following lets a projector read a journal.
 type following struct{ *journal.Journal }
 
+func (f following) Holds(ctx context.Context, at projection.Position) error {
+	return f.Journal.Holds(ctx, journal.Mark{Name: "rows", Position: at.Batch, Hash: at.Hash})
+}
+
 func (f following) Follow(ctx context.Context, from uint64) (projection.Source, error) {
 	r, err := f.Journal.Follow(ctx, from)
 	return source{r}, err

@@ -254,6 +254,42 @@ func TestFollowerDoesNotSeeABatchBeforeItsAcknowledgement(t *testing.T) {
 	require.EqualValues(t, 2, b.Position)
 }
 
+func TestFollowingFromBeyondTheAcknowledgedEndIsRefused(t *testing.T) {
+	ctx := context.Background()
+	j := mustOpen(t, testConfig(t.TempDir()))
+	fill(t, j, 1, 1, 1)
+	r, err := j.Follow(ctx, 4)
+	require.NoError(t, err, "the next batch")
+	r.Close()
+	// A fourth stands in the file, but nobody has said that it is durable.
+	raw, hash := batchOf(t, j, 320).seal(4, j.end.hash)
+	require.NoError(t, j.stream.append(ctx, raw, 4))
+	_, err = j.Follow(ctx, 5)
+	require.ErrorIs(t, err, ErrShort)
+	require.ErrorIs(t, j.Holds(ctx, Mark{Name: "rows", Position: 4, Hash: hash}), ErrShort)
+}
+
+func TestAMarkIsHeldOnlyWithItsPositionAndItsHash(t *testing.T) {
+	for name, cfg := range map[string]Config{"log": testConfig(t.TempDir()), "cluster": clusterConfig(t, startCluster(t))} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			j := mustOpen(t, cfg)
+			require.NoError(t, j.Holds(ctx, Mark{Name: "an empty database"}))
+			fill(t, j, 1, 1)
+			end := Mark{Name: "rows", Position: j.end.position, Hash: j.end.hash}
+			require.NoError(t, j.Holds(ctx, end))
+			fill(t, j, 1)
+			require.NoError(t, j.Holds(ctx, end))
+			require.NoError(t, j.Holds(ctx, Mark{Name: "rows", Position: 3}), "without a hash")
+			end.Hash[7]++
+			err := j.Holds(ctx, end)
+			require.ErrorIs(t, err, ErrDiverged)
+			require.ErrorContains(t, err, "rows")
+			require.ErrorIs(t, j.Holds(ctx, Mark{Name: "rows", Position: 9}), ErrShort)
+		})
+	}
+}
+
 func TestFollowerStopsWithItsContext(t *testing.T) {
 	j := mustOpen(t, testConfig(t.TempDir()))
 	r, err := j.Follow(context.Background(), 1)

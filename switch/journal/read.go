@@ -18,6 +18,10 @@ func (j *Journal) linkBefore(ctx context.Context, from uint64) (link, error) {
 	if from == 1 {
 		return genesisLink(j.cfg.Programme), nil
 	}
+	// What stands behind the last acknowledged batch is nobody's yet. Beside another owner there is no telling which that is.
+	if last := j.position.Load(); from-1 > last && !j.cfg.ReadOnly {
+		return link{}, fmt.Errorf("position %d: %w: it was to be followed from %d", last, ErrShort, from)
+	}
 	var l link
 	err := j.stream.scan(ctx, from-1, from-1, func(raw []byte) error {
 		h, err := parseHeader(raw)
@@ -33,6 +37,19 @@ func (j *Journal) linkBefore(ctx context.Context, from uint64) (link, error) {
 		return err
 	})
 	return l, err
+}
+
+// Holds returns nil when the chain has the batch of m, which somebody has seen durable; ErrShort when it ends before, and
+// ErrDiverged when it has another one there. Open asks the same of the marks that it is given; who is reached only later asks here.
+func (j *Journal) Holds(ctx context.Context, m Mark) error {
+	l, err := j.linkBefore(ctx, m.Position+1)
+	if err != nil {
+		return fmt.Errorf("%s is at position %d: %w", m.Name, m.Position, err)
+	}
+	if m.Position > 0 && m.Hash != (Hash{}) && m.Hash != l.hash {
+		return diverged(m, l.hash)
+	}
+	return nil
 }
 
 // Replay hands fn every batch from position from (1 = the first) to the present end, in order, verified. The batch and

@@ -52,10 +52,15 @@ func (w *walk) take(b surveyed) error {
 	w.report.LastSeq = next.nextSeq - 1
 	for _, m := range w.marks {
 		if m.Position == next.position && m.Hash != (Hash{}) && m.Hash != next.hash {
-			return fmt.Errorf("position %d: %w: %s has seen %x there, the stream holds %x", next.position, ErrDiverged, m.Name, m.Hash[:8], next.hash[:8])
+			return diverged(m, next.hash)
 		}
 	}
 	return nil
+}
+
+// diverged says that the batch at a marked position is not the one that was seen there.
+func diverged(m Mark, held Hash) error {
+	return fmt.Errorf("position %d: %w: %s has seen %x there, the stream holds %x", m.Position, ErrDiverged, m.Name, m.Hash[:8], held[:8])
 }
 
 // reached checks that the chain has come as far as every mark. t is what follows the last whole batch, if anything.

@@ -6,6 +6,7 @@ type metrics struct {
 	events   prometheus.Counter
 	failures prometheus.Counter
 	seconds  prometheus.Histogram
+	parted   prometheus.Gauge
 }
 
 func (p *Projector) register(r prometheus.Registerer) error {
@@ -20,9 +21,12 @@ func (p *Projector) register(r prometheus.Registerer) error {
 			Name: "huanxin_projection_transaction_seconds", Help: "Time of one transaction with its reads.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
+		parted: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "huanxin_projection_parted", Help: "1 when the rows do not fit the journal and nothing is projected any more.",
+		}),
 	}
 	for _, c := range []prometheus.Collector{
-		p.metrics.events, p.metrics.failures, p.metrics.seconds,
+		p.metrics.events, p.metrics.failures, p.metrics.seconds, p.metrics.parted,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "huanxin_projection_lag_batches", Help: "Journal batches that are not rows yet.",
 		}, func() float64 { return float64(p.Lag()) }),

@@ -14,6 +14,8 @@
 //     however the events were cut into transactions.
 //   - An event that does not fit the rows (the capture of a purchase that was never sent) means that journal and database
 //     have parted. Run then returns ErrParted; repair is an empty database, which is filled again from the journal.
+//   - The batch that the stored position names must be in the journal. When it is not, Run returns the journal's error: the
+//     rows are what is left of acknowledged batches, and whoever appends to that journal must stop.
 //   - A failing store is tried again for ever, with a growing, jittered pause.
 //
 // What is not projected: one-time codes (they live for a minute), and the registry's and catalogue's rows, which the
@@ -44,6 +46,9 @@ type Source interface {
 
 // Journal is what the projector reads from.
 type Journal interface {
+	// Holds returns an error when the journal has no such batch as the rows were made from last: it has lost it, or has
+	// another one there. at.Batch is above 0.
+	Holds(ctx context.Context, at Position) error
 	// Follow opens a Source whose first batch is at position from.
 	Follow(ctx context.Context, from uint64) (Source, error)
 	// Position is the last batch there is. It is called from other goroutines, for the lag.

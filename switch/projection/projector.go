@@ -102,8 +102,16 @@ func New(cfg Config) (*Projector, error) {
 }
 
 // Run projects until ctx ends, and then returns nil. It returns an error when going on would be wrong: ErrParted, or the
-// journal's own. It is called once.
+// journal's own, also when it does not hold what the rows were made from. It is called once.
 func (p *Projector) Run(ctx context.Context) error {
+	err := p.run(ctx)
+	if errors.Is(err, ErrParted) {
+		p.metrics.parted.Set(1)
+	}
+	return err
+}
+
+func (p *Projector) run(ctx context.Context) error {
 	limit := p.cfg.RetryMin
 	for {
 		progress, err := p.session(ctx)
@@ -145,6 +153,13 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	at, err := p.cfg.Store.Position(ctx)
 	if err != nil {
 		return false, storeError{fmt.Errorf("read the stored position: %w", err)}
+	}
+	// Rows from batches that the journal does not hold are the proof that acknowledged batches are lost, and their numbers
+	// given to others: nothing may be built upon either.
+	if at.Batch > 0 {
+		if err := p.cfg.Journal.Holds(ctx, at); err != nil {
+			return false, fmt.Errorf("projection: the rows come from another journal than this: %w", err)
+		}
 	}
 	f, err := openFold(ctx, p.cfg.Store, at.Seq)
 	if err != nil {

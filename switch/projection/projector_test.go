@@ -251,11 +251,37 @@ func TestEventThatDoesNotFitIsRefused(t *testing.T) {
 			before := s.Rows()
 			ev.At = projectiontest.Start
 			j.Append(projection.Batch{Position: last.Position + 1, Events: []*event.Event{ev}})
-			p, err := projection.New(config(j, s))
+			c := config(j, s)
+			registry := prometheus.NewRegistry()
+			c.Metrics = registry
+			p, err := projection.New(c)
 			require.NoError(t, err)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			require.ErrorIs(t, p.Run(ctx), projection.ErrParted)
+			require.Equal(t, before, s.Rows())
+			require.EqualValues(t, 1, gather(t, registry)["huanxin_projection_parted"])
+		})
+	}
+}
+
+// The journal came back from a copy, and batches that the rows are made from are others now, or none.
+func TestRowsOfBatchesThatTheJournalDoesNotHoldEndTheProjector(t *testing.T) {
+	h := projectiontest.NewHistory(8, 300)
+	s := projectiontest.NewStore()
+	project(t, config(projectiontest.NewJournal(h.Batches[:30]...), s))
+	before := s.Rows()
+	other := slices.Clone(h.Batches)
+	other[29].Hash[0]++
+	for name, j := range map[string]*projectiontest.Journal{
+		"shorter": projectiontest.NewJournal(h.Batches[:29]...), "another": projectiontest.NewJournal(other...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := projection.New(config(j, s))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			require.ErrorIs(t, p.Run(ctx), projectiontest.ErrNotHeld)
 			require.Equal(t, before, s.Rows())
 		})
 	}

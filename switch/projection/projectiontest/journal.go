@@ -16,6 +16,9 @@ type Journal struct {
 	broken  error
 }
 
+// ErrNotHeld is returned by Holds.
+var ErrNotHeld = errors.New("not in the journal")
+
 var _ projection.Journal = (*Journal)(nil)
 
 // NewJournal returns a journal with these batches.
@@ -46,6 +49,16 @@ func (j *Journal) Position() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return uint64(len(j.batches))
+}
+
+// Holds implements projection.Journal.
+func (j *Journal) Holds(_ context.Context, at projection.Position) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if at.Batch > uint64(len(j.batches)) || j.batches[at.Batch-1].Hash != at.Hash {
+		return ErrNotHeld
+	}
+	return nil
 }
 
 // Follow implements projection.Journal.
