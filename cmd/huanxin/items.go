@@ -113,7 +113,8 @@ func newSAFResolveCommand() *cobra.Command {
 		Long: `Settles a dead or refused reversal, a refund without an end, or closes a work item.
 
 --outcome of a reversal: returned (the default: nothing is charged) or charged (a charge stands and is repaid by other means);
-of a refund: confirmed or failed, which must be given; a work item has none.`,
+of a refund: confirmed or failed, which must be given; a work item has none. An outcome that speaks against an approval of the
+host, or that ends the asking of a wallet, needs --document.`,
 		Args: arguments(1, 1, "one id, such as R12"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, control.Act{ResolveItem: &control.Resolution{ID: strings.ToUpper(args[0]), Outcome: outcome}})

@@ -658,8 +658,13 @@ func TestADeadLetterIsShownRetriedAndResolved(t *testing.T) {
 	code, out = d.run("saf", "resolve", "R1", "--by", "王敏", "--reason", "清算文件已返款", "--outcome", "lost")
 	require.Equal(t, 1, code, out)
 	code, out = d.run("saf", "resolve", "R1", "--by", "王敏", "--reason", "清算文件已返款")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "the host has approved it")
+	code, out = d.run("saf", "resolve", "R1", "--by", "王敏", "--reason", "清算文件已返款", "--document", "清算文件-0302")
 	require.Zero(t, code, out)
-	require.NotContains(t, d.see("saf", "list"), "R1 ")
+	list := d.see("saf", "list")
+	require.NotContains(t, list, "R1 ")
+	require.Contains(t, list, "settled-against-host")
 	told := d.see("purchase", "show", "1")
 	for _, part := range []string{"ReversalQueued", "ReversalDead", "ReversalRequeued", "ReversalResolved",
 		"清算文件已返款"} {

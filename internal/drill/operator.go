@@ -74,7 +74,7 @@ func (s *Site) resolve(ctx context.Context, list []resolution) error {
 	}
 	for _, r := range list {
 		answer, err := client.Operate(ctx, &control.OperateRequest{
-			By: "drill", Reason: "by the host's clearing file",
+			By: "drill", Reason: "by the host's clearing file", Document: "the host's ledger",
 			Act: control.Act{ResolveItem: &control.Resolution{ID: r.item, Outcome: r.outcome}},
 		})
 		if err == nil && !answer.Done {

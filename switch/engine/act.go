@@ -593,15 +593,23 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 	if outcome == "" {
 		outcome = outcomeReturned
 	}
-	if r.state == reversalQueued && outcome == outcomeCharged { // it may still get through, and then be paid back twice
-		p.problem("reversal %d is on its way to the host", r.id)
-		return
-	}
 	if outcome != outcomeReturned && outcome != outcomeCharged {
 		p.problem("outcome %q: want %s or %s", outcome, outcomeReturned, outcomeCharged)
 		return
 	}
+	// It may still get through: a charge would be paid back twice, a void that stands be charged anew.
+	if r.state == reversalQueued && (outcome == outcomeCharged || r.operation != 0) {
+		p.problem("reversal %d is on its way to the host", r.id)
+		return
+	}
 	of := e.purchase(r.purchase)
+	doubt := ""
+	if stands := (outcome == outcomeCharged) != (r.operation != 0); !stands {
+		doubt = e.doubt(of, r)
+	}
+	if !judgeDoubt(in, doubt, p) {
+		return
+	}
 	if r.operation != 0 && outcome == outcomeReturned && (of.state != Captured || of.refunded > 0) {
 		p.problem("purchase %d is %s: its void can no longer stand", of.id, of.state)
 		return
@@ -610,6 +618,11 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 		Reversal: r.id, Purchase: r.purchase, Operation: r.operation, Outcome: outcome, By: &in.By,
 	}}})
 	p.after = func() {
+		if doubt != "" {
+			e.openItem(&event.WorkItemOpened{
+				Kind: itemAgainstHost, Purchase: of.id, Operation: r.operation, Reversal: r.id, Detail: "settled as " + outcome + ", but " + doubt,
+			})
+		}
 		if r.operation == 0 && outcome == outcomeCharged {
 			e.openItem(&event.WorkItemOpened{
 				Kind: "repayment", Purchase: of.id, Detail: fmt.Sprintf("%s was charged and cannot be reversed: pay it back by other means", r.amount),
@@ -620,6 +633,42 @@ func (e *Engine) planResolveReversal(in *Operate, r *reversal, outcome string, p
 	}
 }
 
+// itemAgainstHost is the kind of the work item by which a second look is asked for at what an operator has settled.
+const itemAgainstHost = "settled-against-host"
+
+// doubt is what speaks against an operator's word that nothing has come of the request that a reversal takes back, "" for
+// nothing.
+func (e *Engine) doubt(of *purchase, r *reversal) string {
+	switch l := e.legOf(of, r.operation); {
+	case l.charged != 0 || l.answer != nil: // a request that was declined is taken back only when it was approved as well
+		return "the host has approved it"
+	case of.sale.Wallet && r.state == reversalQueued:
+		return "the wallet has not said how it ended, and is asked no more"
+	}
+	return ""
+}
+
+// refundDoubt is what speaks against an operator's word that a refund has failed.
+func (e *Engine) refundDoubt(o *operation) string {
+	switch item := e.items[o.item].opened; {
+	case movesMoney(item.GetResponse()):
+		return "the host was " + item.Detail
+	case item == nil && e.atWallet(o):
+		return "the wallet has not said how it ended, and is asked no more"
+	}
+	return ""
+}
+
+// judgeDoubt demands the document by which an operator knows better than what is recorded. That it is right is for a second
+// person to see: the money may have moved.
+func judgeDoubt(in *Operate, doubt string, p *plan) bool {
+	if doubt == "" || strings.TrimSpace(in.By.Document) != "" {
+		return true
+	}
+	p.problem("%s: name the document that shows this outcome", doubt)
+	return false
+}
+
 func (e *Engine) planResolveRefund(in *Operate, o *operation, outcome string, p *plan) {
 	switch {
 	case o.state != opUnknown:
@@ -627,9 +676,16 @@ func (e *Engine) planResolveRefund(in *Operate, o *operation, outcome string, p 
 	case outcome == outcomeConfirmed:
 		e.planApproved(in, o, p)
 	case outcome == outcomeFailed:
+		doubt := e.refundDoubt(o)
+		if !judgeDoubt(in, doubt, p) {
+			return
+		}
 		p.add(&event.Event{Body: &event.Event_RefundDeclined{RefundDeclined: &event.RefundDeclined{
 			Operation: o.id, Purchase: o.purchase, By: &in.By,
 		}}})
+		if doubt != "" {
+			p.after = func() { e.openOperationItem(itemAgainstHost, o, "", "settled as failed, but "+doubt) }
+		}
 	default:
 		p.problem("outcome %q: want %s or %s", outcome, outcomeConfirmed, outcomeFailed)
 	}

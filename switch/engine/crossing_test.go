@@ -621,7 +621,7 @@ func (w *world) settleUnknown() {
 		default:
 			continue
 		}
-		for _, s := range w.step(&engine.Operate{Token: 1, By: event.Authority{Actor: "operator", Reason: "clearing file"}, Act: act}).Sends {
+		for _, s := range w.step(&engine.Operate{Token: 1, By: event.Authority{Actor: "operator", Reason: "clearing file", Document: "the ledger"}, Act: act}).Sends {
 			if s.Admin != nil {
 				require.Empty(w.t, s.Admin.Problems)
 			}

@@ -177,11 +177,14 @@ func (e *Engine) hostUp(in *HostUp) {
 func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
 	l := e.legOf(p, operation)
 	r := e.reversals[l.reversal]
-	if r == nil || r.attempt == 0 {
-		return // answered before: hosts answer repeats too
-	}
 	profile := e.profile(e.requestOf(p, operation).GetHost())
 	nothingThere := code == "12" || code == "25"
+	if r == nil || r.attempt == 0 { // answered before: hosts answer repeats too
+		if !nothingThere && slices.Contains(profile.Done, code) {
+			e.reversedAfterAll(p, operation, code)
+		}
+		return
+	}
 	switch {
 	case r.state != reversalQueued && (nothingThere || !slices.Contains(profile.Done, code)):
 		return // a person has it already, and this settles nothing
@@ -204,6 +207,26 @@ func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
 	e.expireIfReleased(p)
 	e.next(p)
 }
+
+// reversedAfterAll: the host has reversed what by an operator's word it would not. The charge is being paid back by other
+// means, or the void stands: either way the payer's money has gone one way too often.
+func (e *Engine) reversedAfterAll(p *purchase, operation uint64, code string) {
+	o := e.operation(operation)
+	if l := e.legOf(p, operation); l.undone != byOperator || o == nil && !p.standing || o != nil && o.state != opApproved {
+		return
+	}
+	for _, item := range e.items { // hosts answer repeats too
+		if item.opened.Kind == itemLateReversal && item.opened.Purchase == p.id && item.opened.Operation == operation {
+			return
+		}
+	}
+	e.openItem(&event.WorkItemOpened{
+		Kind: itemLateReversal, Purchase: p.id, Operation: operation, Response: code, Detail: "reversed at the host after an operator had settled it otherwise",
+	})
+}
+
+// itemLateReversal is the kind of the work item about a reversal that its host has carried out against an operator's word.
+const itemLateReversal = "late-reversal"
 
 // next sends the reversal that has waited behind the one that is now out of the way.
 func (e *Engine) next(p *purchase) {
@@ -420,7 +443,7 @@ func (e *Engine) closeRefundItem(o *operation) {
 
 func (e *Engine) applyLateAnswer(m *event.LateAnswer) {
 	p := e.mustPurchase(m.Purchase)
-	if isApproved(m.Answer.Response) || m.Answer.Response == "10" {
+	if movesMoney(m.Answer.Response) {
 		e.legOf(p, m.Operation).charged = e.now
 	}
 }

@@ -14,6 +14,9 @@ var approved = [...]string{"00", "11", "A2", "A4", "A5", "A6"}
 
 func isApproved(code string) bool { return slices.Contains(approved[:], code) }
 
+// movesMoney reports whether an answer says that all or a part of what was asked for has happened.
+func movesMoney(code string) bool { return isApproved(code) || code == "10" }
+
 func (e *Engine) hostAnswered(in *HostAnswered) {
 	t := e.matchAnswer(in)
 	a := answerOf(in)
@@ -36,7 +39,11 @@ func (e *Engine) hostAnswered(in *HostAnswered) {
 		e.operationAnswered(o, a, in.Pending)
 	case in.Kind == HostQuery && p.state == Reversing:
 		e.paymentQueried(p, a, in.Pending)
-	case in.Kind == HostQuery && p.state != Sent && p.state != Unknown: // answered before: wallets answer repeats too
+	case in.Kind == HostQuery && p.state != Sent && p.state != Unknown:
+		// Answered before: wallets answer repeats too. That it was paid is news where the books have nothing paid.
+		if !in.Pending && isApproved(a.Response) && (p.state == Declined || p.state == Reversed) {
+			e.lateAnswer(p, a)
+		}
 	case in.Pending:
 		if p.state == Sent && p.sale.Wallet {
 			e.payUnknown(p.id, 0)
@@ -140,7 +147,7 @@ func chargedBy(p *purchase, a *event.HostAnswer) int64 {
 func (e *Engine) lateAnswer(p *purchase, a *event.HostAnswer) {
 	same := p.answer != nil && p.answer.Response == a.Response && p.answer.Approval == a.Approval
 	e.emit(&event.Event{Body: &event.Event_LateAnswer{LateAnswer: &event.LateAnswer{Purchase: p.id, Answer: a, Repeated: same}}})
-	charged := isApproved(a.Response) || a.Response == "10"
+	charged := movesMoney(a.Response)
 	switch {
 	case p.state == Captured && !charged:
 		e.openWorkItem("answers-differ", p.id, 0, a.Response, "approved, then answered otherwise")

@@ -71,12 +71,15 @@ func (e *Engine) cancelPayment(p *purchase, cause event.ReversalCause, why strin
 // paymentQueried is what a wallet says about a payment that is being cancelled.
 func (e *Engine) paymentQueried(p *purchase, a *event.HostAnswer, pending bool) {
 	r := e.reversals[p.reversal]
+	onItsWay := r != nil && r.state == reversalQueued && r.attempt > 0
 	switch {
-	case r == nil || r.state != reversalQueued || r.attempt == 0 || pending:
+	case pending:
 	case isApproved(a.Response): // the cancellation has not arrived, and the payer has paid
 		e.emit(&event.Event{Body: &event.Event_LateAnswer{LateAnswer: &event.LateAnswer{Purchase: p.id, Answer: a}}})
-		e.attempt(r)
-	default:
+		if onItsWay {
+			e.attempt(r)
+		}
+	case onItsWay:
 		e.emit(&event.Event{Body: &event.Event_ReversalDone{ReversalDone: &event.ReversalDone{
 			Reversal: r.id, Purchase: p.id, Response: "12",
 		}}})
