@@ -30,11 +30,8 @@ type code struct {
 // codes are the one-time codes in the order in which they were shown, which is about that of their ends.
 type codes struct {
 	shown flat.Queue[code]
-	index flat.Index // the low bits of the number that a code has in shown
+	index flat.Index // of the places in shown
 }
-
-// codeBits are far more than codes are remembered at a time, so that the low bits of a number stand for all of it.
-const codeBits = 1<<31 - 1
 
 func (c *codes) find(h Hash) *code {
 	var found *code
@@ -49,10 +46,7 @@ func (c *codes) find(h Hash) *code {
 	return found
 }
 
-func (c *codes) at(ref uint32) *code {
-	first := c.shown.First()
-	return c.shown.At(first + (uint64(ref)-first)&codeBits)
-}
+func (c *codes) at(ref uint32) *code { return c.shown.At(c.shown.Number(ref)) }
 
 // show makes the last of a book's codes. It takes the place of an earlier one of the same hash.
 func (c *codes) show(new code) {
@@ -60,7 +54,7 @@ func (c *codes) show(new code) {
 	if old, ok := c.index.Find(at, func(ref uint32) bool { return c.at(ref).hash == new.hash }); ok {
 		c.index.Remove(at, old)
 	}
-	c.index.Add(at, uint32(c.shown.Push(new)&codeBits))
+	c.index.Add(at, c.shown.Ref(c.shown.Push(new)))
 }
 
 // forget drops the codes that ended before end, from the oldest on up to the first that did not.
@@ -70,7 +64,7 @@ func (c *codes) forget(end int64) {
 		if !ok || first.view.ExpiresAt > end {
 			return
 		}
-		c.index.Remove(flat.Fold(first.hash), uint32(c.shown.First()&codeBits)) // nothing when another has its place
+		c.index.Remove(flat.Fold(first.hash), c.shown.Ref(c.shown.First())) // nothing when another has its place
 		c.shown.Pop()
 	}
 }

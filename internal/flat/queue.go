@@ -30,6 +30,17 @@ func (q *Queue[T]) Push(v T) uint64 {
 	return q.tail - 1
 }
 
+// refBits are far more than items ever wait at a time, so that the low bits of a number stand for all of it, and fewer than
+// would make a reference that an Index does not take.
+const refBits = 1<<31 - 1
+
+// Ref is the number of an item that waits as the reference of an Index, Number the number behind such a reference. They hold
+// however many items have passed.
+func (q *Queue[T]) Ref(number uint64) uint32 { return uint32(number & refBits) }
+
+// Number is described with Ref.
+func (q *Queue[T]) Number(ref uint32) uint64 { return q.head + (uint64(ref)-q.head)&refBits }
+
 // At is the item of a number, to be read and changed in place; nil when it does not wait.
 func (q *Queue[T]) At(number uint64) *T {
 	if number < q.head || number >= q.tail {

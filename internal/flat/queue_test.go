@@ -48,3 +48,30 @@ func TestQueueAgreesWithASlice(t *testing.T) {
 		}
 	})
 }
+
+// A queue whose items are found by an index goes on past any number that the index could take for a reference.
+func TestAReferenceNamesAnItemHoweverManyHavePassed(t *testing.T) {
+	const waiting = 5000
+	for _, border := range []uint64{1 << 31, 1 << 32, 3 << 31, 1 << 33} {
+		begin := border - 20*queueChunk
+		q := Queue[uint64]{first: begin, head: begin, tail: begin}
+		var x Index
+		key := func(number uint64) uint32 { return Mix(number) }
+		for i := range uint64(2*waiting + 20*queueChunk) {
+			number := q.Push(begin + i)
+			x.Add(key(number), q.Ref(number))
+			for _, seen := range []uint64{number, q.First()} {
+				ref, ok := x.Find(key(seen), func(ref uint32) bool { return *q.At(q.Number(ref)) == seen })
+				if !ok || q.Number(ref) != seen {
+					t.Fatalf("item %d is lost near %d", seen, border)
+				}
+			}
+			if q.Len() > waiting {
+				require.True(t, x.Remove(key(q.First()), q.Ref(q.First())))
+				q.Pop()
+			}
+		}
+		require.Greater(t, q.First(), border)
+		require.Equal(t, q.Len(), x.Len())
+	}
+}

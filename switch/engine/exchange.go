@@ -72,14 +72,8 @@ func (k Key) hash() uint32 {
 
 // find returns the number of what counts for a key.
 func (s *exchanges) find(key Key) (number uint64, ok bool) {
-	ref, ok := s.newest.Find(key.hash(), func(ref uint32) bool { return s.queue.At(s.number(ref)).key == key })
-	return s.number(ref), ok
-}
-
-// number is a reference of the index as a number of the queue: its low 32 bits, and more than so many never wait.
-func (s *exchanges) number(ref uint32) uint64 {
-	first := s.queue.First()
-	return first + uint64(ref-uint32(first))
+	ref, ok := s.newest.Find(key.hash(), func(ref uint32) bool { return s.queue.At(s.queue.Number(ref)).key == key })
+	return s.queue.Number(ref), ok
 }
 
 func (s *exchanges) get(key Key) (exchange, bool) {
@@ -92,9 +86,9 @@ func (s *exchanges) get(key Key) (exchange, bool) {
 // put remembers x behind all others.
 func (s *exchanges) put(key Key, x exchange) {
 	if old, ok := s.find(key); ok {
-		s.newest.Remove(key.hash(), uint32(old))
+		s.newest.Remove(key.hash(), s.queue.Ref(old))
 	}
-	s.newest.Add(key.hash(), uint32(s.queue.Push(remembered{key, x})))
+	s.newest.Add(key.hash(), s.queue.Ref(s.queue.Push(remembered{key, x})))
 }
 
 // pop takes the oldest away; counts is false when the exchange has been seen again since.
@@ -103,7 +97,7 @@ func (s *exchanges) pop() (r remembered, counts bool) {
 	r, _ = s.queue.Front()
 	newest, ok := s.find(r.key)
 	if counts = ok && newest == number; counts {
-		s.newest.Remove(r.key.hash(), uint32(number))
+		s.newest.Remove(r.key.hash(), s.queue.Ref(number))
 	}
 	s.queue.Pop()
 	return r, counts

@@ -16,14 +16,8 @@ type keptAnswer[T any] struct {
 }
 
 func (k *kept[T]) find(request Hash) (number uint64, ok bool) {
-	ref, ok := k.newest.Find(flat.Fold(request), func(ref uint32) bool { return k.queue.At(k.number(ref)).request == request })
-	return k.number(ref), ok
-}
-
-// number is a reference of the index as a number of the queue: its low 32 bits, and more than so many never wait.
-func (k *kept[T]) number(ref uint32) uint64 {
-	first := k.queue.First()
-	return first + uint64(ref-uint32(first))
+	ref, ok := k.newest.Find(flat.Fold(request), func(ref uint32) bool { return k.queue.At(k.queue.Number(ref)).request == request })
+	return k.queue.Number(ref), ok
 }
 
 func (k *kept[T]) get(request Hash) (answer T, ok bool) {
@@ -37,9 +31,9 @@ func (k *kept[T]) get(request Hash) (answer T, ok bool) {
 // put keeps an answer. One that is kept under the same key no longer counts.
 func (k *kept[T]) put(request Hash, at int64, answer T) {
 	if old, ok := k.find(request); ok {
-		k.newest.Remove(flat.Fold(request), uint32(old))
+		k.newest.Remove(flat.Fold(request), k.queue.Ref(old))
 	}
-	k.newest.Add(flat.Fold(request), uint32(k.queue.Push(keptAnswer[T]{request, at, answer})))
+	k.newest.Add(flat.Fold(request), k.queue.Ref(k.queue.Push(keptAnswer[T]{request, at, answer})))
 }
 
 // popBefore takes the oldest answer away if it was given before an instant. counts is false for one that another took the
@@ -51,7 +45,7 @@ func (k *kept[T]) popBefore(at int64) (a keptAnswer[T], counts, ok bool) {
 	number := k.queue.First()
 	newest, found := k.find(a.request)
 	if counts = found && newest == number; counts {
-		k.newest.Remove(flat.Fold(a.request), uint32(number))
+		k.newest.Remove(flat.Fold(a.request), k.queue.Ref(number))
 	}
 	k.queue.Pop()
 	return a, counts, true
