@@ -45,7 +45,8 @@ func Open(folder string) (*Log, error) {
 }
 
 // WriteAt puts p at an offset: behind everything that was written in this run, or at a place where p is already. The first
-// write of a run goes where its engine says, over what a former run may have left there.
+// write of a run, which may be of nothing, goes where its engine says, over what a former run may have left there; what lies
+// before is relied on.
 func (l *Log) WriteAt(p []byte, offset int64) (int, error) {
 	there, err := l.extend(p, offset)
 	if err != nil || there == 0 {

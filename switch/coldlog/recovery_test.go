@@ -107,3 +107,44 @@ func TestAStartComesToTheSameStateWhateverBecomesOfTheLog(t *testing.T) {
 		})
 	}
 }
+
+// The owner has read the newest snapshot, and a moment later its follower cannot: it begins with an older one, or with nothing,
+// and writes long before the owner has anything to write.
+func TestAFollowerMayBeginWithAnOlderStateThanItsOwner(t *testing.T) {
+	province, err := geo.Load(geo.LiaoningGeoJSON)
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "year")
+	_, err = year.Make(t.Context(), year.Config{Dir: dir, Persons: 400, Terminals: year.FirstTerminal + 20, Products: 50, Days: 12, Tail: 300})
+	require.NoError(t, err)
+	j, err := journal.Open(t.Context(), journal.Config{Programme: "liaoning-2025", Dir: filepath.Join(dir, "journal"), MinFree: -1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, j.Close()) }()
+	cfg := engine.Config{Map: province, Hosts: map[string]engine.HostProfile{"unionpay": {}}, Cold: j.Cold()}
+	var owner *engine.Engine
+	snap, ok := j.Snapshots().Load(func(_ journal.Snapshot, r io.Reader) (err error) {
+		owner, err = engine.ReadState(cfg, r)
+		return err
+	})
+	require.True(t, ok)
+	owner.Step(engine.Input{Body: &engine.EchoRequest{Token: 1}})
+	follower, err := engine.New(cfg)
+	require.NoError(t, err)
+	looks := 0
+	require.NoError(t, j.Replay(t.Context(), 1, func(b *journal.Batch) error {
+		for _, ev := range b.Events {
+			follower.Apply(ev)
+			if b.Position > snap.Position {
+				owner.Apply(ev)
+			}
+			if follower.Seq()%(snap.Seq/20) == 0 {
+				looks++
+				require.NoError(t, owner.CheckCold(), "the owner reads on")
+			}
+		}
+		return nil
+	}))
+	require.GreaterOrEqual(t, looks, 20)
+	require.NoError(t, owner.CheckCold())
+	require.NoError(t, follower.CheckCold())
+	require.Equal(t, owner.Seq(), follower.Seq())
+}

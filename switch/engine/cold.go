@@ -16,7 +16,7 @@ import (
 )
 
 // ColdLog keeps the records of purchases that have gone cold. An engine writes each behind the one before, from offset 0
-// on, and reads any of them at any time. Where a record lies follows from the history, so a second engine, and one that
+// on, and reads any of them at any time; before it decides it writes nothing there, to say how far it relies on the log. Where a record lies follows from the history, so a second engine, and one that
 // replays, writes the same bytes at the same offsets; what lies behind the last record of a state means nothing to it.
 //
 // A log that fails, or gives back other bytes than were written, ends the process: nothing is decided about a purchase
@@ -179,6 +179,14 @@ func (s *purchases) append(record []byte) {
 		panic(fmt.Sprintf("cold log: write at %d: %v", s.end, err))
 	}
 	s.end += int64(len(record))
+}
+
+// rely tells the log that all records up to here are there. An engine that follows and had to begin with an older state then
+// finds its records there and compares them; it would begin the log anew at its own place otherwise.
+func (s *purchases) rely() {
+	if _, err := s.log.WriteAt(nil, s.end); err != nil {
+		panic(fmt.Sprintf("cold log: it is relied on up to %d: %v", s.end, err))
+	}
 }
 
 // preamble begins the log: what follows is written as states of this version are.

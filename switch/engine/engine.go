@@ -215,6 +215,7 @@ func (e *Engine) Step(in Input) Output {
 	e.purchases.putAway()
 	if !e.deciding {
 		e.deciding = true
+		e.purchases.rely()
 		e.schedule()
 	}
 	switch b := in.Body.(type) {
