@@ -22,9 +22,12 @@ type Hash [16]byte
 // Code is an interned channel, city or policy version. Zero is "".
 type Code uint16
 
-// Category is an interned category code: its position among the categories ever claimed. A programme has at most 64
-// categories, so that a person's chain of uses is short and a state has a bit to spare beside each.
+// Category is an interned category code: its position among the categories ever claimed.
 type Category uint8
+
+// MaxCategories bounds them, so that a person's chain of uses is short and a state has a bit to spare beside each. Rules name
+// no more (policy.MaxCategories), and a change of them takes no category away, so one more is a broken invariant.
+const MaxCategories = 64
 
 // Book is the state of one programme. It has one owner and is not safe for concurrent use.
 type Book struct {
@@ -84,8 +87,8 @@ func (b *Book) internCategory(s string) Category {
 	if c, ok := b.byCategory[s]; ok {
 		return c
 	}
-	if len(b.categories) == 64 {
-		panic("more than 64 categories")
+	if len(b.categories) == MaxCategories {
+		panic(fmt.Sprintf("more than %d categories", MaxCategories))
 	}
 	c := Category(len(b.categories))
 	b.categories = append(b.categories, s)

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -9,7 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"huanxin/internal/money"
+	"huanxin/subsidy"
+	"huanxin/subsidy/policy"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 )
 
 // plan replaces one amount of the test programme's budget.
@@ -104,4 +108,34 @@ func TestAnEngineThatBeginsToDecideFindsWhatIsDue(t *testing.T) {
 		l.step(&engine.Tick{})
 	}
 	require.Zero(t, l.live.Book().OpenHolds())
+}
+
+// A category that was claimed once is kept for the life of the programme, and a book has room for so many. No change of the
+// rules, over however many years, can add up to more: a bundle names no more, and none takes a known one away.
+func TestTheCategoriesOfAllYearsHaveRoomInABook(t *testing.T) {
+	require.Equal(t, policy.MaxCategories, subsidy.MaxCategories)
+	l := newLab(t)
+	play(t, l, "claim cat=A04\n")
+	list := func(n int) map[string][]byte {
+		files := labFiles(t)
+		var text strings.Builder
+		for line := range strings.Lines(string(files["programme.yaml"])) {
+			text.WriteString(line)
+			if strings.Contains(line, "code: A04") {
+				for i := range n - 3 {
+					fmt.Fprintf(&text, "  - {code: X%02d, group: appliance, zh: 新, en: new, label: energy, source: test, status: assumption}\n", i)
+				}
+			}
+		}
+		files["programme.yaml"] = []byte(text.String())
+		return files
+	}
+	apply := func(files map[string][]byte) string {
+		return strings.Join(problems(l.step(&engine.Operate{
+			Token: 1, By: event.Authority{Actor: "wang", Reason: "a new year", Document: "D-1"}, Act: engine.ApplyPolicy{Files: files},
+		})), "\n")
+	}
+	require.Contains(t, apply(list(policy.MaxCategories+1)), "categories")
+	require.Empty(t, problems(l.step(&engine.ApplyProgramme{Files: list(policy.MaxCategories)})))
+	require.Contains(t, apply(list(policy.MaxCategories-1)), "category X60 is gone")
 }
