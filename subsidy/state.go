@@ -339,11 +339,16 @@ func ReadBook(r Reader) (*Book, error) {
 	b.names = nil
 	for range r.Len() {
 		s := r.Text()
+		if _, known := b.byName[s]; known && len(b.names) > 0 {
+			return nil, fmt.Errorf("name %q stands twice", s)
+		}
 		b.byName[s] = Code(len(b.names))
 		b.names = append(b.names, s)
 	}
-	for range min(r.Len(), 64) {
-		b.internCategory(r.Text())
+	for i := range min(r.Len(), MaxCategories) {
+		if int(b.internCategory(r.Text())) != i {
+			return nil, fmt.Errorf("category %d stands twice", i)
+		}
 	}
 	if err := b.readTerms(r); err != nil {
 		return nil, err
@@ -403,6 +408,9 @@ func (b *Budget) readState(r Reader) error {
 	for range r.Len() {
 		n := node{path: r.Text(), parent: NoNode, allocated: money.Amount(r.Int()), held: money.Amount(r.Int()),
 			spent: money.Amount(r.Int()), released: money.Amount(r.Int()), day: r.Text(), manual: money.Amount(r.Int()), paced: r.Bool(), closed: r.Bool()}
+		if _, known := b.byPath[n.path]; known && len(b.nodes) > 0 {
+			return fmt.Errorf("budget node %q stands twice", n.path)
+		}
 		if n.path != "" {
 			parent, ok := b.byPath[parentPath(n.path)]
 			if !ok {

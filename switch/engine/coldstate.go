@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	"huanxin/internal/flat"
@@ -71,8 +72,10 @@ func writeColumn[T uint32 | uint64](w *stateWriter, column iter.Seq2[uint64, T])
 	w.scratch = block[:0]
 }
 
-// readColumn reads a column whose places go up to last.
-func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last uint64) {
+// readColumn reads a column whose places go up to last and whose values to most. No purchase of a larger number goes cold, so
+// a damaged last asks for no more room than that.
+func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last, most uint64) {
+	last = min(last, math.MaxUint32)
 	place, value := uint64(0), int64(0)
 	for r.err == nil {
 		r.scratch = r.Block(r.scratch)
@@ -87,7 +90,7 @@ func readColumn[T uint32 | uint64](r *stateReader, column *flat.Column[T], last 
 			}
 			change, m := binary.Varint(b[n:])
 			place, value = place+step, value+change
-			if m <= 0 || place > last || value <= 0 {
+			if m <= 0 || step > last || place > last || value <= 0 || uint64(value) > most {
 				r.fail(errColumn)
 				return
 			}
@@ -103,19 +106,19 @@ var errColumn = errors.New("a column of cold purchases is damaged")
 // another state, or none, will do.
 func (e *Engine) readCold(r *stateReader) error {
 	s := &e.purchases
-	for range r.Len() {
+	for range r.Each() {
 		s.cooling.Push(cooling{r.Uint(), r.Int()})
 	}
 	s.end, s.last = r.Int(), r.Int()
-	readColumn(r, &s.at, e.lastPurchase)
-	readColumn(r, &s.byNumber, numbers)
-	readColumn(r, &s.byOperation, e.lastOperation)
-	for range r.Len() {
+	readColumn(r, &s.at, e.lastPurchase, uint64(max(s.last, 0))<<1|placeForgettable)
+	readColumn(r, &s.byNumber, numbers-1, min(e.lastPurchase, math.MaxUint32))
+	readColumn(r, &s.byOperation, e.lastOperation, min(e.lastPurchase, math.MaxUint32))
+	for range r.Each() {
 		rrn := r.Uint()
 		s.crowded[rrn] = r.Uint()
 	}
 	s.sums.using, s.sums.ordered = int(r.Int()), money.Amount(r.Int())
-	for range r.Len() {
+	for range r.Each() {
 		leaf := subsidy.NodeID(r.Int())
 		s.sums.spent[leaf] = money.Amount(r.Int())
 	}

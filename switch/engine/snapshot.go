@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 
@@ -288,13 +289,19 @@ func (e *Engine) writeRequests(w *stateWriter) {
 	}
 }
 
-// ReadState builds an engine from what WriteState wrote. The caller has checked that the bytes are what was written (a
-// snapshot carries its hash); contradictions that only another version could have written are errors and wrap ErrState.
-func ReadState(cfg Config, in io.Reader) (*Engine, error) {
-	e, err := New(cfg)
-	if err != nil {
+// ReadState builds an engine from what WriteState wrote. Damaged bytes, and contradictions that only another version could
+// have written, are errors and wrap ErrState: the caller takes another state, or none.
+func ReadState(cfg Config, in io.Reader) (e *Engine, err error) {
+	if e, err = New(cfg); err != nil {
 		return nil, err
 	}
+	defer func() {
+		// What is built here stops the process for a broken invariant, for then history and state have parted. Here no history
+		// has been applied yet and nothing depends on the state, which goes.
+		if broken := recover(); broken != nil {
+			e, err = nil, fmt.Errorf("%w: %v", ErrState, broken)
+		}
+	}()
 	r := &stateReader{in: bufio.NewReaderSize(in, 1<<16)}
 	if v := r.Uint(); v != stateVersion {
 		return nil, fmt.Errorf("%w: version %d, want %d", ErrState, v, stateVersion)
@@ -302,7 +309,7 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 	e.seq, e.lastAt, e.epoch, e.programmeID, e.personKeyCheck = r.Uint(), r.Int(), r.Uint(), r.Text(), r.Bytes()
 	e.now = e.lastAt
 	files := map[string][]byte{}
-	for range r.Len() {
+	for range r.Each() {
 		files[r.Text()] = r.Bytes()
 	}
 	if len(files) > 0 {
@@ -325,18 +332,21 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	e.hostCounter = r.Uint()
-	for range r.Len() {
+	for range r.Each() {
 		e.clearing[r.Text()] = r.Text()
 	}
 	e.readItems(r)
 	e.readStops(r)
-	for range r.Len() {
+	for range r.Each() {
 		request, at := r.Hash(), r.Int()
 		e.claims.put(request, at, claimRequest{content: r.Hash(), entitlement: r.Uint()})
 	}
 	e.readRequests(r)
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, r.err)
+	}
+	if _, err := r.in.ReadByte(); err != io.EOF {
+		return nil, fmt.Errorf("%w: it goes on behind its end", ErrState)
 	}
 	if err := e.CheckInvariants(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
@@ -345,21 +355,21 @@ func ReadState(cfg Config, in io.Reader) (*Engine, error) {
 }
 
 func (e *Engine) readRegistry(r *stateReader) error {
-	for range r.Len() {
+	for range r.Each() {
 		m, err := registry.ParseMerchant(r.Texts())
 		if err != nil {
 			return err
 		}
 		e.registry.SetMerchant(m)
 	}
-	for range r.Len() {
+	for range r.Each() {
 		t, err := registry.ParseTerminal(r.Texts())
 		if err != nil {
 			return err
 		}
 		e.registry.SetTerminal(t)
 	}
-	for range r.Len() {
+	for range r.Each() {
 		p, err := catalogue.ParseProduct(r.Texts())
 		if err != nil {
 			return err
@@ -370,7 +380,7 @@ func (e *Engine) readRegistry(r *stateReader) error {
 }
 
 func (e *Engine) readTerminals(r *stateReader) {
-	for range r.Len() {
+	for range r.Each() {
 		id := terminalID(r.Text())
 		t := &terminalState{
 			batch: uint32(r.Uint()), signedOff: r.Bool(), last: r.target(), passed: r.Bool(), pending: r.uints(), quarantined: r.uints(), items: r.targets(),
@@ -379,7 +389,7 @@ func (e *Engine) readTerminals(r *stateReader) {
 			c := &closedBatch{batch: uint32(r.Uint()), settled: &event.BatchSettled{}}
 			r.present(c.settled)
 			c.items = r.targets()
-			for range r.Len() {
+			for range r.Each() {
 				c.named = append(c.named, uint32(r.Uint()))
 			}
 			c.uploaded, c.differed, c.ended = uint32(r.Uint()), uint32(r.Uint()), r.Bool()
@@ -390,7 +400,7 @@ func (e *Engine) readTerminals(r *stateReader) {
 }
 
 func (e *Engine) readExchanges(r *stateReader) {
-	for range r.Len() {
+	for range r.Each() {
 		key, x := r.key(), exchange{at: r.Int()}
 		if !r.Bool() {
 			e.exchanges.queue.Push(remembered{key, x})
@@ -403,10 +413,10 @@ func (e *Engine) readExchanges(r *stateReader) {
 		}
 		e.exchanges.put(key, x)
 	}
-	for range r.Len() {
+	for range r.Each() {
 		id := r.Uint()
 		f := refusal{price: r.Int()}
-		for range r.Len() {
+		for range r.Each() {
 			f.reasons = append(f.reasons, reason.Code(r.Uint()))
 		}
 		e.refusals[id] = f
@@ -415,10 +425,11 @@ func (e *Engine) readExchanges(r *stateReader) {
 
 func (e *Engine) readPurchases(r *stateReader) error {
 	e.lastPurchase = r.Uint()
-	for range r.Len() {
+	for range r.Each() {
 		p := r.purchase()
-		if r.err == nil && p.reserved == nil && p.sale == nil || int(p.leaf) >= e.book.Budget.Len() {
-			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf that does not exist", p.id)
+		if r.err == nil && p.reserved == nil && p.sale == nil || p.leaf < subsidy.NoNode ||
+			int(p.leaf) >= e.book.Budget.Len() || p.state > Refunded {
+			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf or state that does not exist", p.id)
 		}
 		e.purchases.hot.put(p)
 		if p.sale != nil {
@@ -430,14 +441,14 @@ func (e *Engine) readPurchases(r *stateReader) error {
 		return err
 	}
 	e.lastReversal = r.Uint()
-	for range r.Len() {
+	for range r.Each() {
 		v := &reversal{
 			id: r.Uint(), purchase: r.Uint(), operation: r.Uint(), reason: r.Text(), amount: money.Amount(r.Int()),
 			attempt: uint32(r.Uint()), nextAt: r.Int(), sentAt: r.Int(), queuedAt: r.Int(), expiresAt: r.Int(), response: r.Text(),
 			state: reversalState(r.Uint()),
 		}
-		if p := e.purchases.hot.get(v.purchase); r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.purchases.operations[v.operation] == nil) {
-			return fmt.Errorf("reversal %d is of purchase %d, which is no sale", v.id, v.purchase)
+		if p := e.purchases.hot.get(v.purchase); r.err == nil && (p == nil || p.sale == nil || v.operation != 0 && e.purchases.operations[v.operation] == nil || v.state > reversalRefused) {
+			return fmt.Errorf("reversal %d is of purchase %d, which is no sale, or in no state", v.id, v.purchase)
 		}
 		switch v.state {
 		case reversalQueued:
@@ -489,7 +500,7 @@ func (r *stateReader) operation() *operation {
 
 func (e *Engine) readOperations(r *stateReader) error {
 	e.lastOperation = r.Uint()
-	for range r.Len() {
+	for range r.Each() {
 		o := r.operation()
 		if p := e.purchases.hot.get(o.purchase); r.err == nil && ((o.void == nil) == (o.refund == nil) || p == nil || p.sale == nil ||
 			o.state < opSent || o.state > opReversed) {
@@ -501,7 +512,7 @@ func (e *Engine) readOperations(r *stateReader) error {
 		e.purchases.addOperation(o)
 		e.trackOperation(o, 0)
 	}
-	for range r.Len() {
+	for range r.Each() {
 		id := r.Uint()
 		q := inquiry{key: r.key(), host: r.Text(), deadline: r.Int(), sent: transmission(r.Uint())}
 		e.inquiries[id] = q
@@ -519,7 +530,7 @@ func (e *Engine) readOperations(r *stateReader) error {
 
 func (e *Engine) readItems(r *stateReader) {
 	e.lastItem, e.lastDead = r.Uint(), r.Text()
-	for range r.Len() {
+	for range r.Each() {
 		id, item := r.Uint(), workItem{at: r.Int(), opened: &event.WorkItemOpened{}}
 		r.present(item.opened)
 		e.items[id] = item
@@ -534,12 +545,12 @@ func (e *Engine) readItems(r *stateReader) {
 
 func (e *Engine) readStops(r *stateReader) {
 	e.lastPause = r.Uint()
-	for range r.Len() {
+	for range r.Each() {
 		id, p := r.Uint(), &pause{to: r.Int(), set: &event.PauseSet{}}
 		r.present(p.set)
 		e.pauses[id] = p
 	}
-	for range r.Len() {
+	for range r.Each() {
 		k := &kill{at: r.Int(), set: &event.KillSwitchSet{}}
 		r.present(k.set)
 		e.kills[killKey{k.set.Merchant, k.set.Terminal}] = k
@@ -547,11 +558,11 @@ func (e *Engine) readStops(r *stateReader) {
 }
 
 func (e *Engine) readRequests(r *stateReader) {
-	for range r.Len() {
+	for range r.Each() {
 		request, at := r.Hash(), r.Int()
 		known := apiRequest{content: r.Hash(), kind: event.RequestKind(r.Uint()), purchase: r.Uint(), operation: r.Uint(), price: r.Int()}
 		var why []reason.Code
-		for range r.Len() {
+		for range r.Each() {
 			why = append(why, reason.Code(r.Uint()))
 		}
 		e.keepRequest(request, at, why, known)
@@ -710,6 +721,14 @@ func (r *stateReader) Len() int {
 	return int(n)
 }
 
+// Each counts up to a length that it reads, and ends with the first error: what a damaged length claims need not be there.
+func (r *stateReader) Each() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, n := 0, r.Len(); i < n && r.err == nil && yield(i); i++ {
+		}
+	}
+}
+
 func (r *stateReader) full(b []byte) {
 	if r.err != nil {
 		return
@@ -783,7 +802,7 @@ const maxTexts = 64
 // Texts reads a list as pieces of one string, which its rows' parsers copy or keep. The list is good until the next call.
 func (r *stateReader) Texts() []string {
 	r.scratch, r.ends, r.texts = r.scratch[:0], r.ends[:0], r.texts[:0]
-	for i := range r.Len() {
+	for i := range r.Each() {
 		n := r.Len()
 		if n > 1<<16 || i == maxTexts {
 			r.fail(fmt.Errorf("text %d of a list has %d bytes", i, n))
@@ -818,10 +837,7 @@ func (r *stateReader) key() (k Key) {
 }
 
 func (r *stateReader) uints() (list []uint64) {
-	for range r.Len() {
-		if r.err != nil {
-			return nil
-		}
+	for range r.Each() {
 		list = append(list, r.Uint())
 	}
 	return list
@@ -830,10 +846,7 @@ func (r *stateReader) uints() (list []uint64) {
 func (r *stateReader) target() target { return target{purchase: r.Uint(), operation: r.Uint()} }
 
 func (r *stateReader) targets() (list []target) {
-	for range r.Len() {
-		if r.err != nil {
-			return nil
-		}
+	for range r.Each() {
 		list = append(list, r.target())
 	}
 	return list

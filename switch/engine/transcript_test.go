@@ -63,7 +63,7 @@ func TestTheReadmeNamesEveryTranscript(t *testing.T) {
 }
 
 // play runs the commands of a transcript and returns it with the output that they give now.
-func play(t *testing.T, l *lab, text string) string {
+func play(t testing.TB, l *lab, text string) string {
 	s := &story{lab: l, t: t}
 	var b strings.Builder
 	for i, block := range strings.Split(strings.TrimRight(text, "\n"), "\n\n") {
@@ -91,7 +91,7 @@ func play(t *testing.T, l *lab, text string) string {
 
 type story struct {
 	*lab
-	t    *testing.T
+	t    testing.TB
 	rrn  string // of the last host request
 	args map[string]string
 }
