@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -200,6 +201,12 @@ func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
 		if b.keeps[id] = m.ReversalQueued.KeepsHold; !b.keeps[id] {
 			b.release(t, id)
 		}
+	case *event.Event_ReversalResolved:
+		if r := m.ReversalResolved; r.Operation != 0 && r.Outcome == "returned" { // the void stands
+			require.True(t, b.captured[r.Purchase])
+			b.captured[r.Purchase] = false
+			b.release(t, r.Purchase)
+		}
 	case *event.Event_ReversalDone:
 		if id := m.ReversalDone.Purchase; b.keeps[id] {
 			b.keeps[id] = false
@@ -237,7 +244,7 @@ func (b *book) readAfterSale(t require.TestingT, ev *event.Event) {
 }
 
 // Whatever crosses – resends, reversals before and after their sale, lost, late, double and partial answers, expiry,
-// restarts – when everything has settled, the network has charged exactly the captured purchases, the budget has spent
+// restarts, days that pass while all that is on a line – when everything has settled, the network has charged exactly the captured purchases, the budget has spent
 // exactly their subsidies, and nothing is left on hold.
 func TestWhateverCrossesTheBooksAgreeInTheEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -306,7 +313,7 @@ func (w *world) host() string {
 }
 
 func (w *world) move() {
-	switch rapid.IntRange(0, 19).Draw(w.t, "move") {
+	switch rapid.IntRange(0, 20).Draw(w.t, "move") {
 	case 0, 1, 2:
 		w.shop()
 	case 3, 4:
@@ -323,9 +330,6 @@ func (w *world) move() {
 		w.hostSpeaks()
 	case 12:
 		wait := rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 26 * time.Second, 200 * time.Second, 26 * time.Hour, 80 * time.Hour}).Draw(w.t, "wait")
-		if wait > time.Hour { // nothing is on a line for days
-			w.quieten()
-		}
 		w.lab.now += int64(wait)
 		w.tick()
 	case 13:
@@ -338,6 +342,8 @@ func (w *world) move() {
 		w.closeBatch()
 	case 19:
 		w.takeVoidBack()
+	case 20:
+		w.operate(rapid.Bool().Draw(w.t, "again"))
 	}
 }
 
@@ -556,18 +562,7 @@ func (w *world) minute() {
 	}
 	w.lab.now += int64(time.Minute)
 	w.tick()
-	w.settleUnknown()
-}
-
-// quieten waits until nothing is under way.
-func (w *world) quieten() {
-	for range 200 {
-		v := w.lab.live.Vitals()
-		if len(w.network.requests)+len(w.network.answers)+v.Queued+v.Unknown+v.Dead+v.OpenHolds == 0 {
-			return
-		}
-		w.minute()
-	}
+	w.operate(false)
 }
 
 // settle lets everything come to its end, and holds the books against the network's.
@@ -598,33 +593,65 @@ func (w *world) settle() {
 	require.Zero(w.t, w.lab.live.Book().Budget.View(root).Held)
 }
 
-// settleUnknown is the operator with the clearing file: what a host has done decides how a refund without an answer, or a
-// reversal that it refuses, has ended.
-func (w *world) settleUnknown() {
-	var list []engine.SAFView
+// operate is the operator with the hosts' ledgers: they decide how what waits for a person has ended. What is still on a line
+// they cannot show, so that is left alone. again has reversals sent once more instead.
+func (w *world) operate(again bool) {
+	n := w.network
+	for _, v := range w.look() {
+		var act any
+		switch charged := n.charged[v.RRN]; {
+		case w.onLine(v.RRN):
+			continue
+		case v.ID[0] == 'F' && v.State != "sent" && v.Host == "cup":
+			outcome := "failed"
+			if n.took(v.RRN) {
+				outcome = "confirmed"
+			}
+			act = engine.ResolveItem{ID: v.ID, Outcome: outcome}
+		case v.Kind == "repayment": // by a transfer of the bank's
+			n.charged[v.RRN] = 0
+			act = engine.ResolveItem{ID: v.ID}
+		case v.State != "dead" && v.State != "refused":
+			continue
+		case again:
+			act = engine.RetryItem{ID: v.ID}
+		case v.Kind == "void-reversal" && !n.took(v.RRN) || v.Kind != "void-reversal" && charged != 0:
+			act = engine.ResolveItem{ID: v.ID, Outcome: "charged"}
+		default:
+			act = engine.ResolveItem{ID: v.ID, Outcome: "returned"}
+		}
+		for _, problem := range w.act(act) {
+			require.Contains(w.t, problem, "its void can no longer stand")
+			require.Empty(w.t, w.act(engine.RetryItem{ID: v.ID}), "so it is taken back all the same")
+		}
+	}
+}
+
+// took reports whether a void or refund has given something back, and that has not been charged anew.
+func (n *network) took(rrn string) bool {
+	a := n.seen[rrn]
+	return a != nil && engineApproves(a) && !n.undone[rrn]
+}
+
+// onLine reports whether a message about a request is on its way.
+func (w *world) onLine(rrn string) bool {
+	return slices.ContainsFunc(w.network.requests, func(r *engine.HostRequest) bool { return r.RRN == rrn }) ||
+		slices.ContainsFunc(w.network.answers, func(a *engine.HostAnswered) bool { return a.RRN == rrn })
+}
+
+func (w *world) look() (list []engine.SAFView) {
 	for _, s := range w.step(&engine.Look{Token: 1, What: engine.LookSAF{}}).Sends {
 		list = s.Admin.Result.([]engine.SAFView)
 	}
-	for _, v := range list {
-		act := engine.ResolveItem{ID: v.ID}
-		switch {
-		case v.ID[0] == 'F' && v.State != "sent" && v.Host == "cup":
-			act.Outcome = "failed"
-			if a := w.network.seen[v.RRN]; a != nil && engineApproves(a) {
-				act.Outcome = "confirmed"
-			}
-		case v.State == "dead" || v.State == "refused":
-			act.Outcome = "returned"
-			if v.Kind == "void-reversal" && (w.network.seen[v.RRN] == nil || !engineApproves(w.network.seen[v.RRN]) || w.network.undone[v.RRN]) {
-				act.Outcome = "charged"
-			}
-		default:
-			continue
-		}
-		for _, s := range w.step(&engine.Operate{Token: 1, By: event.Authority{Actor: "operator", Reason: "clearing file", Document: "the ledger"}, Act: act}).Sends {
-			if s.Admin != nil {
-				require.Empty(w.t, s.Admin.Problems)
-			}
+	return list
+}
+
+func (w *world) act(act any) (problems []string) {
+	in := &engine.Operate{Token: 1, By: event.Authority{Actor: "operator", Reason: "clearing file", Document: "the ledger"}, Act: act}
+	for _, s := range w.step(in).Sends {
+		if s.Admin != nil {
+			problems = append(problems, s.Admin.Problems...)
 		}
 	}
+	return problems
 }
