@@ -37,7 +37,7 @@ func Defaults() Config {
 		Keys:    Keys{File: "keys/keys.yaml"},
 		Control: Control{Socket: "control.sock", AnswerTimeout: 10 * time.Second, Pending: 64},
 		Stop:    Stop{Drain: 20 * time.Second},
-		Memory:  Memory{Garbage: 200},
+		Memory:  Memory{Garbage: 400},
 	}
 }
 

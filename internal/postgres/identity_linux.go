@@ -58,8 +58,8 @@ func systemUser(name string) (identity, bool) {
 // endWithParent has the kernel stop the server when this process dies.
 func endWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGINT }
 
-// lowPriority is the niceness of processes that give way: a tenth of the weight of others.
-const lowPriority = 10
+// lowPriority is the niceness of processes that give way: they take what nobody else wants.
+const lowPriority = 19
 
 // giveWay lowers the priority of one of the server's processes. Where sessions are scheduled as groups (autogroup), a
 // process of the server is a session of its own, and its group is what counts. Neither is needed for anything to work:
