@@ -42,7 +42,7 @@ type Config struct {
 	// Security is how lines are secured: SecurityDemo.
 	Security string
 	// Submit hands an engine input to the server. It must not block; an error means that the input was not taken, and
-	// the terminal is answered 96.
+	// the terminal is answered 96. An input is the taker's until its answer is delivered, and nobody's to read afterwards.
 	Submit func(body any) error
 	// Hasher and Vault protect what must not be kept in clear.
 	Hasher Hasher

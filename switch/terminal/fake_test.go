@@ -221,6 +221,10 @@ func (e *fakeEngine) Submit(body any) error {
 		panic("token given twice")
 	}
 	e.tokens[token] = true
+	if in, ok := body.(*engine.ReserveRequest); ok { // its memory is the front's again when it is answered
+		kept := *in
+		body = &kept
+	}
 	e.bodies = append(e.bodies, body)
 	e.queue <- body
 	return nil

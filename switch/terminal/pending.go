@@ -27,6 +27,9 @@ type exchange struct {
 	tpdu  []byte // slices of buf
 	head  []byte
 	msg   iso8583.Message // over buf
+	// reserve is the input of a reserve, the commonest request. Its memory stays with the exchange; the engine keeps nothing of
+	// an input that it has answered.
+	reserve *engine.ReserveRequest
 }
 
 // load takes a frame over: its own bytes are gone when the read loop goes on.
@@ -51,6 +54,9 @@ func (x *exchange) wipe() {
 		x.buf = nil
 	}
 	x.msg.Reset()
+	if x.kind == kindReserve && x.reserve != nil {
+		*x.reserve = engine.ReserveRequest{}
+	}
 	x.buf, x.tpdu, x.head, x.conn, x.port = x.buf[:0], nil, nil, nil, nil
 }
 

@@ -104,7 +104,11 @@ func (r *reader) session() (any, *refusal) {
 }
 
 func (r *reader) reserve() (any, *refusal) {
-	in := &engine.ReserveRequest{Token: r.token()}
+	if r.x.reserve == nil {
+		r.x.reserve = new(engine.ReserveRequest)
+	}
+	in := r.x.reserve
+	in.Token = r.token()
 	if no := r.key(&in.Key, '1'); no != nil {
 		return nil, no
 	}
