@@ -11,7 +11,11 @@ import (
 // engine's, or damaged in a way that its hashes do not show, and no decision may be built on it.
 //
 // Apply keeps what it needs of ev; the caller must not change it afterwards.
-func (e *Engine) Apply(ev *event.Event) {
+func (e *Engine) Apply(ev *event.Event) { e.ApplyPacked(ev, "") }
+
+// ApplyPacked is Apply for who has the packed body of a Reserved at hand: that is kept, and nothing of ev itself, which may
+// change afterwards. packed is "" for any other event, of which Apply says what is kept.
+func (e *Engine) ApplyPacked(ev *event.Event, packed string) {
 	if ev.Seq != e.seq+1 {
 		panic(fmt.Sprintf("event %d follows event %d", ev.Seq, e.seq))
 	}
@@ -21,7 +25,7 @@ func (e *Engine) Apply(ev *event.Event) {
 	if !e.deciding {
 		e.purchases.putAway()
 	}
-	e.change(ev)
+	e.change(ev, packed)
 	e.book.ForgetCodes(e.now)
 	e.forget()
 	e.forgetClaims()
@@ -29,10 +33,10 @@ func (e *Engine) Apply(ev *event.Event) {
 	e.cool()
 }
 
-func (e *Engine) change(ev *event.Event) {
+func (e *Engine) change(ev *event.Event, packed string) {
 	switch b := ev.Body.(type) {
 	case *event.Event_Reserved:
-		e.applyReserved(b.Reserved)
+		e.applyReserved(b.Reserved, packed)
 	case *event.Event_SaleSent:
 		e.applySaleSent(b.SaleSent)
 	case *event.Event_SaleApproved:

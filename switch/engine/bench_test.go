@@ -238,15 +238,16 @@ func BenchmarkApply(b *testing.B) {
 	raw := recorded(b, b.N/5+1)
 	e, err := engine.New(labConfig(b))
 	require.NoError(b, err)
+	var loan event.Loan
 	runtime.GC()
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, packed := range raw[:b.N] {
-		ev := new(event.Event)
-		if err := ev.UnmarshalVT(packed); err != nil {
+		ev, body, err := loan.Decode(packed)
+		if err != nil {
 			b.Fatal(err)
 		}
-		e.Apply(ev)
+		e.ApplyPacked(ev, body)
 	}
 }
 

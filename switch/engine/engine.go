@@ -208,7 +208,7 @@ func (e *Engine) Book() *subsidy.Book { return e.book }
 // Step decides one input and applies the decision. in.At is the only clock it sees. The caller makes out.Events
 // durable, in order, before any of out.Sends leaves.
 func (e *Engine) Step(in Input) Output {
-	e.out.Events = e.out.Events[:0]
+	e.out.Events, e.out.Packed = e.out.Events[:0], e.out.Packed[:0]
 	e.out.Sends = e.out.Sends[:0]
 	e.scratch.enveloped = false
 	e.now = max(e.now, in.At)
@@ -300,10 +300,14 @@ func (e *Engine) stepAfterSale(body any) {
 }
 
 // emit numbers a fact, applies it and puts it out. From here on it has happened.
-func (e *Engine) emit(ev *event.Event) {
+func (e *Engine) emit(ev *event.Event) { e.emitPacked(ev, "") }
+
+// emitPacked is emit for a fact that is packed already.
+func (e *Engine) emitPacked(ev *event.Event, packed string) {
 	ev.Seq, ev.At = e.seq+1, e.now
-	e.Apply(ev)
+	e.ApplyPacked(ev, packed)
 	e.out.Events = append(e.out.Events, ev)
+	e.out.Packed = append(e.out.Packed, packed)
 }
 
 func (e *Engine) reply(r Reply) {
@@ -329,6 +333,7 @@ type scratch struct {
 	envelope  envelope
 	enveloped bool // by this Step
 	texts     texts
+	packed    []byte
 }
 
 // envelope is what is around the commonest facts, and those facts themselves of which nothing stays. It dies with its Step.

@@ -27,8 +27,10 @@ type Input struct {
 // Output is what a Step decided.
 type Output struct {
 	// Events are the facts, in order, already applied. The caller makes them durable before any of Sends leaves.
-	// Both slices are valid until the next Step.
+	// All slices are valid until the next Step.
 	Events []*event.Event
+	// Packed are the packed bodies of Events that are Reserved, "" for others.
+	Packed []string
 	// Sends are what leaves the process after the sync: answers and host requests.
 	Sends []Send
 }

@@ -118,11 +118,11 @@ func (p *purchase) hold() (h subsidy.Hold, ok bool) {
 }
 
 // take notes the subsidy that a purchase begins with.
-func (p *purchase) take(m *event.Reserved, at int64) {
+func (p *purchase) take(m *event.Reserved, packed string, at int64) {
 	if p.reserved == nil {
 		p.reserved = new(reservation)
 	}
-	p.reserved.set(m)
+	p.reserved.set(m, packed)
 	p.reservedAt, p.subsidy = at, money.Amount(m.Subsidy)
 	p.parts = p.partRoom[:0]
 	for _, part := range m.Parts {

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"huanxin/internal/flat"
 	"huanxin/switch/event"
@@ -22,15 +23,11 @@ type reservation struct {
 	Serial      Hash
 	Caller      string
 	order       flat.Digest // of merchant and order; zero = none
-	packed      []byte
+	packed      string
 }
 
-// set notes a fact. Nothing of m is kept but its caller's text.
-func (r *reservation) set(m *event.Reserved) {
-	packed, err := m.MarshalVT()
-	if err != nil {
-		panic(fmt.Sprintf("pack the reserve of purchase %d: %v", m.Purchase, err))
-	}
+// set notes a fact and what it is packed as. Nothing of m is kept but its caller's text.
+func (r *reservation) set(m *event.Reserved, packed string) {
 	*r = reservation{
 		Entitlement: m.Entitlement, Price: m.Price, Subsidy: m.Subsidy, Payable: m.Payable, FromClaim: m.FromClaim,
 		ExpiresAt: m.ExpiresAt, Code: hash(m.Code), Serial: hash(m.Serial), Caller: m.Caller, packed: packed,
@@ -43,10 +40,20 @@ func (r *reservation) set(m *event.Reserved) {
 	}
 }
 
+// pack is what a fact is kept as.
+func (s *scratch) pack(m *event.Reserved) string {
+	size := m.SizeVT()
+	s.packed = slices.Grow(s.packed[:0], size)[:size]
+	if n, err := m.MarshalToSizedBufferVT(s.packed); err != nil || n != size {
+		panic(fmt.Sprintf("pack the reserve of purchase %d: %d of %d bytes: %v", m.Purchase, n, size, err))
+	}
+	return string(s.packed)
+}
+
 // fact is all of it, made anew at every call.
 func (r *reservation) fact() *event.Reserved {
 	m := &event.Reserved{}
-	if err := m.UnmarshalVT(r.packed); err != nil {
+	if err := m.UnmarshalVT([]byte(r.packed)); err != nil {
 		panic(fmt.Sprintf("unpack a reserve of entitlement %d: %v", r.Entitlement, err))
 	}
 	return m

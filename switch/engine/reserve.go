@@ -388,7 +388,7 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	}
 	env.reserved.Reserved = m
 	env.Body = &env.reserved
-	e.emit(&env.Event)
+	e.emitPacked(&env.Event, e.scratch.pack(m))
 }
 
 // describe writes down what the product was when it was decided on: a later refund is computed by it.
@@ -452,7 +452,7 @@ func (e *Engine) holdDue(id uint64, at int64) {
 	e.expireIfReleased(p)
 }
 
-func (e *Engine) applyReserved(m *event.Reserved) {
+func (e *Engine) applyReserved(m *event.Reserved, packed string) {
 	if m.Purchase != e.lastPurchase+1 {
 		panic(fmt.Sprintf("purchase %d is reserved, the last was %d", m.Purchase, e.lastPurchase))
 	}
@@ -467,7 +467,10 @@ func (e *Engine) applyReserved(m *event.Reserved) {
 	}{purchase: purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}}
 	p := &both.purchase
 	p.reserved = &both.reservation
-	p.take(m, e.now)
+	if packed == "" {
+		packed = e.scratch.pack(m)
+	}
+	p.take(m, packed, e.now)
 	e.add(p)
 	e.track(p)
 	h, _ := p.hold()

@@ -188,7 +188,7 @@ func (w *stateWriter) purchase(p *purchase) {
 	w.Int(p.changed)
 	w.Bool(p.reserved != nil)
 	if p.reserved != nil {
-		w.Bytes(p.reserved.packed)
+		w.Text(p.reserved.packed)
 	}
 	w.Int(p.reservedAt)
 	w.message(p.sale != nil, p.sale)
@@ -463,8 +463,14 @@ func (e *Engine) readPurchases(r *stateReader) error {
 
 func (r *stateReader) purchase() *purchase {
 	p := &purchase{id: r.Uint(), state: PurchaseState(r.Uint()), leaf: subsidy.NodeID(r.Int()), changed: r.Int()}
-	if m := (&event.Reserved{}); r.present(m) {
-		p.take(m, 0)
+	if r.Bool() {
+		packed := r.Text()
+		m, err := r.loan.Reserved(packed)
+		if err != nil {
+			r.fail(err)
+			return p
+		}
+		p.take(m, packed, 0)
 	}
 	p.reservedAt = r.Int()
 	if m := (&event.SaleSent{}); r.present(m) {
@@ -675,6 +681,7 @@ type stateReader struct {
 	scratch []byte // see borrow
 	ends    []int  // see Texts
 	texts   []string
+	loan    event.Loan
 }
 
 func (r *stateReader) fail(err error) {

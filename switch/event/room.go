@@ -69,6 +69,16 @@ func (r *ReservedRoom) Hash(h []byte) []byte {
 	return free[:n:n]
 }
 
+// hash is Hash of a packed field; ok is false for one that would not have been packed, and for what is no hash.
+func (r *ReservedRoom) hash(field string) (h []byte, ok bool) {
+	if len(field) != hashSize || int(r.used)+hashSize > len(r.hashes) {
+		return nil, false
+	}
+	free := r.hashes[r.used:]
+	r.used += hashSize
+	return free[:copy(free, field):hashSize], true
+}
+
 // Key gives the fact a key and returns it, to be filled.
 func (r *SaleSentRoom) Key() *ExchangeKey {
 	r.Fact.Key = &r.key

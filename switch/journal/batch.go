@@ -76,7 +76,40 @@ type Batch struct {
 	Position uint64 // 1, 2, 3 …; equals the sequence in a cluster's stream
 	FirstSeq uint64 // number of the first event
 	Hash     Hash
-	Events   []*event.Event
+	Events   []*event.Event // nil where they are lent: then Each gives them
+
+	lent  []byte // the packed events
+	count uint32 // of them
+	loan  *event.Loan
+}
+
+// Each hands fn the events in order, until it returns an error. packed is the packed body of a Reserved that is lent, which
+// fn may keep, else "". Such a Reserved is good until fn returns; every other event is fn's to keep. Where events are lent
+// they are decoded here, and Each returns ErrDamaged or ErrVersion as a reader does.
+func (b *Batch) Each(fn func(ev *event.Event, packed string) error) error {
+	for _, ev := range b.Events {
+		if err := fn(ev, ""); err != nil {
+			return err
+		}
+	}
+	if b.loan == nil {
+		return nil
+	}
+	rest := b.lent
+	for i := range b.count {
+		raw, err := cutEvent(&rest, b.FirstSeq+uint64(i))
+		if err != nil {
+			return err
+		}
+		ev, packed, err := b.loan.Decode(raw)
+		if err = checkEvent(ev, err, b.FirstSeq+uint64(i)); err != nil {
+			return err
+		}
+		if err := fn(ev, packed); err != nil {
+			return err
+		}
+	}
+	return wholeBody(rest)
 }
 
 // Mark returns the batch's place in the chain.
@@ -103,26 +136,50 @@ func (d *Draft) Reset() {
 // Add packs events behind those already in the draft. The events are copied: they may change afterwards. Their numbers
 // must continue the draft's; a gap is a broken invariant of the engine and returned as ErrChain.
 func (d *Draft) Add(events ...*event.Event) error {
+	for _, ev := range events {
+		if err := d.add(ev, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddPacked is Add for events of which those that are Reserved have been packed already: packed are their bodies, "" for
+// others.
+func (d *Draft) AddPacked(events []*event.Event, packed []string) error {
+	for i, ev := range events {
+		if err := d.add(ev, packed[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Draft) add(ev *event.Event, packed string) error {
 	if len(d.buf) < headerSize {
 		d.Reset()
 	}
-	for _, ev := range events {
-		if d.count == 0 {
-			d.first = ev.Seq
-		} else if ev.Seq != d.first+uint64(d.count) {
-			return fmt.Errorf("%w: event %d follows event %d", ErrChain, ev.Seq, d.first+uint64(d.count)-1)
-		}
-		size := ev.SizeVT()
-		d.buf = protowire.AppendVarint(d.buf, uint64(size))
-		at := len(d.buf)
-		d.buf = append(d.buf, make([]byte, size)...)
-		if n, err := ev.MarshalToSizedBufferVT(d.buf[at : at+size]); err != nil {
-			return fmt.Errorf("pack event %d: %w", ev.Seq, err)
-		} else if n != size {
-			return fmt.Errorf("pack event %d: %d bytes written, %d announced", ev.Seq, n, size)
-		}
-		d.count++
+	if d.count == 0 {
+		d.first = ev.Seq
+	} else if ev.Seq != d.first+uint64(d.count) {
+		return fmt.Errorf("%w: event %d follows event %d", ErrChain, ev.Seq, d.first+uint64(d.count)-1)
 	}
+	if packed != "" {
+		d.buf = protowire.AppendVarint(d.buf, uint64(event.SizeReserved(ev.Seq, ev.At, packed)))
+		d.buf = event.AppendReserved(d.buf, ev.Seq, ev.At, packed)
+		d.count++
+		return nil
+	}
+	size := ev.SizeVT()
+	d.buf = protowire.AppendVarint(d.buf, uint64(size))
+	at := len(d.buf)
+	d.buf = append(d.buf, make([]byte, size)...)
+	if n, err := ev.MarshalToSizedBufferVT(d.buf[at : at+size]); err != nil {
+		return fmt.Errorf("pack event %d: %w", ev.Seq, err)
+	} else if n != size {
+		return fmt.Errorf("pack event %d: %d bytes written, %d announced", ev.Seq, n, size)
+	}
+	d.count++
 	return nil
 }
 
@@ -203,26 +260,47 @@ func decodeEvents(h header, body []byte) ([]*event.Event, error) {
 	}
 	events := make([]*event.Event, h.count)
 	for i := range events {
-		size, n := protowire.ConsumeVarint(body)
-		if n < 0 || size > uint64(len(body)-n) {
-			return nil, fmt.Errorf("%w: length of event %d", ErrDamaged, h.first+uint64(i))
+		raw, err := cutEvent(&body, h.first+uint64(i))
+		if err != nil {
+			return nil, err
 		}
-		ev := new(event.Event)
-		if err := ev.UnmarshalVT(body[n : n+int(size)]); err != nil {
-			return nil, fmt.Errorf("%w: event %d: %w", ErrDamaged, h.first+uint64(i), err)
+		events[i] = new(event.Event)
+		if err := checkEvent(events[i], events[i].UnmarshalVT(raw), h.first+uint64(i)); err != nil {
+			return nil, err
 		}
-		if ev.Seq != h.first+uint64(i) {
-			return nil, fmt.Errorf("%w: event %d where %d belongs", ErrDamaged, ev.Seq, h.first+uint64(i))
-		}
-		if ev.Body == nil {
-			return nil, fmt.Errorf("%w: event %d has no body that this program knows", ErrVersion, ev.Seq)
-		}
-		events[i], body = ev, body[n+int(size):]
 	}
-	if len(body) != 0 {
-		return nil, fmt.Errorf("%w: %d bytes behind the last event", ErrDamaged, len(body))
+	return events, wholeBody(body)
+}
+
+// cutEvent takes the first of the packed events off.
+func cutEvent(body *[]byte, seq uint64) ([]byte, error) {
+	size, n := protowire.ConsumeVarint(*body)
+	if n < 0 || size > uint64(len(*body)-n) {
+		return nil, fmt.Errorf("%w: length of event %d", ErrDamaged, seq)
 	}
-	return events, nil
+	raw := (*body)[n : n+int(size)]
+	*body = (*body)[n+int(size):]
+	return raw, nil
+}
+
+// checkEvent says whether what was decoded, or not, is the event that belongs there.
+func checkEvent(ev *event.Event, err error, seq uint64) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: event %d: %w", ErrDamaged, seq, err)
+	case ev.Seq != seq:
+		return fmt.Errorf("%w: event %d where %d belongs", ErrDamaged, ev.Seq, seq)
+	case ev.Body == nil:
+		return fmt.Errorf("%w: event %d has no body that this program knows", ErrVersion, ev.Seq)
+	}
+	return nil
+}
+
+func wholeBody(rest []byte) error {
+	if len(rest) != 0 {
+		return fmt.Errorf("%w: %d bytes behind the last event", ErrDamaged, len(rest))
+	}
+	return nil
 }
 
 // link is the end of a verified chain: what the next batch must follow.
@@ -272,28 +350,33 @@ func (l link) after(h header, hash Hash) link {
 	return link{position: h.position, hash: hash, nextSeq: h.first + uint64(h.count)}
 }
 
-// batch is follow with the events decoded.
-func (l link) batch(raw []byte) (link, *Batch, error) {
+// batch is follow with the events decoded, or lent.
+func (l link) batch(raw []byte, loan *event.Loan) (link, *Batch, error) {
 	next, h, err := l.follow(raw)
 	if err != nil {
 		return l, nil, err
 	}
-	return l.decoded(next, h, raw)
+	return l.decoded(next, h, raw, loan)
 }
 
 // recentBatch is batch for one whose hash is known: what this process has appended itself.
-func (l link) recentBatch(r recentBatch) (link, *Batch, error) {
+func (l link) recentBatch(r recentBatch, loan *event.Loan) (link, *Batch, error) {
 	h, err := l.successor(r.raw)
 	if err != nil {
 		return l, nil, err
 	}
-	return l.decoded(l.after(h, r.hash), h, r.raw)
+	return l.decoded(l.after(h, r.hash), h, r.raw, loan)
 }
 
-func (l link) decoded(next link, h header, raw []byte) (link, *Batch, error) {
-	events, err := decodeEvents(h, raw[headerSize:])
-	if err != nil {
+func (l link) decoded(next link, h header, raw []byte, loan *event.Loan) (link, *Batch, error) {
+	b := &Batch{Position: h.position, FirstSeq: h.first, Hash: next.hash}
+	if loan != nil {
+		b.lent, b.count, b.loan = raw[headerSize:], h.count, loan
+		return next, b, nil
+	}
+	var err error
+	if b.Events, err = decodeEvents(h, raw[headerSize:]); err != nil {
 		return l, nil, err
 	}
-	return next, &Batch{Position: h.position, FirstSeq: h.first, Hash: next.hash, Events: events}, nil
+	return next, b, nil
 }

@@ -69,7 +69,7 @@ func ReadExport(r io.Reader, fn func(*Batch) error) (Report, error) {
 		if fn == nil {
 			continue
 		}
-		_, b, err := before.batch(raw)
+		_, b, err := before.batch(raw, nil)
 		if err != nil {
 			return w.report, fmt.Errorf("position %d: %w", w.end.position, err)
 		}

@@ -221,7 +221,7 @@ func TestReadersCrossSegmentsBesideTheWriter(t *testing.T) {
 				if err = r.await(context.Background(), p); err == nil {
 					var raw []byte
 					if raw, err = r.cursor.next(context.Background(), p, j.position.Load()); err == nil {
-						r.end, b, err = r.end.batch(raw)
+						r.end, b, err = r.end.batch(raw, nil)
 					}
 				}
 			} else {

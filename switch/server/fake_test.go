@@ -51,7 +51,7 @@ func (f *fakeEngine) CheckInvariants() error {
 	return nil
 }
 
-func (f *fakeEngine) Apply(ev *event.Event) {
+func (f *fakeEngine) ApplyPacked(ev *event.Event, _ string) {
 	f.applied++
 	f.take(ev)
 }
@@ -73,7 +73,7 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 		ev.Seq, ev.Body = math.MaxUint64, nil
 	}
 	clear(f.out.Sends)
-	f.out.Events, f.out.Sends = f.out.Events[:0], f.out.Sends[:0]
+	f.out.Events, f.out.Packed, f.out.Sends = f.out.Events[:0], f.out.Packed[:0], f.out.Sends[:0]
 
 	f.steps = append(f.steps, fmt.Sprintf("%T", in.Body))
 	switch b := in.Body.(type) {
@@ -116,7 +116,7 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 func (f *fakeEngine) emit(ev *event.Event) {
 	ev.Seq, ev.At = f.seq+1, f.at
 	f.take(ev)
-	f.out.Events = append(f.out.Events, ev)
+	f.out.Events, f.out.Packed = append(f.out.Events, ev), append(f.out.Packed, "")
 }
 
 func (f *fakeEngine) send(s engine.Send) { f.out.Sends = append(f.out.Sends, s) }

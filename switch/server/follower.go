@@ -40,6 +40,7 @@ func (s *Server) runFollower(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
+	reader.Lend()
 	return s.follow(ctx, eng, reader, snap)
 }
 

@@ -171,7 +171,7 @@ func (l *loop) decide(body any) error {
 	l.s.metrics.steps.Inc()
 	l.cur.inputs++
 	l.cur.sends = append(l.cur.sends, out.Sends...)
-	if err := l.cur.draft.Add(out.Events...); err != nil {
+	if err := l.cur.draft.AddPacked(out.Events, out.Packed); err != nil {
 		return fmt.Errorf("pack the events of %T: %w", body, err)
 	}
 	if l.s.cfg.Point != nil {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/journal"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) recover(ctx context.Context) (Engine, journal.Mark, error) {
 	restored := t.lap("snapshot")
 	from := eng.Seq()
 	end := journal.Mark{Name: "recovered", Position: snap.Position, Hash: snap.Hash}
-	err = s.cfg.Journal.Replay(ctx, snap.Position+1, func(b *journal.Batch) error {
+	err = s.cfg.Journal.ReplayLent(ctx, snap.Position+1, func(b *journal.Batch) error {
 		end = b.Mark("recovered")
 		return applyBatch(eng, b)
 	})
@@ -78,11 +79,15 @@ func (t *stopwatch) lap(phase string) time.Duration {
 }
 
 func applyBatch(eng Engine, b *journal.Batch) error {
-	for _, ev := range b.Events {
+	err := b.Each(func(ev *event.Event, packed string) error {
 		if ev.Seq != eng.Seq()+1 {
-			return fmt.Errorf("position %d: event %d where the engine expects %d", b.Position, ev.Seq, eng.Seq()+1)
+			return fmt.Errorf("event %d where the engine expects %d", ev.Seq, eng.Seq()+1)
 		}
-		eng.Apply(ev)
+		eng.ApplyPacked(ev, packed)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("position %d: %w", b.Position, err)
 	}
 	return nil
 }

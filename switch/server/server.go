@@ -55,8 +55,8 @@ var (
 type Engine interface {
 	// Step decides one input. Its output is valid until the next Step.
 	Step(engine.Input) engine.Output
-	// Apply replays one recorded event.
-	Apply(*event.Event)
+	// ApplyPacked replays one recorded event. packed is the packed body of a Reserved that is good for this call only, else "".
+	ApplyPacked(ev *event.Event, packed string)
 	// NextDeadline is the instant (Unix ns) at which a Tick is due; math.MaxInt64 for none.
 	NextDeadline() int64
 	// Seq is the number of the last applied event.
@@ -72,7 +72,7 @@ type Engine interface {
 // Journal is where the loop keeps its events: *journal.Journal, or one that fails on purpose.
 type Journal interface {
 	Append(context.Context, *journal.Draft) (journal.Mark, error)
-	Replay(ctx context.Context, from uint64, fn func(*journal.Batch) error) error
+	ReplayLent(ctx context.Context, from uint64, fn func(*journal.Batch) error) error
 	Follow(ctx context.Context, from uint64) (*journal.Reader, error)
 	Snapshots() *journal.SnapshotStore
 	Full() bool
