@@ -91,6 +91,7 @@ type Reader struct {
 	cursor cursor
 	end    link
 	loan   *event.Loan // nil: the batches are the caller's to keep
+	recent recentBatch // the last, if it came from memory
 }
 
 // Follow opens a reader at position from. In the owner's process it gives acknowledged batches only: a batch whose sync
@@ -117,6 +118,7 @@ func (r *Reader) Position() uint64 { return r.end.position }
 // Next returns the next batch, waiting for it if need be. It returns the context's error when that ends, ErrClosed when
 // the journal closes, and ErrDamaged, ErrChain, ErrMissing or ErrVersion when what follows cannot be trusted.
 func (r *Reader) Next(ctx context.Context) (*Batch, error) {
+	r.giveBack()
 	position := r.end.position + 1
 	if !r.j.cfg.ReadOnly { // a batch whose append has not been acknowledged must not be seen
 		if err := r.await(ctx, position); err != nil {
@@ -133,9 +135,11 @@ func (r *Reader) Next(ctx context.Context) (*Batch, error) {
 
 // read takes the batch at position from memory where it is kept, else from the stream.
 func (r *Reader) read(ctx context.Context, position uint64) (next link, b *Batch, err error) {
-	recent, kept := r.j.recent.at(position)
-	if kept && !r.cursor.midway() {
-		next, b, err = r.end.recentBatch(recent, r.loan)
+	if !r.cursor.midway() {
+		r.recent = r.j.recent.at(position)
+	}
+	if r.recent.raw != nil {
+		next, b, err = r.end.recentBatch(r.recent, r.loan)
 	} else {
 		raw, fetchErr := r.fetch(ctx, position)
 		if fetchErr != nil {
@@ -200,4 +204,15 @@ func (r *Reader) await(ctx context.Context, position uint64) error {
 }
 
 // Close frees the reader's connection or file.
-func (r *Reader) Close() { r.cursor.close() }
+func (r *Reader) Close() {
+	r.giveBack()
+	r.cursor.close()
+}
+
+// giveBack ends the reading of the batch that Next gave last.
+func (r *Reader) giveBack() {
+	if r.recent.raw != nil {
+		r.j.recent.done(r.recent)
+		r.recent = recentBatch{}
+	}
+}
