@@ -1,22 +1,17 @@
 package main
 
 import (
+	"context"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/procfs"
 )
 
-// busyMeter says whether the machine is busy: whether less than a core was idle since the last look, by what the kernel says.
-// What can wait would then run in place of what cannot. A machine that does not say (no /proc) is never busy. Used by one
-// goroutine.
-type busyMeter struct {
-	proc  procfs.FS
-	spare float64 // the share of the machine that is a core; of a machine with one, half of it
-	last  cpuTime
-	busy  bool
-	at    time.Time // of the last look
-}
+// busyMeter says whether the machine is busy: whether less than a core was idle at the last look, by what the kernel says.
+// What can wait would then run in place of what cannot. A machine that does not say (no /proc) is never busy.
+type busyMeter struct{ busy atomic.Bool }
 
 // looksApart keeps looks so far apart that the kernel's hundredths of a second say something.
 const looksApart = 100 * time.Millisecond
@@ -24,32 +19,34 @@ const looksApart = 100 * time.Millisecond
 // cpuTime is time since the machine's start, in seconds of all its cores.
 type cpuTime struct{ idle, all float64 }
 
-func newBusyMeter() *busyMeter {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return &busyMeter{}
-	}
-	return &busyMeter{proc: fs, spare: 1 / float64(max(2, runtime.NumCPU()))}
-}
+func (m *busyMeter) Busy() bool { return m.busy.Load() }
 
-func (m *busyMeter) Busy() bool {
-	if now := time.Now(); now.Sub(m.at) >= looksApart {
-		m.at = now
-		m.busy = m.look()
-	}
-	return m.busy
-}
-
-func (m *busyMeter) look() bool {
-	stat, err := m.proc.Stat()
+// watch looks until ctx ends.
+func (m *busyMeter) watch(ctx context.Context) {
+	proc, err := procfs.NewDefaultFS()
 	if err != nil {
-		return false
+		return
 	}
-	c := stat.CPUTotal
-	now := cpuTime{idle: c.Idle + c.Iowait, all: c.User + c.Nice + c.System + c.Idle + c.Iowait + c.IRQ + c.SoftIRQ + c.Steal}
-	busy := now.idleSince(m.last) < m.spare
-	m.last = now
-	return busy
+	spare := 1 / float64(max(2, runtime.NumCPU())) // the share of the machine that is a core; of a machine with one, half of it
+	var last cpuTime
+	tick := time.NewTicker(looksApart)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		stat, err := proc.Stat()
+		if err != nil {
+			m.busy.Store(false)
+			return
+		}
+		c := stat.CPUTotal
+		now := cpuTime{idle: c.Idle + c.Iowait, all: c.User + c.Nice + c.System + c.Idle + c.Iowait + c.IRQ + c.SoftIRQ + c.Steal}
+		m.busy.Store(now.idleSince(last) < spare)
+		last = now
+	}
 }
 
 // idleSince is the share of the time since last that was idle. The first look sees the machine's whole life: it says all.

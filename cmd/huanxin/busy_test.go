@@ -13,9 +13,3 @@ func TestIdleShareIsOfTheTimeSinceTheLastLook(t *testing.T) {
 	require.Zero(t, cpuTime{idle: 100, all: 404}.idleSince(start))
 	require.EqualValues(t, 1, start.idleSince(start), "no time has passed")
 }
-
-func TestMachineWithoutFiguresIsNeverBusy(t *testing.T) {
-	m := &busyMeter{}
-	require.False(t, m.Busy())
-	require.False(t, m.Busy())
-}

@@ -67,6 +67,7 @@ configuration or the programme was refused.`,
 			if err != nil {
 				return err
 			}
+			go sw.machine.watch(cmd.Context())
 			return errors.Join(sw.Run(cmd.Context()), sw.Close())
 		},
 	}
@@ -84,6 +85,7 @@ type Switch struct {
 	rules     map[string][]byte
 	metrics   *prometheus.Registry
 	times     *stage.Times
+	machine   busyMeter
 
 	private   *postgres.Private  // nil when database.url is set or the database is off
 	database  *postgres.Database // this and the projector are nil when the database is off
@@ -284,7 +286,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Admin:    s.desk.Deliver,
 		Flush:    s.flush,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
-		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: newBusyMeter().Busy, Point: point,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})
 	if err != nil || !s.cfg.Database.Enabled {
@@ -292,7 +294,7 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	}
 	s.projector, err = projection.New(projection.Config{
 		Journal: journalSource{s.journal}, Store: s.database.Projection(),
-		BatchEvents: s.cfg.Database.BatchEvents, Busy: newBusyMeter().Busy, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
+		BatchEvents: s.cfg.Database.BatchEvents, Busy: s.machine.Busy, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
 		Log: s.log.Named("projection"), Metrics: s.metrics,
 	})
 	return err

@@ -128,7 +128,7 @@ var (
 	shellInsideCore = []string{"settlement/job"}
 	shell           = []string{
 		"switch/wire", "switch/keys", "switch/outbox", "switch/stage", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
-		"switch/journal", "switch/coldlog", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "portal", "config",
+		"switch/journal", "switch/coldlog", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "internal/doze", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.
 	programs = []string{"cmd", "internal/drill", "internal/bench", "internal/process", "internal/scrape", "internal/simulator", "internal/archtest"}

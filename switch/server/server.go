@@ -112,7 +112,7 @@ type Config struct {
 	SnapshotEvents uint64
 	SnapshotEvery  time.Duration
 	// Busy says that the machine has no processor time to spare. The follower then gives way, until it is SnapshotEvents
-	// behind. Called by one goroutine. Default: never.
+	// behind, and small batches wait for each other. Called by several goroutines, often. Default: never.
 	Busy func() bool
 	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
 	CheckBatches bool

@@ -412,6 +412,25 @@ func TestFollowerGivesWayToABusyMachineUpToItsBound(t *testing.T) {
 	require.NoError(t, s.giveWay(ended, 901, time.Hour), "nobody needs the machine")
 }
 
+func TestSmallBatchesWaitForEachOtherOnABusyMachine(t *testing.T) {
+	busy := true
+	r := newRig(t, t.TempDir(), func(c *Config) { c.Busy = func() bool { return busy } }, nil)
+	defer r.close()
+	a := newAppender(r.s, journal.Mark{})
+	var paused []time.Duration
+	a.pause = func(d time.Duration) { paused = append(paused, d) }
+	future := time.Now().Add(time.Hour) // so that the test need not be quick
+	a.gather(1, future)
+	require.Len(t, paused, 1)
+	a.gather(handOver, future)
+	require.Len(t, paused, 1, "a large one shares its sync already")
+	a.gather(1, future.Add(-2*time.Hour))
+	require.Len(t, paused, 1, "its sync took long enough")
+	busy = false
+	a.gather(1, future)
+	require.Len(t, paused, 1, "nobody gains by it")
+}
+
 func TestFollowerIsNeverHeldAltogether(t *testing.T) {
 	r := newRig(t, t.TempDir(), func(c *Config) { c.Busy = func() bool { return true } }, nil).start()
 	for i := 1; i <= 100; i++ {

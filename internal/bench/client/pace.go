@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"huanxin/internal/doze"
 )
 
 // pace calls fire for every instant of an open loop, rate a second from start on for that long, as soon as it has come,
@@ -48,7 +50,7 @@ func sleep(d time.Duration) {
 	if d < shortest {
 		return
 	}
-	kernelSleep(min(d, longest))
+	doze.For(min(d, longest))
 }
 
 // stall watches for the longest time in which nobody heard anything.
