@@ -168,6 +168,7 @@ type Journal struct {
 	HighWater     Size          `mapstructure:"high-water"` // above it new reserves get 96 and claims 503
 	MinFree       Size          `mapstructure:"min-free"`   // the same below this free space
 	AppendTimeout time.Duration `mapstructure:"append-timeout"`
+	New           bool          `mapstructure:"new"` // a new one may be begun with keys that are older
 }
 
 // Snapshot is how often the follower writes one. The last two are kept.

@@ -131,14 +131,15 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	if err := os.MkdirAll(cfg.State, 0o755); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	set, err := openKeys(cfg, log)
-	if err != nil {
-		return nil, err
-	}
 	if err := s.openDatabase(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(ctx); err != nil {
+	// Right before the journal: keys that a first start has left without one look like those of a journal that is lost.
+	set, created, err := openKeys(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openJournal(ctx, created); err != nil {
 		return nil, err
 	}
 	if err := s.openLoop(set, s.journal); err != nil {
@@ -225,8 +226,9 @@ func (s *Switch) migrate(ctx context.Context) error {
 	return nil
 }
 
-// openJournal walks the whole journal. What PostgreSQL has already seen must be in it.
-func (s *Switch) openJournal(ctx context.Context) (err error) {
+// openJournal walks the whole journal. What PostgreSQL has already seen must be in it. Keys that are not of this start have
+// hashed the persons of some journal: without that one, everybody could claim once more.
+func (s *Switch) openJournal(ctx context.Context, newKeys bool) (err error) {
 	var marks []journal.Mark
 	if s.migrated.Load() {
 		at, err := s.database.Projection().Position(ctx)
@@ -242,10 +244,17 @@ func (s *Switch) openJournal(ctx context.Context) (err error) {
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
-		MustReach: marks, Logger: s.log.Named("journal"),
+		MustReach: marks, MustExist: !newKeys && !j.New, Logger: s.log.Named("journal"),
 	})
+	if errors.Is(err, journal.ErrAbsent) {
+		return fmt.Errorf("journal.folder: %w; the keys of %s are older and may have served one, which a new one would forget with everybody's used quotas: "+
+			"is its volume mounted, is the setting right? To begin a new journal with these keys, start once with HUANXIN_JOURNAL_NEW=true", err, s.cfg.Path(s.cfg.Keys.File))
+	}
 	if err != nil {
 		return err
+	}
+	if j.New && s.journal.Position() > 0 {
+		s.log.Warn("journal.new is still true: remove it, or the switch begins anew if it does not find its journal")
 	}
 	took, walked := time.Since(begun), s.journal.Report()
 	s.log.Info("journal checked", zap.Uint64("batches", walked.Batches), zap.Uint64("events", walked.Events), zap.Int64("bytes", walked.Bytes),

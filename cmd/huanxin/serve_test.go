@@ -288,13 +288,37 @@ func TestSwitchServesWithoutADatabase(t *testing.T) {
 func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
 	log := zap.NewNop()
-	_, err := openKeys(cfg, log)
+	_, created, err := openKeys(cfg, log)
 	require.NoError(t, err)
+	require.True(t, created)
 	require.NoError(t, os.Remove(cfg.Path(cfg.Keys.File)))
 	require.NoError(t, os.MkdirAll(filepath.Join(cfg.Path(cfg.Journal.Folder), "log"), 0o700))
-	_, err = openKeys(cfg, log)
+	_, _, err = openKeys(cfg, log)
 	require.ErrorContains(t, err, "keys.file: ")
 	require.ErrorContains(t, err, "restore the file")
+}
+
+func TestAnEmptyJournalBesideOlderKeysIsRefusedUnlessItIsWanted(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false")
+	sw := startSwitch(t, cfg)
+	sw.ready(t, func(_ int, parts map[string]bool) bool { return parts["programme"] })
+	sw.end(t)
+	folder := cfg.Path(cfg.Journal.Folder)
+	require.NoError(t, os.Rename(folder, folder+".unmounted"))
+	require.NoError(t, os.Mkdir(folder, 0o700)) // the place where it would be mounted
+
+	_, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorIs(t, err, journal.ErrAbsent)
+	require.ErrorContains(t, err, "journal.folder: ")
+	require.ErrorContains(t, err, "HUANXIN_JOURNAL_NEW=true")
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Empty(t, left, "nothing is written where the journal belongs")
+
+	cfg.Journal.New = true
+	startSwitch(t, cfg).end(t)
+	cfg.Journal.New = false
+	startSwitch(t, cfg).end(t)
 }
 
 func TestTokenIsCreatedOnceAndMustBeTheOwnersOnly(t *testing.T) {
@@ -409,7 +433,7 @@ func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
 	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
 	require.NoError(t, err)
-	set, err := openKeys(cfg, zap.NewNop())
+	set, _, err := openKeys(cfg, zap.NewNop())
 	require.NoError(t, err)
 	sw.metrics = prometheus.NewRegistry()
 	require.NoError(t, sw.openLoop(set, &brokenJournal{Journal: sw.journal}))

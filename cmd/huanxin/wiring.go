@@ -183,24 +183,24 @@ func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 
 // openKeys reads the key file, or creates it when the journal is new. Where a journal exists and its keys do not, new
 // keys would give everybody a fresh quota: that is refused.
-func openKeys(c *config.Config, log *zap.Logger) (*keys.Set, error) {
+func openKeys(c *config.Config, log *zap.Logger) (set *keys.Set, created bool, err error) {
 	path := c.Path(c.Keys.File)
-	set, err := keys.Load(path)
+	set, err = keys.Load(path)
 	if err == nil {
-		return set, nil
+		return set, false, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("keys.file: %w", err)
+		return nil, false, fmt.Errorf("keys.file: %w", err)
 	}
 	if entries, err := os.ReadDir(c.Path(c.Journal.Folder)); err == nil && len(entries) > 0 {
-		return nil, fmt.Errorf("keys.file: %s is missing, and journal.folder %s already holds a journal: restore the file from your copy",
+		return nil, false, fmt.Errorf("keys.file: %s is missing, and journal.folder %s already holds a journal: restore the file from your copy",
 			path, c.Path(c.Journal.Folder))
 	}
 	if set, err = keys.Create(path, rand.Reader); err != nil {
-		return nil, fmt.Errorf("keys.file: %w", err)
+		return nil, false, fmt.Errorf("keys.file: %w", err)
 	}
 	log.Info("created keys; keep a copy of the file in a safe place", zap.String("file", path))
-	return set, nil
+	return set, true, nil
 }
 
 // openTokens reads the callers of the HTTP interface, or draws the secret of one at the first start.

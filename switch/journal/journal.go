@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +53,8 @@ var (
 	ErrShort = errors.New("stream ends too early")
 	// ErrDiverged is returned when the stream has another batch at a position than the one somebody has seen there.
 	ErrDiverged = errors.New("stream has another history")
+	// ErrAbsent is returned when there is no journal and a new one may not be begun.
+	ErrAbsent = errors.New("there is no journal")
 	// ErrProgramme is returned when the folder holds another programme's journal.
 	ErrProgramme = errors.New("another programme's journal")
 	// ErrClosed is returned by operations on a closed journal.
@@ -89,6 +92,8 @@ type Config struct {
 	// MustReach are places that the stream must still contain, with the hash they had. The newest good snapshot and
 	// the journal's own high-water mark are checked without being named here.
 	MustReach []Mark
+	// MustExist refuses to begin a new journal (ErrAbsent): an empty folder may be one whose volume is not mounted.
+	MustExist bool
 	// ReadOnly opens without lock, mark and snapshots, and never creates a stream. It needs a URL.
 	ReadOnly bool
 	// Logger takes the warnings of the journal. Default: none.
@@ -215,6 +220,10 @@ func (j *Journal) open(ctx context.Context) error {
 	j.end, j.report = w.end, w.report
 	j.position.Store(w.end.position)
 	j.size.Store(w.report.Bytes)
+	if isNew && w.end.position > 0 {
+		j.cfg.Logger.Warn("the journal has batches but its mark is gone; whether its last ones are lost, only PostgreSQL and the snapshots could tell",
+			zap.Uint64("position", w.end.position))
+	}
 	if j.mark != nil {
 		return j.mark.set(j.end, true)
 	}
@@ -229,7 +238,7 @@ func (j *Journal) openCluster(ctx context.Context, w *walk, isNew bool) error {
 		return err
 	}
 	j.stream = n
-	if err := n.openStream(ctx, isNew && w.reached(nil) == nil); err != nil {
+	if err := n.openStream(ctx, isNew && w.reached(nil) == nil && !j.cfg.MustExist); err != nil {
 		return err
 	}
 	return n.walk(ctx, w)
@@ -281,6 +290,13 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 	if j.cfg.ReadOnly {
 		return nil, false, nil
 	}
+	if j.cfg.MustExist && j.cfg.URL == "" {
+		if found, err := journalIn(j.cfg.Dir); err != nil {
+			return nil, false, err
+		} else if !found {
+			return nil, false, fmt.Errorf("%w in %s", ErrAbsent, j.cfg.Dir)
+		}
+	}
 	if err := os.MkdirAll(j.cfg.Dir, 0o700); err != nil {
 		return nil, false, err
 	}
@@ -301,6 +317,19 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 		return nil, false, err
 	}
 	return append(marks, own), isNew, nil
+}
+
+// journalIn says whether the folder holds anything of a journal that a new one must not take the place of.
+func journalIn(dir string) (bool, error) {
+	if _, err := os.Lstat(filepath.Join(dir, "mark")); !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
+	}
+	list, err := segments{dir: logDir(dir)}.list()
+	if err != nil || len(list) > 0 {
+		return err == nil, err
+	}
+	stored, err := storedProgrammes(dir)
+	return len(stored) > 0, err
 }
 
 // Report is what the walk at Open found.

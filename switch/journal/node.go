@@ -89,6 +89,9 @@ func (n *node) openStream(ctx context.Context, mayCreate bool) error {
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("look up stream %s: %w", n.stream, err)
 	}
+	if !mayCreate && n.cfg.MustExist {
+		return fmt.Errorf("%w: stream %s is not on the cluster", ErrAbsent, n.stream)
+	}
 	if !mayCreate {
 		return fmt.Errorf("%w: stream %s is gone or its description is unreadable, but the journal was in use before", ErrMissing, n.stream)
 	}

@@ -20,6 +20,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"huanxin/switch/event"
 )
@@ -127,6 +129,35 @@ func TestFolderHasOneOwner(t *testing.T) {
 	require.ErrorContains(t, err, strconv.Itoa(os.Getpid()))
 	require.NoError(t, j.Close())
 	require.NoError(t, mustOpen(t, testConfig(dir)).Close())
+}
+
+func TestAJournalThatMustExistIsNotBegun(t *testing.T) {
+	for name, cfg := range map[string]Config{"log": testConfig(t.TempDir()), "cluster": clusterConfig(t, startCluster(t))} {
+		t.Run(name, func(t *testing.T) {
+			cfg.MustExist = true
+			_, err := Open(context.Background(), cfg)
+			require.ErrorIs(t, err, ErrAbsent)
+			cfg.MustExist = false
+			require.NoError(t, mustOpen(t, cfg).Close())
+			cfg.MustExist = true
+			require.NoError(t, mustOpen(t, cfg).Close(), "an empty one exists")
+		})
+	}
+}
+
+func TestBatchesWithoutAMarkAreSaid(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	fill(t, j, 1)
+	require.NoError(t, j.Close())
+	core, said := observer.New(zap.WarnLevel)
+	cfg := testConfig(dir)
+	cfg.Logger = zap.New(core)
+	require.NoError(t, mustOpen(t, cfg).Close())
+	require.Zero(t, said.Len())
+	require.NoError(t, os.Remove(filepath.Join(dir, "mark")))
+	require.NoError(t, mustOpen(t, cfg).Close())
+	require.Equal(t, 1, said.FilterMessageSnippet("its mark is gone").Len())
 }
 
 func TestFolderOfAnotherProgrammeIsRefused(t *testing.T) {
