@@ -163,7 +163,7 @@ func (c Config) checked() (Config, error) {
 // Journal is an open journal. Append and Close belong to one goroutine; everything else may be called from any.
 type Journal struct {
 	cfg    Config
-	lock   *os.File
+	lock   *folderLock
 	stream stream
 	mark   *markFile
 	snaps  *SnapshotStore
@@ -462,31 +462,57 @@ func (j *Journal) waitChannel() (<-chan struct{}, error) {
 	return j.wake, nil
 }
 
-// lockFolder takes the folder for this process. The lock goes with the process, however it ends.
-func lockFolder(dir string) (*os.File, error) {
+// folderLock is what keeps a second owner out. It goes with the process, however that ends.
+type folderLock struct {
+	folder *os.File
+	name   *os.File // tells the operator which process it is; nil where it could not be made
+}
+
+// lockFolder takes the folder for this process. What is locked is the folder itself: a file in it can be removed, and a second
+// owner would lock the next of that name. The file is locked too, because releases before this one lock nothing else.
+func lockFolder(dir string) (*folderLock, error) {
 	name := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	folder, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder := make([]byte, 32)
-		n, _ := f.Read(holder)
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s is held by process %s", ErrLocked, name, holder[:n])
-		}
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+	l := &folderLock{folder: folder}
+	if err := flock(folder, name); err != nil {
+		l.Close()
+		return nil, err
 	}
-	// The number is a courtesy to the operator; the lock itself is what counts.
-	if err := f.Truncate(0); err == nil {
-		_, err = fmt.Fprintf(f, "%d", os.Getpid())
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("write %s: %w", name, err)
-		}
+	// A full disk must not keep the owner out: what it does to make room needs the journal.
+	if l.name, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		l.name = nil
+		return l, nil
 	}
-	return f, nil
+	if err := flock(l.name, name); err != nil {
+		l.Close()
+		return nil, err
+	}
+	if l.name.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(l.name, "%d", os.Getpid())
+	}
+	return l, nil
+}
+
+func flock(f *os.File, name string) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := os.ReadFile(name) // a courtesy
+		return fmt.Errorf("%w: %s is held by process %s", ErrLocked, f.Name(), holder)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func (l *folderLock) Close() error {
+	if l.name != nil {
+		l.name.Close()
+	}
+	return l.folder.Close()
 }
 
 // freeSpace remembers for a second what the file system said.

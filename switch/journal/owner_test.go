@@ -131,6 +131,32 @@ func TestFolderHasOneOwner(t *testing.T) {
 	require.NoError(t, mustOpen(t, testConfig(dir)).Close())
 }
 
+func TestRemovingTheLockFileLetsNobodyIn(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	require.NoError(t, os.Remove(filepath.Join(dir, "lock")))
+	_, err := Open(context.Background(), testConfig(dir))
+	require.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, j.Close())
+	// A folder of that name cannot be opened for writing, as a file cannot be made on a full disk.
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "lock")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "lock"), 0o700))
+	j = mustOpen(t, testConfig(dir))
+	_, err = Open(context.Background(), testConfig(dir))
+	require.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, appendOne(j, 1))
+}
+
+func TestAnOwnerOfAnEarlierReleaseIsRespected(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)) // which locks the file alone
+	_, err = Open(context.Background(), testConfig(dir))
+	require.ErrorIs(t, err, ErrLocked)
+}
+
 func TestAJournalThatMustExistIsNotBegun(t *testing.T) {
 	for name, cfg := range map[string]Config{"log": testConfig(t.TempDir()), "cluster": clusterConfig(t, startCluster(t))} {
 		t.Run(name, func(t *testing.T) {
