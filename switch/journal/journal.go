@@ -99,8 +99,9 @@ type Config struct {
 	// Logger takes the warnings of the journal. Default: none.
 	Logger *zap.Logger
 
-	// openFile and segmentSize are for the tests: disks that fail, and logs of many small segments.
+	// openFile, syncFolder and segmentSize are for the tests: disks that fail, and logs of many small segments.
 	openFile    openLogFile
+	syncFolder  func(dir string) error
 	segmentSize func(number uint64) int64
 }
 
@@ -153,6 +154,9 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.openFile == nil {
 		c.openFile = openDiskFile
+	}
+	if c.syncFolder == nil {
+		c.syncFolder = syncFolder
 	}
 	if c.segmentSize == nil {
 		c.segmentSize = sizeOfSegment
@@ -297,7 +301,7 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 			return nil, false, fmt.Errorf("%w in %s", ErrAbsent, j.cfg.Dir)
 		}
 	}
-	if err := os.MkdirAll(j.cfg.Dir, 0o700); err != nil {
+	if err := makeFolder(j.cfg.Dir, j.cfg.syncFolder); err != nil {
 		return nil, false, err
 	}
 	if j.lock, err = lockFolder(j.cfg.Dir); err != nil {

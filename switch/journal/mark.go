@@ -132,6 +132,24 @@ func (m *markFile) close() error {
 	return errors.Join(m.f.Sync(), m.f.Close())
 }
 
+// makeFolder makes a folder with those above it, each durable in the one above.
+func makeFolder(dir string, sync func(string) error) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		if err := makeFolder(filepath.Dir(dir), sync); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	return sync(filepath.Dir(dir))
+}
+
 // syncFolder makes a rename in the folder durable.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)

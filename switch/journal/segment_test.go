@@ -170,6 +170,27 @@ func TestASegmentThatCannotBePreparedStopsTheJournalWhenItIsNeeded(t *testing.T)
 	require.Empty(t, filesUnder(t, logDir(dir), ".new"))
 }
 
+func TestFoldersAreSyncedBeforeALogIsGoneOnWith(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "journal")
+	disk := new(weakDisk)
+	var synced []string
+	cfg := smallConfig(dir)
+	cfg.openFile = disk.open
+	cfg.syncFolder = func(folder string) error {
+		require.Zero(t, disk.writes.Load())
+		synced = append(synced, folder)
+		return syncFolder(folder)
+	}
+	j := mustOpen(t, cfg)
+	require.Equal(t, []string{filepath.Dir(filepath.Dir(dir)), filepath.Dir(dir)}, synced, "those that were made")
+	fill(t, j, 1)
+	require.NoError(t, j.Close())
+	disk.writes.Store(0)
+	synced = nil
+	require.NoError(t, mustOpen(t, cfg).Close())
+	require.Equal(t, []string{logDir(dir), dir}, synced)
+}
+
 func TestADamagedSpareSegmentIsMadeAnew(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, smallConfig(dir))

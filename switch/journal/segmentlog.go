@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,13 +16,14 @@ import (
 // need to find a batch. The folder's lock keeps a second writer out; the caller numbers the batches.
 type segmentLog struct {
 	segments
-	open    openLogFile
-	sizeOf  func(number uint64) int64
-	timeout time.Duration
-	log     *zap.Logger
-	slow    *time.Timer // tells the operator about a disk that does not answer
-	stop    context.CancelFunc
-	running context.Context // of preparations
+	open       openLogFile
+	syncFolder func(dir string) error
+	sizeOf     func(number uint64) int64
+	timeout    time.Duration
+	log        *zap.Logger
+	slow       *time.Timer // tells the operator about a disk that does not answer
+	stop       context.CancelFunc
+	running    context.Context // of preparations
 
 	// Owned by the appender.
 	file   logFile
@@ -37,7 +39,7 @@ type segmentLog struct {
 // newSegmentLog is the log in the journal's folder, which resume or begin readies for appends.
 func newSegmentLog(cfg Config) *segmentLog {
 	l := &segmentLog{
-		segments: segments{logDir(cfg.Dir), cfg.Programme}, open: cfg.openFile, sizeOf: cfg.segmentSize,
+		segments: segments{logDir(cfg.Dir), cfg.Programme}, open: cfg.openFile, syncFolder: cfg.syncFolder, sizeOf: cfg.segmentSize,
 		timeout: cfg.AppendTimeout, log: cfg.Logger,
 	}
 	l.running, l.stop = context.WithCancel(context.Background())
@@ -65,7 +67,15 @@ func (l *segmentLog) begin(dir string) (err error) {
 
 // resume goes on where a tour has found the end. What the last append wrote is written once more: when its sync failed, the
 // kernel may hold it for clean and yet have it nowhere but in memory.
+//
+// The folders are synced first: an owner may have died between giving a segment its name and making that durable, and what is
+// appended to a file without a durable name is lost with it.
 func (l *segmentLog) resume(t *tour) (err error) {
+	for _, dir := range []string{l.dir, filepath.Dir(l.dir)} {
+		if err := l.syncFolder(dir); err != nil {
+			return err
+		}
+	}
 	if err := removeUnfinished(l.dir); err != nil {
 		return err
 	}
