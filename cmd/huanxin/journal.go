@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -119,13 +120,22 @@ func newJournalExportCommand(src *journalPlace) *cobra.Command {
 				return err
 			}
 			report, err := folder.Export(f)
-			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-				return err
+			if err = errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(args[0]))); err != nil {
+				return errors.Join(err, os.Remove(args[0])) // a short archive looks like a whole one
 			}
 			printReport(cmd.OutOrStdout(), report, true)
 			return nil
 		},
 	}
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func printReport(out io.Writer, r journal.Report, whole bool) {

@@ -20,7 +20,7 @@ var exportMagic = []byte("HXJX")
 // ErrExport is returned when a file is not an export, or ends inside a batch.
 var ErrExport = errors.New("not a journal export")
 
-// Export writes every batch to w, verifying the chain on the way.
+// Export writes every batch to w, verifying the chain on the way. With an error – those of Verify – what was written is short.
 func (f *Folder) Export(w io.Writer) (Report, error) {
 	out := bufio.NewWriterSize(w, 1<<20)
 	head := append([]byte(nil), exportMagic...)
@@ -29,7 +29,7 @@ func (f *Folder) Export(w io.Writer) (Report, error) {
 	if _, err := out.Write(append(head, f.programme...)); err != nil {
 		return Report{}, err
 	}
-	wk := newWalk(f.programme, nil)
+	wk := newWalk(f.programme, []Mark{f.mark})
 	t, err := f.batches.scan(func(raw []byte) error {
 		if err := wk.step(raw); err != nil {
 			return err

@@ -21,8 +21,7 @@ type source interface {
 type Folder struct {
 	programme string
 	batches   source
-	mark      Mark
-	hasMark   bool
+	mark      Mark // position 0 when there is none
 }
 
 // OpenFolder looks at the folder of a journal without a cluster. It returns ErrMissing when there is none, and ErrProgramme
@@ -59,7 +58,6 @@ func OpenFolder(dir, programme string) (*Folder, error) {
 	if f.mark, err = readMark(own, ownMark); err != nil {
 		return nil, fmt.Errorf("%s: %w", own.Name(), err)
 	}
-	f.hasMark = true
 	return f, nil
 }
 
@@ -68,10 +66,7 @@ func (f *Folder) Programme() string { return f.programme }
 
 // Verify walks the whole chain. With an error the report says how far it was good. It returns the errors of Open.
 func (f *Folder) Verify(marks ...Mark) (Report, error) {
-	if f.hasMark {
-		marks = append([]Mark{f.mark}, marks...)
-	}
-	w := newWalk(f.programme, marks)
+	w := newWalk(f.programme, append([]Mark{f.mark}, marks...))
 	t, err := f.batches.scan(w.step)
 	if err == nil {
 		err = w.reached(t)
@@ -79,29 +74,37 @@ func (f *Folder) Verify(marks ...Mark) (Report, error) {
 	return w.report, err
 }
 
-// Replay hands fn the batches from position `from` to position `to` (0 = to the end), verified from position 1 on.
+// Replay hands fn the batches from position `from` to position `to` (0 = to the end), verified from position 1 on. At the end
+// of the log it returns the errors of Verify: what was handed over may be less than has been acknowledged.
 func (f *Folder) Replay(from, to uint64, fn func(*Batch) error) error {
-	end := genesisLink(f.programme)
-	_, err := f.batches.scan(func(raw []byte) error {
-		next, h, err := end.follow(raw)
-		if err != nil {
-			return fmt.Errorf("position %d: %w", end.position+1, err)
+	w := newWalk(f.programme, []Mark{f.mark})
+	t, err := f.batches.scan(func(raw []byte) error {
+		before := w.end
+		if err := w.step(raw); err != nil {
+			return err
 		}
-		end = next
-		if h.position < from {
+		position := w.end.position
+		if position < from {
 			return nil
 		}
-		if to != 0 && h.position > to {
+		if to != 0 && position > to {
 			return errStop
 		}
-		evs, err := decodeEvents(h, raw[headerSize:])
+		h, err := before.successor(raw)
 		if err != nil {
-			return fmt.Errorf("position %d: %w", h.position, err)
+			return fmt.Errorf("position %d: %w", position, err)
 		}
-		return fn(&Batch{Position: h.position, FirstSeq: h.first, Hash: next.hash, Events: evs})
+		_, b, err := before.decoded(w.end, h, raw, nil)
+		if err != nil {
+			return fmt.Errorf("position %d: %w", position, err)
+		}
+		return fn(b)
 	})
 	if errors.Is(err, errStop) {
 		return nil
+	}
+	if err == nil {
+		err = w.reached(t)
 	}
 	return err
 }

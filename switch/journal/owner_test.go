@@ -544,6 +544,27 @@ func TestExportHoldsTheWholeChainAndRefusesDamage(t *testing.T) {
 	require.ErrorIs(t, err, ErrExport)
 }
 
+func TestWhatReadsAJournalThatHasLostItsEndSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, smallConfig(dir))
+	fill(t, j, 4, 4, 4)
+	require.NoError(t, j.Close())
+	name, end, _ := endOf(t, dir)
+	c := copyWith(t, dir, name, flip(int(end)-3, 1)) // in the last batch, which the mark knows
+	f, err := OpenFolder(c, "")
+	require.NoError(t, err)
+	_, err = f.Verify()
+	require.ErrorIs(t, err, ErrShort)
+	_, err = f.Export(io.Discard)
+	require.ErrorIs(t, err, ErrShort)
+	batches := 0
+	count := func(*Batch) error { batches++; return nil }
+	require.ErrorIs(t, f.Replay(1, 0, count), ErrShort)
+	require.Equal(t, 2, batches)
+	require.NoError(t, f.Replay(1, 1, count), "what was asked for is there")
+	require.ErrorIs(t, f.Replay(1, 3, count), ErrShort)
+}
+
 func FuzzParseBatch(f *testing.F) {
 	var d Draft
 	require.NoError(f, d.Add(events(1, 3)...))
