@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"huanxin/switch/event"
 )
 
 // filesUnder lists the journal's files by their path below dir.
@@ -239,10 +241,13 @@ func TestSwappedZeroedAndRepeatedBatchesAreRefused(t *testing.T) {
 			copy(raw[at(1):], raw[at(2):at(3)])
 			copy(raw[at(2):], b)
 		},
-		"repeated":      func(raw []byte) { copy(raw[at(4):], raw[at(3):at(4)]) },
-		"a hole":        func(raw []byte) { clear(raw[at(1):at(2)]) },
-		"magic broken":  func(raw []byte) { raw[at(2)] ^= 1 },
-		"behind a hole": func(raw []byte) { copy(raw[at(4)+8:], raw[at(3):at(4)]) },
+		"repeated":     func(raw []byte) { copy(raw[at(4):], raw[at(3):at(4)]) },
+		"a hole":       func(raw []byte) { clear(raw[at(1):at(2)]) },
+		"magic broken": func(raw []byte) { raw[at(2)] ^= 1 },
+		"behind a hole": func(raw []byte) {
+			copy(raw[at(4)+8:], raw[at(3):at(4)])
+			raw[at(4)+8+offPosition+7] = 6 // which came after the one in the hole
+		},
 	} {
 		c := copyWith(t, dir, name, func(raw []byte) []byte { damage(raw); return raw })
 		refused(t, c, what)
@@ -326,6 +331,66 @@ func TestATornAppendAtTheBeginningOfASegmentIsCutOff(t *testing.T) {
 		k = mustOpen(t, smallConfig(c))
 		require.Equal(t, end, k.end)
 		require.NoError(t, k.Close())
+	}
+}
+
+// lay writes raw into a closed journal behind the end of its log.
+func lay(t testing.TB, dir string, raw []byte) {
+	t.Helper()
+	name, end, _ := endOf(t, dir)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt(raw, end)
+	require.NoError(t, errors.Join(err, f.Close()))
+}
+
+// Events carry bytes from outside, which may be those that a batch begins with.
+func TestATornAppendWithTheBeginningOfABatchInItsBodyIsCutOff(t *testing.T) {
+	for _, beginning := range [][]byte{batchStart, append(bytes.Clone(batchStart), 0, 0, 0, 0, 0, 0, 0, 1), append(bytes.Clone(batchStart), 7, 7, 7, 7, 7, 7, 7, 7)} {
+		dir := t.TempDir()
+		j := mustOpen(t, smallConfig(dir))
+		fill(t, j, 4)
+		var d Draft
+		require.NoError(t, d.Add(&event.Event{Seq: j.end.nextSeq, At: 1, Body: &event.Event_SaleApproved{SaleApproved: &event.SaleApproved{
+			Purchase: 1, Answer: &event.HostAnswer{Response: "00", Network: append(bytes.Clone(beginning), bytes.Repeat([]byte{7}, 900)...)}}}}))
+		raw, _ := d.seal(j.end.position+1, j.end.hash)
+		raw = bytes.Clone(raw)
+		require.NoError(t, j.Close())
+		clear(raw[512:])
+		lay(t, dir, raw)
+		k := mustOpen(t, smallConfig(dir))
+		require.EqualValues(t, 1, k.Position())
+		fill(t, k, 4)
+		require.NoError(t, k.Close())
+	}
+}
+
+// The last acknowledged batch has a flipped bit, and the next append was torn behind it: the mark is as old as a power loss
+// leaves it, and the batch's own header says that more was begun than itself.
+func TestDamageWithATornAppendBehindItIsRefused(t *testing.T) {
+	for name, before := range map[string]int{"in a segment": 4, "at the beginning of one": 16} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			cfg := testConfig(dir)
+			cfg.segmentSize = func(uint64) int64 { return segmentHead + 8192 }
+			j := mustOpen(t, cfg)
+			for range before {
+				appendOf(t, j, 512)
+			}
+			mark := mustRead(t, filepath.Join(dir, "mark"))
+			appendOf(t, j, 1000)
+			raw, _ := batchOf(t, j, 3000).seal(j.end.position+1, j.end.hash)
+			raw = bytes.Clone(raw)
+			require.NoError(t, j.Close())
+			clear(raw[:512])
+			name, end, _ := endOf(t, dir)
+			lay(t, dir, raw)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), flip(int(end)-100, 1)(mustRead(t, filepath.Join(dir, name))), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "mark"), mark, 0o600))
+			_, err := Open(context.Background(), cfg)
+			require.ErrorIs(t, err, ErrDamaged)
+			require.ErrorContains(t, err, fmt.Sprintf("position %d", before+1))
+		})
 	}
 }
 

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +23,15 @@ type tour struct {
 	end  int64   // offset of the end in it
 	last int     // length of the batch in front of the end; 0 when the segment has none
 	torn *torn   // what stands there instead of zeros
+
+	before lastBatch // of the segments in front
+}
+
+// lastBatch is where a segment's last batch lies.
+type lastBatch struct {
+	file   string
+	offset int64
+	size   int
 }
 
 // segmentStart is the number of a segment and the position of its first batch.
@@ -73,6 +84,9 @@ func (t *tour) through(list []segment, survey func(i int) []surveyed, take func(
 		if seg.number != uint64(i+1) {
 			return fmt.Errorf("position %d: %w: no segment %d in front of %s", t.position+1, ErrMissing, i+1, seg.name)
 		}
+		if t.last > 0 {
+			t.before = t.lastBatch()
+		}
 		t.at, t.end, t.last = seg, segmentHead, 0
 		for _, b := range survey(i) {
 			if err := take(b); err != nil {
@@ -94,6 +108,13 @@ func (t *tour) passed(size int) {
 		t.index = append(t.index, segmentStart{t.at.number, t.position})
 	}
 	t.end, t.last = t.end+int64(size), size
+}
+
+func (t *tour) lastBatch() lastBatch {
+	if t.last == 0 {
+		return t.before
+	}
+	return lastBatch{t.at.name, t.end - int64(t.last), t.last}
 }
 
 // rest reads a segment from t.end on; over says that the log ends in it.
@@ -133,7 +154,14 @@ func (t *tour) rest(seg segment, later []segment, fn func(raw []byte) error) (ov
 		switch {
 		case end == t.end:
 			return !used, nil
-		case !used && oneAppend(rest, end-t.end):
+		case !used && t.oneAppend(rest, end-t.end):
+			announced, err := t.announced(c)
+			if err != nil {
+				return false, err
+			}
+			if announced > 0 && end > t.end+announced {
+				break // the next append has been begun, so this one was acknowledged
+			}
 			t.torn = &torn{file: seg.name, offset: t.end, end: end, reason: reason}
 			return true, nil
 		}
@@ -156,9 +184,68 @@ func readRest(f *os.File, from int64) (rest []byte, end int64, err error) {
 }
 
 // oneAppend says that rest may be what a single interrupted append has left: the writer never has two in flight, so
-// anything with the beginning of another batch in it was once whole.
-func oneAppend(rest []byte, length int64) bool {
-	return length <= maxRecord && (len(rest) == 0 || !bytes.Contains(rest[1:], batchStart))
+// anything with the beginning of a later batch in it was once whole. Bytes from outside, which events carry, may look like the
+// beginning of one, but hardly with a position that can follow.
+func (t *tour) oneAppend(rest []byte, length int64) bool {
+	if length > maxRecord {
+		return false
+	}
+	for at := 1; at < len(rest); at++ {
+		i := bytes.Index(rest[at:], batchStart)
+		if i < 0 {
+			break
+		}
+		at += i
+		var word [8]byte // rest ends with its last byte that is not zero
+		copy(word[:], rest[min(at+offPosition, len(rest)):])
+		if p := binary.BigEndian.Uint64(word[:]); p > t.position+1 && p <= t.position+1+maxRecord/headerSize {
+			return false
+		}
+	}
+	return true
+}
+
+// announced is the length of the batch whose beginning stands whole at the end of the log, and continues the chain; 0 when
+// there is none.
+func (t *tour) announced(c *chunk) (int64, error) {
+	n, err := c.length(t.end)
+	if errors.Is(err, errRecord) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	raw, err := c.at(t.end, headerSize)
+	if err != nil {
+		return 0, err
+	}
+	if binary.BigEndian.Uint64(raw[offPosition:]) != t.position+1 {
+		return 0, nil
+	}
+	names := Hash(raw[offPrevious:offCRC])
+	previous, err := t.hash()
+	if err != nil || names != previous {
+		return 0, err
+	}
+	return int64(n), nil
+}
+
+// hash is that of the last batch.
+func (t *tour) hash() (Hash, error) {
+	if t.position == 0 {
+		return Genesis(t.programme), nil
+	}
+	last := t.lastBatch()
+	f, err := os.Open(last.file)
+	if err != nil {
+		return Hash{}, err
+	}
+	defer f.Close()
+	raw := make([]byte, last.size)
+	if _, err := f.ReadAt(raw, last.offset); err != nil {
+		return Hash{}, err
+	}
+	return sha256.Sum256(raw), nil
 }
 
 // batchStart are a batch's magic, version and reserved bytes; with its zeros it is nothing that a text can hold.
