@@ -99,9 +99,10 @@ type Config struct {
 	// Logger takes the warnings of the journal. Default: none.
 	Logger *zap.Logger
 
-	// openFile, syncFolder and segmentSize are for the tests: disks that fail, and logs of many small segments.
+	// What follows is for the tests: disks that fail, time that passes, and logs of many small segments.
 	openFile    openLogFile
 	syncFolder  func(dir string) error
+	now         func() time.Time
 	segmentSize func(number uint64) int64
 }
 
@@ -110,8 +111,9 @@ const (
 	defaultMinFree       = 256 << 20
 	defaultAppendTimeout = 10 * time.Second
 
-	// markSyncEvery is the number of appends between two syncs of the mark file: 0.2 ms in a thousand batches.
+	// The mark file is synced with the first append after so many or so long: 0.2 ms in a thousand batches, or in a second.
 	markSyncEvery = 1024
+	markSyncAfter = time.Second
 )
 
 var programmeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -158,6 +160,9 @@ func (c Config) checked() (Config, error) {
 	if c.syncFolder == nil {
 		c.syncFolder = syncFolder
 	}
+	if c.now == nil {
+		c.now = time.Now
+	}
 	if c.segmentSize == nil {
 		c.segmentSize = sizeOfSegment
 	}
@@ -177,7 +182,8 @@ type Journal struct {
 	end    link
 	report Report
 	failed error
-	unsync int // appends since the mark file was last synced
+	unsync int       // appends since the mark file was last synced …
+	synced time.Time // … and when that was
 
 	// position is the last acknowledged batch; size the bytes of all.
 	position atomic.Uint64
@@ -229,6 +235,7 @@ func (j *Journal) open(ctx context.Context) error {
 			zap.Uint64("position", w.end.position))
 	}
 	if j.mark != nil {
+		j.synced = j.cfg.now()
 		return j.mark.set(j.end, true)
 	}
 	return nil
@@ -382,9 +389,10 @@ func (j *Journal) append(ctx context.Context, d *Draft) error {
 	// The mark is written before the caller may release anything, but synced only now and then: it survives the death
 	// of the process, not of the machine. See README.md.
 	j.unsync++
-	sync := j.unsync >= markSyncEvery
+	now := j.cfg.now()
+	sync := j.unsync >= markSyncEvery || now.Sub(j.synced) >= markSyncAfter
 	if sync {
-		j.unsync = 0
+		j.unsync, j.synced = 0, now
 	}
 	if err := j.mark.set(j.end, sync); err != nil {
 		return fmt.Errorf("%w: mark batch %d: %w", ErrAppend, position, err)

@@ -96,7 +96,7 @@ func (m *markFile) set(end link, sync bool) error {
 		return err
 	}
 	if sync {
-		return m.f.Sync()
+		return datasync(m.f)
 	}
 	return nil
 }

@@ -565,6 +565,25 @@ func TestWhatReadsAJournalThatHasLostItsEndSaysSo(t *testing.T) {
 	require.ErrorIs(t, f.Replay(1, 3, count), ErrShort)
 }
 
+func TestTheMarkIsSyncedAfterAThousandAppendsOrASecond(t *testing.T) {
+	now := time.Unix(0, 0)
+	cfg := testConfig(t.TempDir())
+	cfg.now = func() time.Time { return now }
+	j := mustOpen(t, cfg)
+	for n := 1; n < markSyncEvery; n++ {
+		fill(t, j, 1)
+		require.Equal(t, n, j.unsync)
+	}
+	fill(t, j, 1)
+	require.Zero(t, j.unsync)
+	now = now.Add(markSyncAfter - 1)
+	fill(t, j, 1)
+	require.Equal(t, 1, j.unsync)
+	now = now.Add(1)
+	fill(t, j, 1)
+	require.Zero(t, j.unsync)
+}
+
 func FuzzParseBatch(f *testing.F) {
 	var d Draft
 	require.NoError(f, d.Add(events(1, 3)...))
