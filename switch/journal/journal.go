@@ -249,6 +249,9 @@ func (j *Journal) openCluster(ctx context.Context, w *walk, isNew bool) error {
 		return err
 	}
 	j.stream = n
+	if most := n.nc.MaxPayload(); !j.cfg.ReadOnly && most < leastPayload {
+		return fmt.Errorf("the journal's server takes messages of at most %d bytes, batches need %d: set max_payload: 8MB in its configuration", most, leastPayload)
+	}
 	if err := n.openStream(ctx, isNew && w.reached(nil) == nil && !j.cfg.MustExist); err != nil {
 		return err
 	}

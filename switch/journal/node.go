@@ -16,6 +16,9 @@ import (
 const (
 	// payloadRoom is what the message headers of an append may take of the payload limit.
 	payloadRoom = 4 << 10
+	// leastPayload is what a server must take. The loop goes on filling a batch until it has about 1 MiB, and one Step more may
+	// hold a bundle of rules of that size: a batch that is refused ends the owner.
+	leastPayload = 4 << 20
 	// readTimeout is how long one message of a read may be on its way.
 	readTimeout = 30 * time.Second
 

@@ -109,6 +109,18 @@ func TestExternalServerKeepsTheSameGuarantees(t *testing.T) {
 	require.ErrorIs(t, err, ErrMissing)
 }
 
+func TestAServerThatTakesOnlySmallMessagesIsRefusedAtOnce(t *testing.T) {
+	srv, err := server.NewServer(&server.Options{ // max_payload is 1 MiB unless it is set
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true,
+	})
+	require.NoError(t, err)
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	require.True(t, srv.ReadyForConnections(time.Minute))
+	_, err = Open(context.Background(), clusterConfig(t, srv.ClientURL()))
+	require.ErrorContains(t, err, "max_payload")
+}
+
 func TestLostConnectionDuringAnAppendIsFatal(t *testing.T) {
 	url := startCluster(t)
 	cfg := clusterConfig(t, url)
