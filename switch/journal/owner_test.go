@@ -433,6 +433,15 @@ func TestFailedSnapshotLeavesTheEarlierOnes(t *testing.T) {
 	require.Empty(t, filesUnder(t, s.dir, ".new"))
 }
 
+func TestASnapshotThatWasNotFinishedIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, testConfig(dir))
+	require.NoError(t, os.WriteFile(filepath.Join(j.snaps.dir, "00000000000000000007.snap.new"), make([]byte, 100), 0o600))
+	require.NoError(t, j.Close())
+	require.NoError(t, mustOpen(t, testConfig(dir)).Close())
+	require.Empty(t, filesUnder(t, dir, ".new"))
+}
+
 // The child appends until it is killed and prints the position of every batch that was acknowledged.
 const childVariable = "HUANXIN_JOURNAL_TEST_CHILD"
 

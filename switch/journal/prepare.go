@@ -155,9 +155,9 @@ func makeSegment(s segments, h segmentHeader, open openLogFile, pause func() err
 	return f, nil
 }
 
-// removeUnfinished removes the segments whose preparation was interrupted.
-func removeUnfinished(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".new"))
+// removeUnfinished removes the files whose making was interrupted.
+func removeUnfinished(dir, suffix string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*"+suffix+".new"))
 	for _, name := range names {
 		err = errors.Join(err, os.Remove(name))
 	}

@@ -55,7 +55,7 @@ func (l *segmentLog) begin(dir string) (err error) {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
-	if err := removeUnfinished(l.dir); err != nil {
+	if err := removeUnfinished(l.dir, segmentSuffix); err != nil {
 		return err
 	}
 	if l.file, err = makeSegment(l.segments, l.header(1), l.open, func() error { return nil }); err != nil {
@@ -76,7 +76,7 @@ func (l *segmentLog) resume(t *tour) (err error) {
 			return err
 		}
 	}
-	if err := removeUnfinished(l.dir); err != nil {
+	if err := removeUnfinished(l.dir, segmentSuffix); err != nil {
 		return err
 	}
 	f, size, err := t.open(t.at)

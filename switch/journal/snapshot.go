@@ -65,6 +65,9 @@ func openSnapshots(dir string, cold *coldlog.Log, log *zap.Logger) (*SnapshotSto
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := removeUnfinished(dir, snapshotSuffix); err != nil { // of a process that was killed while it saved
+		return nil, err
+	}
 	return &SnapshotStore{dir: dir, cold: cold, log: log}, nil
 }
 
