@@ -542,9 +542,17 @@ func (s *freeSpace) below(dir string, limit int64) bool {
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.asked) >= time.Second {
 		s.asked = now
-		var st syscall.Statfs_t
-		// A file system that does not answer is not taken for a full one: the append itself will tell.
-		s.low = syscall.Statfs(dir, &st) == nil && uint64(st.Bavail)*uint64(st.Bsize) < uint64(limit)
+		free, known := freeBytes(dir)
+		s.low = known && free < uint64(limit)
 	}
 	return s.low
+}
+
+// freeBytes is what the file system has left. One that does not answer is not taken for a full one: the write itself will tell.
+func freeBytes(dir string) (free uint64, known bool) {
+	var st syscall.Statfs_t
+	if syscall.Statfs(dir, &st) != nil {
+		return 0, false
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), true
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +20,9 @@ const (
 	zeroPause = 5 * time.Millisecond
 	// prepareRetry is the pause before a preparation that failed is begun anew, as long as nobody waits for it.
 	prepareRetry = 10 * time.Second
+	// segmentRoom is what must be left beside a new segment. Without asking, a preparation that cannot succeed would take the last
+	// bytes from snapshots and PostgreSQL each time before it fails.
+	segmentRoom = 4 << 20
 	// prepareAt is the part of a segment that is written when the next is begun: one quarter.
 	prepareAt = 4
 )
@@ -114,6 +118,9 @@ func isClosed(c <-chan struct{}) bool {
 // makeSegment writes a whole segment aside, syncs it, and gives it its name: a file with a segment's name is whole.
 func makeSegment(s segments, h segmentHeader, open openLogFile, pause func() error) (_ logFile, err error) {
 	name := s.segment(h.number).name
+	if free, known := freeBytes(s.dir); known && free < uint64(h.size+segmentRoom) {
+		return nil, fmt.Errorf("prepare segment %d: %d bytes are free, %d needed: %w", h.number, free, h.size+segmentRoom, syscall.ENOSPC)
+	}
 	f, err := open(name+".new", os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err

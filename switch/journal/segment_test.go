@@ -191,6 +191,16 @@ func TestFoldersAreSyncedBeforeALogIsGoneOnWith(t *testing.T) {
 	require.Equal(t, []string{logDir(dir), dir}, synced)
 }
 
+func TestASegmentThatTheDiskHasNoRoomForIsNotBegun(t *testing.T) {
+	disk := new(weakDisk)
+	dir := t.TempDir()
+	h := segmentHeader{number: 1, size: 1 << 60, programme: testProgramme}
+	_, err := makeSegment(segments{dir, testProgramme}, h, disk.open, func() error { return nil })
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Zero(t, disk.writes.Load())
+	require.Empty(t, filesUnder(t, dir, ""))
+}
+
 func TestADamagedSpareSegmentIsMadeAnew(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, smallConfig(dir))
