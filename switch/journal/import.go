@@ -24,7 +24,7 @@ const (
 )
 
 // bringOver makes a log out of the store of the embedded server, if there is one and no log.
-func (j *Journal) bringOver(marks []Mark) error {
+func (j *Journal) bringOver(ctx context.Context, marks []Mark) error {
 	dir := j.cfg.Dir
 	aside := filepath.Join(dir, importDir)
 	if err := os.RemoveAll(aside); err != nil {
@@ -41,12 +41,12 @@ func (j *Journal) bringOver(marks []Mark) error {
 		return err
 	}
 	j.cfg.Logger.Info("bringing the journal over from the embedded server's store", zap.String("from", storeDir(dir)), zap.String("to", logDir(dir)))
-	read, err := j.copyStore(aside, marks)
+	read, err := j.copyStore(ctx, aside, marks)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(aside))
 	}
 	written := newWalk(j.cfg.Programme, marks)
-	if t, err := (segments{aside, j.cfg.Programme}).scan(written.step); err != nil {
+	if t, err := (segments{aside, j.cfg.Programme}).scan(unlessDone(ctx, written.step)); err != nil {
 		return err
 	} else if t != nil || written.end != read.end {
 		return fmt.Errorf("position %d: %w: %d batches were read, and what was written is not the same", written.end.position, ErrDiverged, read.end.position)
@@ -58,7 +58,7 @@ func (j *Journal) bringOver(marks []Mark) error {
 }
 
 // copyStore writes every batch of the store into a new log at dir, under the same checks as a log at Open.
-func (j *Journal) copyStore(dir string, marks []Mark) (_ *walk, err error) {
+func (j *Journal) copyStore(ctx context.Context, dir string, marks []Mark) (_ *walk, err error) {
 	cfg := j.cfg
 	l := newSegmentLog(cfg)
 	l.segments.dir = dir
@@ -67,12 +67,12 @@ func (j *Journal) copyStore(dir string, marks []Mark) (_ *walk, err error) {
 		return nil, err
 	}
 	w := newWalk(cfg.Programme, marks)
-	t, err := openBlocks(cfg.Dir, cfg.Programme).scan(func(raw []byte) error {
+	t, err := openBlocks(cfg.Dir, cfg.Programme).scan(unlessDone(ctx, func(raw []byte) error {
 		if err := w.step(raw); err != nil {
 			return err
 		}
-		return l.copy(raw)
-	})
+		return l.copy(ctx, raw)
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +87,12 @@ func (j *Journal) copyStore(dir string, marks []Mark) (_ *walk, err error) {
 }
 
 // copy is append without the sync of each batch: a segment is synced when it is full.
-func (l *segmentLog) copy(raw []byte) error {
+func (l *segmentLog) copy(ctx context.Context, raw []byte) error {
 	for l.at+int64(len(raw)) > l.size {
 		if err := l.file.Sync(); err != nil {
 			return err
 		}
-		if err := l.roll(context.Background()); err != nil {
+		if err := l.roll(ctx); err != nil {
 			return err
 		}
 	}

@@ -220,7 +220,7 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	w := newWalk(j.cfg.Programme, append(marks, j.cfg.MustReach...))
 	if j.cfg.URL == "" {
-		err = j.openLog(w, isNew)
+		err = j.openLog(ctx, w, isNew)
 	} else {
 		err = j.openCluster(ctx, w, isNew)
 	}
@@ -259,8 +259,8 @@ func (j *Journal) openCluster(ctx context.Context, w *walk, isNew bool) error {
 }
 
 // openLog reads first and writes last: nothing is changed before the whole log is known to be good.
-func (j *Journal) openLog(w *walk, isNew bool) error {
-	if err := j.bringOver(w.marks); err != nil {
+func (j *Journal) openLog(ctx context.Context, w *walk, isNew bool) error {
+	if err := j.bringOver(ctx, w.marks); err != nil {
 		return fmt.Errorf("bring the journal over from %s: %w", storeDir(j.cfg.Dir), err)
 	}
 	l := newSegmentLog(j.cfg)
@@ -271,7 +271,7 @@ func (j *Journal) openLog(w *walk, isNew bool) error {
 		return fmt.Errorf("%w: %s holds the journal of %s", ErrProgramme, j.cfg.Dir, programme)
 	}
 	t := &tour{segments: l.segments}
-	if err := t.runAhead(w.take, w.step); err != nil {
+	if err := t.runAhead(unlessDone(ctx, w.take), unlessDone(ctx, w.step)); err != nil {
 		return err
 	}
 	if err := w.reached(t.torn); err != nil {

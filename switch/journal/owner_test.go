@@ -605,6 +605,20 @@ func TestTheMarkIsSyncedAfterAThousandAppendsOrASecond(t *testing.T) {
 	require.Zero(t, j.unsync)
 }
 
+func TestOpeningStopsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, smallConfig(dir))
+	fill(t, j, 4, 25, 25)
+	require.NoError(t, j.Close())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, dir := range []string{dir, oldJournal(t, func(j *Journal) { fill(t, j, 4) })} {
+		_, err := Open(ctx, smallConfig(dir))
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, mustOpen(t, smallConfig(dir)).Close())
+	}
+}
+
 func FuzzParseBatch(f *testing.F) {
 	var d Draft
 	require.NoError(f, d.Add(events(1, 3)...))

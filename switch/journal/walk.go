@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 )
@@ -56,6 +57,16 @@ func (w *walk) take(b surveyed) error {
 		}
 	}
 	return nil
+}
+
+// unlessDone is fn until ctx ends: a walk over years of batches must be able to be stopped.
+func unlessDone[T any](ctx context.Context, fn func(T) error) func(T) error {
+	return func(v T) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fn(v)
+	}
 }
 
 // diverged says that the batch at a marked position is not the one that was seen there.
