@@ -153,6 +153,39 @@ func TestAFollowerMayLag(t *testing.T) {
 	wg.Wait()
 }
 
+// crossedFile is synced by somebody just before each write, and notes what was done to it.
+type crossedFile struct {
+	disk
+	of   *files
+	done []string
+}
+
+func (f *crossedFile) WriteAt(p []byte, at int64) (int, error) {
+	if err := f.of.sync(); err != nil {
+		return 0, err
+	}
+	f.done = append(f.done, "write")
+	return f.disk.WriteAt(p, at)
+}
+
+func (f *crossedFile) Sync() error {
+	f.done = append(f.done, "sync")
+	return f.disk.Sync()
+}
+
+func TestASyncThatCrossesAWriteDoesNotTakeItsPlace(t *testing.T) {
+	l := small(t, t.TempDir())
+	_, err := l.WriteAt(make([]byte, 10), 0)
+	require.NoError(t, err)
+	require.NoError(t, l.Sync())
+	file := &crossedFile{disk: l.files.list[0], of: l.files}
+	l.files.list[0] = file
+	_, err = l.WriteAt(make([]byte, 10), 10)
+	require.NoError(t, err)
+	require.NoError(t, l.Sync())
+	require.Equal(t, []string{"write", "sync"}, file.done)
+}
+
 func TestAFailedSyncIsNotForgotten(t *testing.T) {
 	l := small(t, t.TempDir())
 	_, err := l.WriteAt(make([]byte, 90), 0)

@@ -18,9 +18,18 @@ type files struct {
 	each   int64
 
 	mu    sync.RWMutex // guards the list, not the bytes
-	list  []*os.File
-	dirty []bool // written since the last sync
+	list  []disk
+	dirty []bool // written since the last sync began
 	fresh bool   // a file was made since the last sync
+}
+
+// disk is one of the files.
+type disk interface {
+	io.ReaderAt
+	io.WriterAt
+	Stat() (os.FileInfo, error)
+	Sync() error
+	Close() error
 }
 
 func openFiles(folder string, each int64) (*files, error) {
@@ -62,11 +71,13 @@ func (f *files) size() (sum int64) {
 
 func (f *files) write(p []byte, offset int64) error {
 	for len(p) > 0 {
-		file, err := f.forWriting(int(offset / f.each))
+		i := int(offset / f.each)
+		file, err := f.forWriting(i)
 		if err != nil {
 			return err
 		}
 		n, err := file.WriteAt(p[:min(int64(len(p)), f.each-offset%f.each)], offset%f.each)
+		f.written(i)
 		if err != nil {
 			return err
 		}
@@ -75,7 +86,14 @@ func (f *files) write(p []byte, offset int64) error {
 	return nil
 }
 
-func (f *files) forWriting(i int) (*os.File, error) {
+// written notes it when the bytes are in the file, and not before: a sync that comes between takes them for its own.
+func (f *files) written(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty[i] = true
+}
+
+func (f *files) forWriting(i int) (disk, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i == len(f.list) {
@@ -83,9 +101,8 @@ func (f *files) forWriting(i int) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.list, f.dirty, f.fresh = append(f.list, file), append(f.dirty, true), true
+		f.list, f.dirty, f.fresh = append(f.list, file), append(f.dirty, false), true
 	}
-	f.dirty[i] = true
 	return f.list[i], nil
 }
 
@@ -94,7 +111,7 @@ func (f *files) read(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
 		at := offset + int64(n)
 		f.mu.RLock()
-		var file *os.File
+		var file disk
 		if i := at / f.each; i < int64(len(f.list)) {
 			file = f.list[i]
 		}
@@ -114,7 +131,7 @@ func (f *files) read(p []byte, offset int64) (n int, err error) {
 // sync makes what was written durable, and that the files are there.
 func (f *files) sync() error {
 	f.mu.Lock()
-	var written []*os.File
+	var written []disk
 	for i, file := range f.list {
 		if f.dirty[i] {
 			written, f.dirty[i] = append(written, file), false
