@@ -23,7 +23,7 @@ import (
 )
 
 // Connections of the pool: more wait for the one budget row and for each other, fewer leave the commits unshared.
-const Connections = 16
+const Connections = 8
 
 // Config is what the server needs.
 type Config struct {
