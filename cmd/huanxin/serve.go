@@ -67,7 +67,7 @@ configuration or the programme was refused.`,
 			if err != nil {
 				return err
 			}
-			go sw.machine.watch(cmd.Context())
+			go sw.machine.watch(cmd.Context(), sw.server.Decided)
 			return errors.Join(sw.Run(cmd.Context()), sw.Close())
 		},
 	}

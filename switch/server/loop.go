@@ -168,7 +168,7 @@ func (l *loop) step(next queued) error {
 // decide stamps one input, lets the engine decide it, and packs what came out: the engine's buffers are reused at once.
 func (l *loop) decide(body any) error {
 	out := l.eng.Step(engine.Input{At: l.stamp(), Body: body})
-	l.s.metrics.steps.Inc()
+	l.s.decided.Add(1)
 	l.cur.inputs++
 	l.cur.sends = append(l.cur.sends, out.Sends...)
 	if err := l.cur.draft.AddPacked(out.Events, out.Packed); err != nil {

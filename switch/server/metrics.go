@@ -11,7 +11,6 @@ import (
 
 // metrics of the loop, the journal and the snapshots.
 type metrics struct {
-	steps            prometheus.Counter
 	refused          *prometheus.CounterVec
 	batchInputs      prometheus.Histogram
 	appendSeconds    prometheus.Histogram
@@ -27,11 +26,8 @@ type metrics struct {
 	snapshotAt atomic.Int64  // Unix ns; 0 = none
 }
 
-func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, q queue, decided *atomic.Uint64, j Journal, v *vitals) (*metrics, error) {
 	m := &metrics{
-		steps: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",
-		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_engine_refused_total", Help: "Inputs not taken into the queue, by cause.",
 		}, []string{"cause"}),
@@ -60,7 +56,10 @@ func newMetrics(reg prometheus.Registerer, q queue, j Journal, v *vitals) (*metr
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	for _, c := range append(v.gauges(),
-		m.steps, m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures, m.recovery, m.replayed,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "huanxin_engine_steps_total", Help: "Inputs decided, ticks included.",
+		}, func() float64 { return float64(decided.Load()) }),
+		m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures, m.recovery, m.replayed,
 		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(q.len()) }),
 		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
 		gauge("huanxin_journal_full", "1 while the journal is at its high-water mark.", func() float64 {

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -170,6 +171,7 @@ type Server struct {
 	metrics *metrics
 	vitals  *vitals
 	queue   queue
+	decided atomic.Uint64
 	started chan struct{}
 
 	// gate is held for reading while an input goes into the queue, and for writing when the state changes: after
@@ -204,7 +206,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, queue: newQueue(cfg.Queue), started: make(chan struct{})}
 	s.vitals = newVitals(s.log)
-	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, cfg.Journal, s.vitals); err != nil {
+	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, &s.decided, cfg.Journal, s.vitals); err != nil {
 		return nil, fmt.Errorf("server: register metrics: %w", err)
 	}
 	return s, nil
@@ -231,6 +233,9 @@ func (s *Server) Submit(body any) error {
 	}
 	return nil
 }
+
+// Decided is how many inputs have been decided, ticks included. It may be asked at any time.
+func (s *Server) Decided() uint64 { return s.decided.Load() }
 
 // Started is closed when Submit begins to accept.
 func (s *Server) Started() <-chan struct{} { return s.started }
