@@ -321,7 +321,10 @@ func (p *Private) settings() []string {
 		// A backlog's random index pages stay in memory, and the projector's own process writes neither pages nor log.
 		"shared_buffers=256MB",
 		"wal_buffers=16MB",
-		"wal_writer_flush_after=16MB",
+		// What is written goes to the disk soon and in small pieces. Left to the system it would go half a minute later, all at
+		// once, and hold up the syncs of the journal beside it.
+		"wal_writer_flush_after=1MB",
+		"backend_flush_after=512kB",
 		"max_wal_size=2GB",
 		"checkpoint_timeout=15min",
 		// No replica reads this server's log: what it holds can be written again from the journal.
