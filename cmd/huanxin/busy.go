@@ -36,6 +36,7 @@ func (m *busyMeter) watch(ctx context.Context, decided func() uint64) {
 	before := decided()
 	tick := time.NewTicker(looksApart)
 	defer tick.Stop()
+	defer m.busy.Store(false) // who drains must not wait
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,7 +45,6 @@ func (m *busyMeter) watch(ctx context.Context, decided func() uint64) {
 		}
 		stat, err := proc.Stat()
 		if err != nil {
-			m.busy.Store(false)
 			return
 		}
 		c := stat.CPUTotal

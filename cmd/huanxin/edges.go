@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
@@ -129,15 +130,31 @@ type journalSource struct{ journal *journal.Journal }
 func (j journalSource) Position() uint64 { return j.journal.Position() }
 
 func (j journalSource) Holds(ctx context.Context, at projection.Position) error {
-	return j.journal.Holds(ctx, postgresMark(at))
+	return passing(j.journal.Holds(ctx, postgresMark(at)))
 }
 
 func (j journalSource) Follow(ctx context.Context, from uint64) (projection.Source, error) {
 	reader, err := j.journal.Follow(ctx, from)
 	if err != nil {
-		return nil, err
+		return nil, passing(err)
 	}
 	return batchSource{reader}, nil
+}
+
+// passing tells errors that prove something about the journal, or that it is closed, from those of a machine that is short of
+// something for a while: for those the switch does not end.
+func passing(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	for _, proof := range []error{
+		journal.ErrDamaged, journal.ErrChain, journal.ErrVersion, journal.ErrMissing, journal.ErrShort, journal.ErrDiverged, journal.ErrProgramme, journal.ErrClosed,
+	} {
+		if errors.Is(err, proof) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", projection.ErrUnreadable, err)
 }
 
 // postgresMark is what PostgreSQL has seen of the journal.
@@ -150,7 +167,7 @@ type batchSource struct{ reader *journal.Reader }
 func (b batchSource) Next(ctx context.Context) (projection.Batch, error) {
 	batch, err := b.reader.Next(ctx)
 	if err != nil {
-		return projection.Batch{}, err
+		return projection.Batch{}, passing(err)
 	}
 	return projection.Batch{Position: batch.Position, Hash: batch.Hash, Events: batch.Events}, nil
 }

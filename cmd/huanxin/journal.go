@@ -120,11 +120,11 @@ func newJournalExportCommand(src *journalPlace) *cobra.Command {
 				return err
 			}
 			report, err := folder.Export(f)
-			if err = errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(args[0]))); err != nil {
+			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 				return errors.Join(err, os.Remove(args[0])) // a short archive looks like a whole one
 			}
 			printReport(cmd.OutOrStdout(), report, true)
-			return nil
+			return syncFolder(filepath.Dir(args[0]))
 		},
 	}
 }

@@ -98,6 +98,8 @@ type Store interface {
 type Packed any
 
 var (
+	// ErrUnreadable is a Journal's error that may pass: no file descriptor, no connection. The projector tries again.
+	ErrUnreadable = errors.New("the journal cannot be read at present")
 	// ErrParted is returned when an event does not fit the rows.
 	ErrParted = errors.New("journal and database have parted")
 	// ErrMoved is returned by Store.Write when the stored position is not the expected one: another projector writes, or

@@ -118,7 +118,7 @@ func (p *Projector) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !isStoreError(err):
+		case !isStoreError(err) && !errors.Is(err, ErrUnreadable):
 			return err
 		case progress:
 			limit = p.cfg.RetryMin
@@ -157,7 +157,10 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	// Rows from batches that the journal does not hold are the proof that acknowledged batches are lost, and their numbers
 	// given to others: nothing may be built upon either.
 	if at.Batch > 0 {
-		if err := p.cfg.Journal.Holds(ctx, at); err != nil {
+		switch err := p.cfg.Journal.Holds(ctx, at); {
+		case errors.Is(err, ErrUnreadable):
+			return false, err
+		case err != nil:
 			return false, fmt.Errorf("projection: the rows come from another journal than this: %w", err)
 		}
 	}
@@ -178,11 +181,11 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 	defer func() { progress = w.at.Batch > at.Batch }()
 	defer w.wait(cancel)
 	for {
-		begun := time.Now()
 		to, err := p.fill(ctx, f, r, &w)
 		if err != nil {
 			return false, err
 		}
+		begun := time.Now()
 		if err := w.write(ctx, to, f.changes()); err != nil {
 			return false, err
 		}

@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -69,6 +70,27 @@ func TestBusyMachineSlowsTheProjectorAndNeverHoldsIt(t *testing.T) {
 	project(t, c)
 	require.Equal(t, want.Rows(), got.Rows())
 	require.Positive(t, asked)
+}
+
+// shortOf is a journal that cannot be read a few times, for no reason of its own.
+type shortOf struct {
+	projection.Journal
+	times atomic.Int64
+}
+
+func (j *shortOf) Follow(ctx context.Context, from uint64) (projection.Source, error) {
+	if j.times.Add(-1) >= 0 {
+		return nil, fmt.Errorf("%w: too many open files", projection.ErrUnreadable)
+	}
+	return j.Journal.Follow(ctx, from)
+}
+
+func TestJournalThatCannotBeReadForAWhileEndsNothing(t *testing.T) {
+	h := projectiontest.NewHistory(4, 50)
+	j := &shortOf{Journal: projectiontest.NewJournal(h.Batches...)}
+	j.times.Store(3)
+	project(t, config(j, projectiontest.NewStore()))
+	require.Negative(t, j.times.Load())
 }
 
 func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {

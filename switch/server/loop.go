@@ -108,13 +108,15 @@ func (l *loop) room() bool {
 // collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more, and hands
 // over what it has when the appender is idle.
 func (l *loop) collect(next queued) error {
+	look := l.cur.inputs + handOver
 	for {
 		if err := l.step(next); err != nil {
 			return err
 		}
-		if l.cur.inputs%handOver == 0 {
-			if err := l.offer(); err != nil {
-				return err
+		if l.cur.inputs >= look {
+			look = l.cur.inputs + handOver
+			if handed, err := l.offer(); handed || err != nil {
+				return err // and run sees to whatever else has come
 			}
 		}
 		var ok bool
@@ -132,16 +134,17 @@ func (l *loop) collect(next queued) error {
 const handOver = 128
 
 // offer gives the batch to the appender if that is idle.
-func (l *loop) offer() error {
+func (l *loop) offer() (handed bool, err error) {
 	if err := l.check(); err != nil {
-		return err
+		return false, err
 	}
 	select {
 	case l.appender.in <- l.cur:
 		l.cur = <-l.appender.free
+		return true, nil
 	default:
+		return false, nil
 	}
-	return nil
 }
 
 // step decides one input. A deadline that has passed is decided before an input that comes after it.
