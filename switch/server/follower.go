@@ -92,8 +92,8 @@ func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.
 }
 
 // giveWay waits when the machine is busy, fifteen times as long as the last batch has taken: a snapshot may be a little older,
-// a till may not wait. Once it is SnapshotEvents behind it waits no more: what a restart may have to
-// replay would grow without need.
+// a till may not wait. Once it is SnapshotEvents behind it waits no more: what a restart may have to replay would grow without
+// need.
 func (s *Server) giveWay(ctx context.Context, seq uint64, took time.Duration) error {
 	if s.metrics.seq.Load() >= seq+s.cfg.SnapshotEvents || !s.cfg.Busy() {
 		return nil

@@ -73,7 +73,7 @@ func newMetrics(reg prometheus.Registerer, q queue, decided *atomic.Uint64, j Jo
 		gauge("huanxin_follower_position", "The last batch that the snapshot follower has applied; 0 while it reads its snapshot.",
 			func() float64 { return float64(m.follower.Load()) }),
 		gauge("huanxin_follower_lag_batches", "Batches that the snapshot follower is behind.", func() float64 { return lag(&m.follower, &m.position) }),
-		gauge("huanxin_follower_lag_events", "Events that the snapshot follower is behind: it gives way to decisions, up to snapshot.events.",
+		gauge("huanxin_follower_lag_events", "Events that the snapshot follower is behind: it gives way to decisions until it is snapshot.events behind.",
 			func() float64 { return lag(&m.followed, &m.seq) }),
 	) {
 		if err := reg.Register(c); err != nil {
