@@ -1,5 +1,5 @@
 // Package flat holds tables of millions of rows for the state of the core: a Slab keeps records, a Queue those that leave
-// in their order, Texts what they are called, an Index finds them by a hash of their key; Column and Sums hold numbers.
+// in their order, Texts what they are called, Scraps texts that go again, an Index finds them by a hash of their key; Column and Sums hold numbers.
 // None holds a pointer per row, so the collector has nothing to walk, and none ever copies itself to grow: the longest
 // pause of one call is the move of about two thousand index entries or a new chunk.
 //

@@ -533,7 +533,7 @@ func (e *Engine) applySupplemented(m *event.Supplemented) {
 	if !ok || p.reserved != nil || p.state != Captured {
 		panic(fmt.Sprintf("purchase %d is supplemented and cannot be", p.id))
 	}
-	p.take(m.Facts, e.scratch.pack(m.Facts), e.now)
+	p.take(m.Facts, string(e.scratch.pack(m.Facts)), e.now)
 	p.leaf, p.manual, p.changed = leaf, true, e.now
 	h, _ := p.hold()
 	e.book.Reserve(h)

@@ -15,7 +15,7 @@ func (e *Engine) CheckInvariants() error {
 	holds, using := 0, 0
 	var ordered money.Amount
 	leaves := map[subsidy.NodeID]money.Amount{}
-	for p := range e.purchases.hot.all() {
+	for p := range e.purchases.all() {
 		h, subsidised := p.hold()
 		if !subsidised {
 			continue
@@ -123,8 +123,10 @@ func (e *Engine) checkHosts() error {
 			dead++
 		}
 	}
-	for p := range e.purchases.hot.all() {
-		id := p.id
+	for id, p := range e.purchases.hot.all() {
+		if p == nil { // it rests: nothing has gone to a host
+			continue
+		}
 		open, n := e.openRefunds(p)
 		if (p.state == Refunding) != (n > 0) {
 			return fmt.Errorf("purchase %d is %s and has %d refunds without an end", id, p.state, n)

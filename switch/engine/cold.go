@@ -103,12 +103,13 @@ func (e *Engine) cool() {
 			return
 		}
 		s.cooling.Pop()
-		switch p := s.hot.get(first.purchase); {
-		case p == nil: // forgotten
-		case e.coolable(p):
+		p := s.hot.get(first.purchase)
+		switch {
+		case p == nil && !s.rests(first.purchase): // forgotten
+		case p != nil && e.coolable(p):
 			e.freeze(p)
 		default:
-			s.cooling.Push(cooling{p.id, e.now})
+			s.cooling.Push(cooling{first.purchase, e.now})
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (e *Engine) CheckCold() error {
 	orders := map[flat.Digest]money.Amount{}
 	numbered, operations := 0, 0
 	for id, place := range s.at.All() {
-		if s.hot.get(id) != nil {
+		if s.hot.has(id) {
 			return fmt.Errorf("purchase %d is hot and cold", id)
 		}
 		c, err := s.frame.read(s.log, int64(place>>1), id)
@@ -224,7 +224,7 @@ func (e *Engine) CheckCold() error {
 		return fmt.Errorf("cold purchases have %d requests and %d operations, %d and %d are listed", numbered, operations,
 			s.byNumber.Len()+len(s.crowded), s.byOperation.Len())
 	}
-	for p := range s.hot.all() {
+	for p := range s.all() {
 		if d, ok := p.order(); ok && p.live() {
 			orders[d] += p.subsidy
 		}

@@ -56,7 +56,7 @@ func (e *Engine) remind(d deadline) {
 // schedule finds the deadlines that follow from the state. A plan's instant that came while nobody decided is due at
 // once; budgetDue does what is still to be done and no more.
 func (e *Engine) schedule() {
-	for p := range e.purchases.hot.all() {
+	for p := range e.purchases.all() {
 		switch p.state {
 		case Reserved:
 			e.remind(deadline{at: p.reserved.ExpiresAt, id: p.id, kind: holdDeadline})

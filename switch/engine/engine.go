@@ -168,7 +168,7 @@ type Engine struct {
 
 	// What follows from the state and is kept so that a look need not walk it: counts, and the ids of what is open.
 	queued, unknown, dead int                 // unknown: of operations
-	holding               []*purchase         // that have a subsidy, entitlement or serial and are not captured; in no order
+	holding               []*purchase         // awake, have a subsidy, entitlement or serial and are not captured; in no order
 	asking                map[uint64]struct{} // purchases whose payment is unknown
 	unsettled             map[uint64]struct{} // voids and refunds without an end
 }
@@ -300,13 +300,14 @@ func (e *Engine) stepAfterSale(body any) {
 }
 
 // emit numbers a fact, applies it and puts it out. From here on it has happened.
-func (e *Engine) emit(ev *event.Event) { e.emitPacked(ev, "") }
-
-// emitPacked is emit for a fact that is packed already.
-func (e *Engine) emitPacked(ev *event.Event, packed string) {
+func (e *Engine) emit(ev *event.Event) {
 	ev.Seq, ev.At = e.seq+1, e.now
-	e.ApplyPacked(ev, packed)
+	e.Apply(ev)
 	e.out.Events = append(e.out.Events, ev)
+	packed := ""
+	if m, ok := ev.Body.(*event.Event_Reserved); ok { // as it is kept
+		packed = e.purchases.packed(m.Reserved.Purchase)
+	}
 	e.out.Packed = append(e.out.Packed, packed)
 }
 

@@ -124,8 +124,8 @@ func (e *Engine) forgettable(key Key, x exchange, now int64) bool {
 	if x.at+memory >= now || e.session(key.Terminal).batch == key.Batch {
 		return false
 	}
-	p := e.purchases.ifHot(x.purchase)
-	return p == nil || p.final() && p.changed+memory < now
+	p := e.purchases.ifAwake(x.purchase)
+	return p == nil && !e.purchases.rests(x.purchase) || p != nil && p.final() && p.changed+memory < now
 }
 
 // maxForgotten bounds what one event forgets of each kind, so that the first one after a long silence holds up nothing. What

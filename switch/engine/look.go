@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -188,35 +189,42 @@ func (e *Engine) lookBudget(path string) ([]subsidy.NodeView, []string) {
 	return list, nil
 }
 
+// lookHolds lists the oldest first. Of a million that are open no more are read than are shown.
 func (e *Engine) lookHolds(what LookHolds) []HoldView {
-	list := []HoldView{}
-	for _, p := range e.holding {
-		if e.now-p.changed < what.OlderThan {
-			continue
-		}
-		v := HoldView{
-			Purchase: p.id, State: p.state, Subsidy: p.subsidy, Leaf: e.book.Budget.Path(p.leaf), Since: p.changed,
-			ReservedAt: p.reservedAt, ExpiresAt: p.reserved.ExpiresAt, Merchant: p.merchant(),
-		}
-		if !p.overHTTP() {
-			terminal := p.terminal()
-			v.Terminal = text(terminal[:])
-		}
-		if e.proposed(p) {
-			v.Proposed = p.proposal.By
-		}
-		list = append(list, v)
+	type open struct {
+		since int64
+		id    uint64
 	}
-	slices.SortFunc(list, func(a, b HoldView) int {
-		if a.Since != b.Since {
-			return int(max(-1, min(1, a.Since-b.Since)))
+	var all []open
+	for since, id := range e.open() {
+		if e.now-since >= what.OlderThan {
+			all = append(all, open{since, id})
 		}
-		return int(int64(a.Purchase) - int64(b.Purchase))
-	})
+	}
+	slices.SortFunc(all, func(a, b open) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id)) })
 	if what.Limit <= 0 {
 		what.Limit = defaultLook
 	}
-	return list[:min(what.Limit, len(list))]
+	list := []HoldView{}
+	for _, h := range all[:min(what.Limit, len(all))] {
+		list = append(list, e.viewHold(e.purchase(h.id)))
+	}
+	return list
+}
+
+func (e *Engine) viewHold(p *purchase) HoldView {
+	v := HoldView{
+		Purchase: p.id, State: p.state, Subsidy: p.subsidy, Leaf: e.book.Budget.Path(p.leaf), Since: p.changed,
+		ReservedAt: p.reservedAt, ExpiresAt: p.reserved.ExpiresAt, Merchant: p.merchant(),
+	}
+	if !p.overHTTP() {
+		terminal := p.terminal()
+		v.Terminal = text(terminal[:])
+	}
+	if e.proposed(p) {
+		v.Proposed = p.proposal.By
+	}
+	return v
 }
 
 func (e *Engine) lookPauses() []PauseView {

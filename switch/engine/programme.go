@@ -35,8 +35,8 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 			Programme: in.Programme, PersonKeyCheck: in.PersonKeyCheck[:],
 		}}})
 	}
-	for p := range e.purchases.hot.all() { // others may go cold meanwhile
-		if p.state == Sent {
+	for _, p := range e.purchases.hot.all() { // others may go cold meanwhile
+		if p != nil && p.state == Sent {
 			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}

@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
+	"strings"
 
 	"huanxin/internal/flat"
 	"huanxin/internal/money"
 	"huanxin/subsidy"
+	"huanxin/switch/event"
 )
 
 // purchases are all purchases of the programme with their voids and refunds, and what finds them. Whoever wants one asks
@@ -32,6 +36,12 @@ type purchases struct {
 	sums        coldSums             // over cold purchases
 	read        map[uint64]coldEntry // what the Step under way has read, or made cold
 	frame       frame
+
+	loan   event.Loan
+	scroll struct { // the purchase at rest that all gives
+		purchase
+		reservation
+	}
 }
 
 func newPurchases(log ColdLog) purchases {
@@ -45,12 +55,61 @@ func newPurchases(log ColdLog) purchases {
 	}
 }
 
-// purchase finds a purchase, nil when there is none. A cold one is read for the Step under way and stays cold.
+// purchase finds a purchase, nil when there is none. One that rests or is cold is read for the Step under way and stays so.
 func (e *Engine) purchase(id uint64) *purchase {
 	if p := e.purchases.hot.get(id); p != nil {
 		return p
 	}
+	if p := e.purchases.rested(id); p != nil {
+		return p
+	}
 	return e.purchases.look(id).purchase
+}
+
+// rested reads a purchase that rests, nil when it does not. As with look, two of them within a Step give the same purchase.
+func (s *purchases) rested(id uint64) *purchase {
+	r, ok := s.hot.rested(id)
+	if !ok {
+		return nil
+	}
+	if p := s.read[id].purchase; p != nil {
+		return p
+	}
+	both := &struct { // in one piece of memory
+		purchase
+		reservation
+	}{}
+	both.purchase.reserved = &both.reservation
+	s.unpack(&both.purchase, id, r, strings.Clone(s.hot.packed(r))) // it may outlast what rests beside it
+	s.read[id] = coldEntry{purchase: &both.purchase}
+	return &both.purchase
+}
+
+// unpack makes p the purchase that rests, out of its fact.
+func (s *purchases) unpack(p *purchase, id uint64, r resting, packed string) {
+	m, err := s.loan.Reserved(packed)
+	if err != nil {
+		panic(fmt.Sprintf("unpack the reserve of purchase %d: %v", id, err))
+	}
+	*p = purchase{id: id, state: Reserved, leaf: r.leaf, changed: r.at, reserved: p.reserved}
+	p.take(m, packed, r.at)
+}
+
+// all iterates over the hot purchases in the order of ids. One that rests is good until the next.
+func (s *purchases) all() iter.Seq[*purchase] {
+	return func(yield func(*purchase) bool) {
+		for id, p := range s.hot.all() {
+			if p == nil {
+				r, _ := s.hot.rested(id)
+				p = &s.scroll.purchase
+				p.reserved = &s.scroll.reservation
+				s.unpack(p, id, r, s.hot.packed(r))
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 // operation finds a void or refund, nil when there is none.
@@ -61,15 +120,24 @@ func (e *Engine) operation(id uint64) *operation {
 	return e.purchases.look(uint64(e.purchases.byOperation.Get(id))).operation(id)
 }
 
-// ifHot is a purchase if it is hot.
-func (s *purchases) ifHot(id uint64) *purchase { return s.hot.get(id) }
+// ifAwake is a purchase if it is hot and does not rest.
+func (s *purchases) ifAwake(id uint64) *purchase { return s.hot.get(id) }
+
+// rests reports whether a purchase was reserved and nothing else.
+func (s *purchases) rests(id uint64) bool {
+	_, ok := s.hot.rested(id)
+	return ok
+}
 
 // known reports whether there is such a purchase.
-func (s *purchases) known(id uint64) bool { return s.hot.get(id) != nil || s.at.Get(id) != 0 }
+func (s *purchases) known(id uint64) bool { return s.hot.has(id) || s.at.Get(id) != 0 }
 
-// mustPurchase is the purchase that an event changes: it is hot from here on.
+// mustPurchase is the purchase that an event changes: it is hot and awake from here on.
 func (e *Engine) mustPurchase(id uint64) *purchase {
 	p := e.purchases.hot.get(id)
+	if p == nil {
+		p = e.wake(id)
+	}
 	if p == nil {
 		p = e.thaw(id)
 	}
@@ -90,6 +158,75 @@ func (e *Engine) mustOperation(id uint64) (*operation, *purchase) {
 		panic(fmt.Sprintf("event for operation %d, which does not exist", id))
 	}
 	return o, e.mustPurchase(o.purchase)
+}
+
+// wake has a purchase rest no longer. It returns nil when it did not.
+func (e *Engine) wake(id uint64) *purchase {
+	s := &e.purchases
+	p := s.rested(id)
+	if p == nil {
+		return nil
+	}
+	delete(s.read, id)
+	s.hot.wake(p)
+	e.track(p)
+	return p
+}
+
+// addReserved enters a purchase that begins with a reserve, at rest. packed is that fact, "" to pack it here.
+func (e *Engine) addReserved(m *event.Reserved, packed string, leaf subsidy.NodeID) {
+	s := &e.purchases
+	if r := (resting{at: e.now, leaf: leaf}); packed != "" {
+		s.rest(m.Purchase, r, packed)
+	} else {
+		b := e.scratch.pack(m)
+		r.fact, r.size = s.hot.facts.AddBytes(b), uint32(len(b))
+		s.hot.lay(m.Purchase, r)
+	}
+	s.cooling.Push(cooling{m.Purchase, e.now})
+}
+
+func (s *purchases) rest(id uint64, r resting, packed string) {
+	r.fact, r.size = s.hot.facts.Add(packed), uint32(len(packed))
+	s.hot.lay(id, r)
+}
+
+// packed is the fact of a purchase that rests.
+func (s *purchases) packed(id uint64) string {
+	r, _ := s.hot.rested(id)
+	return s.hot.packed(r)
+}
+
+// open iterates, in no order, over the purchases of which somebody may ask why they still have a subsidy, entitlement or
+// serial, and since when they are as they are.
+func (e *Engine) open() iter.Seq2[int64, uint64] {
+	return func(yield func(int64, uint64) bool) {
+		for _, p := range e.holding {
+			if !yield(p.changed, p.id) {
+				return
+			}
+		}
+		for id, p := range e.purchases.hot.all() {
+			if p != nil {
+				continue
+			}
+			if r, _ := e.purchases.hot.rested(id); !yield(r.at, id) {
+				return
+			}
+		}
+	}
+}
+
+// canRest reports whether a purchase is what its fact alone would make it.
+func (s *purchases) canRest(p *purchase) bool {
+	if p.state != Reserved || p.reserved == nil || p.sale != nil {
+		return false
+	}
+	q := &s.scroll.purchase
+	q.reserved = &s.scroll.reservation
+	s.unpack(q, p.id, resting{at: p.changed, leaf: p.leaf}, p.reserved.packed)
+	is := bytes.Clone(s.frame.encode(coldEntry{purchase: p}))
+	return bytes.Equal(is, s.frame.encode(coldEntry{purchase: q}))
 }
 
 // add enters a purchase that begins.

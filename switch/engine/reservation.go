@@ -40,14 +40,14 @@ func (r *reservation) set(m *event.Reserved, packed string) {
 	}
 }
 
-// pack is what a fact is kept as.
-func (s *scratch) pack(m *event.Reserved) string {
+// pack is what a fact is kept as, good until the next.
+func (s *scratch) pack(m *event.Reserved) []byte {
 	size := m.SizeVT()
 	s.packed = slices.Grow(s.packed[:0], size)[:size]
 	if n, err := m.MarshalToSizedBufferVT(s.packed); err != nil || n != size {
 		panic(fmt.Sprintf("pack the reserve of purchase %d: %d of %d bytes: %v", m.Purchase, n, size, err))
 	}
-	return string(s.packed)
+	return s.packed
 }
 
 // fact is all of it, made anew at every call.

@@ -32,8 +32,11 @@ func (e *Engine) reserve(in *ReserveRequest) {
 		e.refuseReserve(in, &c)
 		return
 	}
-	e.hold(in, &c)
-	e.replyReserved(in.Token, e.purchase(e.lastPurchase))
+	m := e.hold(in, &c)
+	e.reply(Reply{
+		Token: in.Token, Response: rc("00"), Hold: m.Purchase, ExpiresAt: m.ExpiresAt,
+		Price: money.Amount(m.Price), Subsidy: money.Amount(m.Subsidy), Payable: money.Amount(m.Payable),
+	})
 }
 
 // considered is what all checks of one reserve have found.
@@ -152,7 +155,7 @@ func (e *Engine) judgeEntitlement(c *considered) {
 func (e *Engine) unusable(en subsidy.Entitlement) reason.Code {
 	switch {
 	case en.State == subsidy.Held || en.State == subsidy.Used:
-		if p := e.purchases.ifHot(en.Purchase); p != nil { // a cold one that has an entitlement is captured
+		if p := e.purchases.ifAwake(en.Purchase); p != nil { // one that rests is reserved, a cold one with an entitlement captured
 			switch p.state {
 			case Unknown, Reversing, Voiding, Voided, Refunding:
 				return reason.EntitlementUnavailable
@@ -348,8 +351,8 @@ func (e *Engine) replyRefused(token Token, id uint64) {
 	e.reply(Reply{Token: token, Response: rc("57"), Price: money.Amount(f.price), Reasons: f.reasons})
 }
 
-// hold takes everything for one purchase.
-func (e *Engine) hold(in *ReserveRequest, c *considered) {
+// hold takes everything for one purchase. The fact is good for this Step.
+func (e *Engine) hold(in *ReserveRequest, c *considered) *event.Reserved {
 	d := c.decision
 	env := e.envelope()
 	room := &env.room
@@ -388,7 +391,8 @@ func (e *Engine) hold(in *ReserveRequest, c *considered) {
 	}
 	env.reserved.Reserved = m
 	env.Body = &env.reserved
-	e.emitPacked(&env.Event, e.scratch.pack(m))
+	e.emit(&env.Event)
+	return m
 }
 
 // describe writes down what the product was when it was decided on: a later refund is computed by it.
@@ -461,26 +465,19 @@ func (e *Engine) applyReserved(m *event.Reserved, packed string) {
 	if !ok {
 		panic(fmt.Sprintf("purchase %d takes from budget node %q, which does not exist", m.Purchase, m.Leaf))
 	}
-	both := &struct { // in one piece of memory
-		purchase
-		reservation
-	}{purchase: purchase{id: m.Purchase, state: Reserved, leaf: leaf, changed: e.now}}
-	p := &both.purchase
-	p.reserved = &both.reservation
-	if packed == "" {
-		packed = e.scratch.pack(m)
+	e.addReserved(m, packed, leaf)
+	e.book.Reserve(subsidy.Hold{
+		Purchase: m.Purchase, Entitlement: m.Entitlement, Code: hash(m.Code), Serial: hash(m.Serial), Leaf: leaf,
+		Subsidy: money.Amount(m.Subsidy), FromClaim: money.Amount(m.FromClaim),
+	})
+	if m.Order != "" {
+		e.orders.Add(orderOf(m.Key.GetMerchant(), m.Order), m.Subsidy)
 	}
-	p.take(m, packed, e.now)
-	e.add(p)
-	e.track(p)
-	h, _ := p.hold()
-	e.book.Reserve(h)
-	e.count(p, p.subsidy)
 	if key := keyOf(m.Key); m.Caller == "" {
 		e.touch(key.Terminal).passed = true
-		e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: p.id})
+		e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: m.Purchase})
 	}
-	e.remind(deadline{at: m.ExpiresAt, id: p.id, kind: holdDeadline})
+	e.remind(deadline{at: m.ExpiresAt, id: m.Purchase, kind: holdDeadline})
 }
 
 func (e *Engine) applyReserveRefused(m *event.ReserveRefused, seq uint64) {

@@ -157,7 +157,7 @@ func (e *Engine) writeExchanges(w *stateWriter) {
 func (e *Engine) writePurchases(w *stateWriter) {
 	w.Uint(e.lastPurchase)
 	w.Uint(uint64(e.purchases.hot.len()))
-	for p := range e.purchases.hot.all() {
+	for p := range e.purchases.all() {
 		w.purchase(p)
 	}
 	e.writeOperations(w)
@@ -431,6 +431,13 @@ func (e *Engine) readPurchases(r *stateReader) error {
 			int(p.leaf) >= e.book.Budget.Len() || p.state > Refunded {
 			return fmt.Errorf("purchase %d has neither reserve nor sale, or a leaf or state that does not exist", p.id)
 		}
+		if e.purchases.hot.has(p.id) {
+			return fmt.Errorf("purchase %d is there twice", p.id)
+		}
+		if r.err == nil && e.purchases.canRest(p) {
+			e.purchases.rest(p.id, resting{at: p.changed, leaf: p.leaf}, p.reserved.packed)
+			continue
+		}
 		e.purchases.hot.put(p)
 		if p.sale != nil {
 			e.purchases.index(p.sale, target{purchase: p.id})
@@ -524,7 +531,10 @@ func (e *Engine) readOperations(r *stateReader) error {
 		e.inquiries[id] = q
 		e.purchases.ask(id, q.sent)
 	}
-	for p := range e.purchases.hot.all() {
+	for _, p := range e.purchases.hot.all() {
+		if p == nil { // it rests
+			continue
+		}
 		for _, o := range p.operations {
 			if r.err == nil && e.purchases.operations[o] == nil {
 				return fmt.Errorf("purchase %d has operation %d, which does not exist", p.id, o)

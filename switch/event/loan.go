@@ -1,6 +1,10 @@
 package event
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Most facts are Reserved, and who applies one keeps no more than its packed bytes. So these are read and written here by
 // themselves: what is read lives in memory that is used again, its texts are parts of the bytes that are kept, and what has
@@ -13,13 +17,28 @@ type Loan struct {
 	body  Event_Reserved
 	room  ReservedRoom
 	texts []string // attributes
+	piece strings.Builder
 }
 
-// Decode unpacks one event. packed is the packed body of a Reserved, the caller's to keep, and "" for any other, and for a
-// Reserved that another program has packed.
+// pieceSize is how many bytes of packed facts lie behind each other.
+const pieceSize = 1 << 16
+
+// keep is body as a text. Each would be an object for the collector otherwise.
+func (l *Loan) keep(body []byte) string {
+	if l.piece.Len()+len(body) > l.piece.Cap() {
+		l.piece = strings.Builder{}
+		l.piece.Grow(max(len(body), pieceSize))
+	}
+	at := l.piece.Len()
+	l.piece.Write(body)
+	return l.piece.String()[at:]
+}
+
+// Decode unpacks one event. packed is the packed body of a Reserved, and "" for any other, and for a Reserved that another
+// program has packed. Who keeps it keeps its neighbours in memory, too.
 func (l *Loan) Decode(raw []byte) (ev *Event, packed string, err error) {
 	if seq, at, body, ok := splitReserved(raw); ok {
-		packed = string(body)
+		packed = l.keep(body)
 		if l.read(packed) {
 			l.body.Reserved = &l.room.Fact
 			l.event = Event{Seq: seq, At: at, Body: &l.body}
