@@ -134,13 +134,17 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	if err := s.openDatabase(ctx); err != nil {
 		return nil, err
 	}
-	// Right before the journal: keys that a first start has left without one look like those of a journal that is lost.
-	set, created, err := openKeys(cfg, log)
+	set, err := loadKeys(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(ctx, created); err != nil {
+	if err := s.openJournal(ctx, set == nil); err != nil {
 		return nil, err
+	}
+	if set == nil {
+		if set, err = s.createKeys(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.openLoop(set, s.journal); err != nil {
 		return nil, err
@@ -226,9 +230,9 @@ func (s *Switch) migrate(ctx context.Context) error {
 	return nil
 }
 
-// openJournal walks the whole journal. What PostgreSQL has already seen must be in it. Keys that are not of this start have
+// openJournal walks the whole journal. What PostgreSQL has already seen must be in it. Where there are keys, they have
 // hashed the persons of some journal: without that one, everybody could claim once more.
-func (s *Switch) openJournal(ctx context.Context, newKeys bool) (err error) {
+func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	var marks []journal.Mark
 	if s.migrated.Load() {
 		at, err := s.database.Projection().Position(ctx)
@@ -244,7 +248,7 @@ func (s *Switch) openJournal(ctx context.Context, newKeys bool) (err error) {
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
-		MustReach: marks, MustExist: !newKeys && !j.New, Logger: s.log.Named("journal"),
+		MustReach: marks, MustExist: !noKeys && !j.New, Logger: s.log.Named("journal"),
 	})
 	if errors.Is(err, journal.ErrAbsent) {
 		return fmt.Errorf("journal.folder: %w; the keys of %s are older and may have served one, which a new one would forget with everybody's used quotas: "+

@@ -286,16 +286,35 @@ func TestSwitchServesWithoutADatabase(t *testing.T) {
 }
 
 func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
-	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
-	log := zap.NewNop()
-	_, created, err := openKeys(cfg, log)
-	require.NoError(t, err)
-	require.True(t, created)
-	require.NoError(t, os.Remove(cfg.Path(cfg.Keys.File)))
-	require.NoError(t, os.MkdirAll(filepath.Join(cfg.Path(cfg.Journal.Folder), "log"), 0o700))
-	_, _, err = openKeys(cfg, log)
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false")
+	runOnce(t, cfg)
+	file := cfg.Path(cfg.Keys.File)
+	require.NoError(t, os.Rename(file, file+".copy"))
+	_, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
 	require.ErrorContains(t, err, "keys.file: ")
 	require.ErrorContains(t, err, "restore the file")
+	require.NoFileExists(t, file)
+	require.NoError(t, os.Rename(file+".copy", file))
+	runOnce(t, cfg)
+}
+
+func TestAStartThatOpensNoJournalLeavesNoKeys(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false", "HUANXIN_JOURNAL_URL=nats://127.0.0.1:1")
+	_, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorContains(t, err, "the journal's server")
+	require.NoFileExists(t, cfg.Path(cfg.Keys.File))
+	cfg.Journal.URL = ""
+	runOnce(t, cfg) // which may still begin one
+}
+
+func TestAJournalWithoutABatchTakesAnyKeys(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false")
+	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.NoError(t, err)
+	require.Zero(t, sw.journal.Position())
+	require.NoError(t, sw.Close())
+	require.NoError(t, os.Remove(cfg.Path(cfg.Keys.File))) // as if it had ended before it made them
+	runOnce(t, cfg)
 }
 
 func TestAnEmptyJournalBesideOlderKeysIsRefusedUnlessItIsWanted(t *testing.T) {
@@ -433,7 +452,7 @@ func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
 	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
 	require.NoError(t, err)
-	set, _, err := openKeys(cfg, zap.NewNop())
+	set, err := loadKeys(cfg)
 	require.NoError(t, err)
 	sw.metrics = prometheus.NewRegistry()
 	require.NoError(t, sw.openLoop(set, &brokenJournal{Journal: sw.journal}))

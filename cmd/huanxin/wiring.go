@@ -181,26 +181,35 @@ func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting}
 }
 
-// openKeys reads the key file, or creates it when the journal is new. Where a journal exists and its keys do not, new
-// keys would give everybody a fresh quota: that is refused.
-func openKeys(c *config.Config, log *zap.Logger) (set *keys.Set, created bool, err error) {
-	path := c.Path(c.Keys.File)
-	set, err = keys.Load(path)
-	if err == nil {
-		return set, false, nil
+// loadKeys reads the key file; nil when there is none.
+func loadKeys(c *config.Config) (*keys.Set, error) {
+	set, err := keys.Load(c.Path(c.Keys.File))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, fmt.Errorf("keys.file: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("keys.file: %w", err)
 	}
-	if entries, err := os.ReadDir(c.Path(c.Journal.Folder)); err == nil && len(entries) > 0 {
-		return nil, false, fmt.Errorf("keys.file: %s is missing, and journal.folder %s already holds a journal: restore the file from your copy",
-			path, c.Path(c.Journal.Folder))
+	return set, nil
+}
+
+// createKeys makes the key file of a journal to which nothing has been appended. With a journal that holds anything, new keys
+// would give everybody a fresh quota: that is refused.
+//
+// The journal is open, and with it locked: a start that does not come so far leaves no keys, which would look like those of
+// a journal that is lost, and one that ends right here leaves a journal that takes any keys.
+func (s *Switch) createKeys() (*keys.Set, error) {
+	path := s.cfg.Path(s.cfg.Keys.File)
+	if at := s.journal.Position(); at > 0 {
+		return nil, fmt.Errorf("keys.file: %s is missing, and the journal (journal.folder %s) already holds %d batches: restore the file from your copy",
+			path, s.cfg.Path(s.cfg.Journal.Folder), at)
 	}
-	if set, err = keys.Create(path, rand.Reader); err != nil {
-		return nil, false, fmt.Errorf("keys.file: %w", err)
+	set, err := keys.Create(path, rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("keys.file: %w", err)
 	}
-	log.Info("created keys; keep a copy of the file in a safe place", zap.String("file", path))
-	return set, true, nil
+	s.log.Info("created keys; keep a copy of the file in a safe place", zap.String("file", path))
+	return set, nil
 }
 
 // openTokens reads the callers of the HTTP interface, or draws the secret of one at the first start.

@@ -40,8 +40,10 @@ func Create(path string, rand io.Reader) (*Set, error) {
 		return nil, err
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create key folder: %w", err)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), syncFolder(filepath.Dir(dir))); err != nil {
+			return nil, fmt.Errorf("create key folder: %w", err)
+		}
 	}
 	if err := checkFolder(dir); err != nil {
 		return nil, err
@@ -70,6 +72,11 @@ func writeOnce(dir, path string, text []byte) (err error) {
 	if err = os.Link(tmp.Name(), path); err != nil {
 		return err
 	}
+	return syncFolder(dir)
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(dir string) error {
 	folder, err := os.Open(dir)
 	if err != nil {
 		return err
