@@ -231,7 +231,8 @@ func (s *Switch) migrate(ctx context.Context) error {
 }
 
 // openJournal walks the whole journal. What PostgreSQL has already seen must be in it. Where there are keys, they have
-// hashed the persons of some journal: without that one, everybody could claim once more.
+// hashed the persons of some journal: without that one, everybody could claim once more. So a new one is begun only by an
+// operator's word, which is held against the database: rows of an older one would end the switch when it is in use.
 func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	var marks []journal.Mark
 	if s.migrated.Load() {
@@ -245,11 +246,16 @@ func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	}
 	begun := time.Now()
 	j := s.cfg.Journal
+	unproven := j.New && s.cfg.Database.Enabled && !s.migrated.Load()
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
-		MustReach: marks, MustExist: !noKeys && !j.New, Logger: s.log.Named("journal"),
+		MustReach: marks, MustExist: unproven || !noKeys && !j.New, Logger: s.log.Named("journal"),
 	})
+	if errors.Is(err, journal.ErrAbsent) && unproven {
+		return fmt.Errorf("journal.new: %w, and a new one is not begun while the database cannot be reached: only that shows that there are no rows of an older one, "+
+			"which would end the switch later. Bring the database up and start once more", err)
+	}
 	if errors.Is(err, journal.ErrAbsent) {
 		return fmt.Errorf("journal.folder: %w; the keys of %s are older and may have served one, which a new one would forget with everybody's used quotas: "+
 			"is its volume mounted, is the setting right? To begin a new journal with these keys, start once with HUANXIN_JOURNAL_NEW=true", err, s.cfg.Path(s.cfg.Keys.File))

@@ -340,6 +340,33 @@ func TestAnEmptyJournalBesideOlderKeysIsRefusedUnlessItIsWanted(t *testing.T) {
 	startSwitch(t, cfg).end(t)
 }
 
+func TestANewJournalIsBegunOnlyBesideADatabaseThatShowsNoOlderRows(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
+	cfg.Journal.New = true
+	runOnce(t, cfg) // the private database is empty
+	folder := cfg.Path(cfg.Journal.Folder)
+	require.NoError(t, os.Rename(folder, folder+".older"))
+	_, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorIs(t, err, journal.ErrShort)
+	require.ErrorContains(t, err, "PostgreSQL")
+	require.NoError(t, os.RemoveAll(folder))
+
+	// What it holds is not known.
+	cfg.Database.URL = "postgres://nobody@127.0.0.1:1/nothing"
+	_, err = newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorIs(t, err, journal.ErrAbsent)
+	require.ErrorContains(t, err, "journal.new: ")
+	require.ErrorContains(t, err, "the database cannot be reached")
+	require.NoDirExists(t, folder)
+
+	// A journal that is there does not wait for its database, nor one for a database that is off.
+	require.NoError(t, os.Rename(folder+".older", folder))
+	runOnce(t, cfg)
+	require.NoError(t, os.RemoveAll(folder))
+	cfg.Database.Enabled = false
+	runOnce(t, cfg)
+}
+
 func TestTokenIsCreatedOnceAndMustBeTheOwnersOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	first, err := openTokens(path, zap.NewNop())
