@@ -43,23 +43,51 @@ func limitMemory(ctx context.Context, c config.Memory, log *zap.Logger) {
 // threads than cores the runtime's own brake on that does not hold: a state that has outgrown the limit by a little would
 // leave decisions a tenth of the machine. So the limit gives way to what lives, by as little as collecting at leisure needs,
 // and says so: more memory is an operator's to find, a till's answer is not to wait for it.
+//
+// It goes up at once and comes back late: what lives swings, and every change starts a collection.
 type memoryLimit struct {
 	configured, most, now int64 // bytes; most is what the machine has for it
+
+	// Since so many looks less than now was wanted, at most peak.
+	lower int
+	peak  int64
+
+	said int64 // the limit that the operator has last been told of; 0 when it is as configured
 }
 
-// room is what may gather beside what lives, as its part, before the collector must have run.
-const room = 8
+const (
+	// room is what may gather beside what lives, as its part, before the collector must have run.
+	room = 8
+	// growth is by what part of itself the limit has grown before that is said again.
+	growth = 8
+	// watchEvery is how often the limit is held against what lives, lowerAfter how many such looks it stays up.
+	watchEvery = time.Second
+	lowerAfter = 60
+)
 
-// wanted is the limit for so much that lives on the heap, and so much memory beside the heap. It moves in steps, since every
-// change starts a collection.
+// wanted is the limit for so much that lives on the heap, and so much memory beside the heap. It moves in steps.
 func (l *memoryLimit) wanted(live, beside int64) int64 {
 	const step = 64 << 20
 	need := (live + live/room + beside + step - 1) / step * step
 	return max(l.configured, min(need, l.most))
 }
 
-// watchEvery is how often it is held against what lives.
-const watchEvery = time.Second
+// look takes in what is wanted at present: whether that changes the limit, and whether the operator should know.
+func (l *memoryLimit) look(wanted int64) (changed, tell bool) {
+	before := l.now
+	if wanted >= l.now {
+		l.now, l.lower, l.peak = wanted, 0, 0
+	} else if l.lower, l.peak = l.lower+1, max(l.peak, wanted); l.lower == lowerAfter {
+		l.now, l.lower, l.peak = l.peak, 0, 0
+	}
+	if l.now == l.configured {
+		l.said = 0
+	}
+	if tell = l.now > max(l.configured, l.said+l.said/growth); tell {
+		l.said = l.now
+	}
+	return l.now != before, tell
+}
 
 func (l *memoryLimit) watch(ctx context.Context, log *zap.Logger) {
 	tick := time.NewTicker(watchEvery)
@@ -79,15 +107,13 @@ func (l *memoryLimit) watch(ctx context.Context, log *zap.Logger) {
 		for i := range figures {
 			v[i] = int64(figures[i].Value.Uint64())
 		}
-		wanted := l.wanted(v[0], v[1]-v[2]-v[3]-v[4]-v[5])
-		if wanted == l.now {
-			continue
+		changed, tell := l.look(l.wanted(v[0], v[1]-v[2]-v[3]-v[4]-v[5]))
+		if tell {
+			log.Warn("the state has outgrown memory.limit, which gives way", zap.Int64("live", v[0]), zap.Int64("configured", l.configured), zap.Int64("limit", l.now))
 		}
-		if wanted > l.now {
-			log.Warn("the state has outgrown memory.limit, which gives way", zap.Int64("live", v[0]), zap.Int64("configured", l.configured), zap.Int64("limit", wanted))
+		if changed {
+			debug.SetMemoryLimit(l.now)
 		}
-		l.now = wanted
-		debug.SetMemoryLimit(l.now)
 	}
 }
 
