@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,8 @@ projection and, unless database.url is set, a private PostgreSQL.
 Settings come from --config, else config/huanxin.yaml, else the built-in copy; HUANXIN_SECTION_KEY overrides a key.
 The programme comes from --programme, else the setting; a name is looked for in config/programmes, then built in.
 
-Exit codes: 0 stopped in good order; 1 stopped because going on would have been wrong, or could not start; 2 the
-configuration or the programme was refused.`,
+Exit codes: 0 stopped in good order, also while it was still opening; 1 stopped because going on would have been wrong,
+or could not start; 2 the configuration or the programme was refused.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, origin, err := config.Load(configFile, os.Environ())
@@ -64,6 +65,9 @@ configuration or the programme was refused.`,
 			useThreads()
 			limitMemory(cmd.Context(), cfg.Memory, log.Named("memory"))
 			sw, err := newSwitch(cmd.Context(), cfg, dialectFolder, log)
+			if errors.Is(err, errStopped) {
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -114,13 +118,21 @@ var (
 	errStopping = errors.New("stopping")
 )
 
+// errStopped is returned by newSwitch when ctx has ended it, and everything is closed again.
+var errStopped = errors.New("stopped while opening")
+
 // newSwitch opens everything in the order in which it is needed; what it had opened is closed when something fails.
 func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, log *zap.Logger) (_ *Switch, err error) {
 	s := &Switch{cfg: cfg, log: log, metrics: prometheus.NewRegistry()}
 	s.desk = control.NewDesk(cfg.Control.Pending, func(body any) error { return s.server.Submit(body) })
 	s.stage.Store(&errStarting)
 	defer func() {
-		if err != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()): // not what has been found wrong before that
+			log.Info(errStopped.Error(), zap.NamedError("at", err))
+			err = cmp.Or(s.Close(), errStopped)
+		default:
 			err = errors.Join(err, s.Close())
 		}
 	}()

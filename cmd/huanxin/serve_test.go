@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"huanxin/config"
 	"huanxin/config/dialects"
@@ -458,6 +459,38 @@ func TestSignalDuringTheStartIsAGracefulStop(t *testing.T) {
 	cancel()
 	require.NoError(t, sw.Run(ctx))
 	require.NoError(t, sw.Close())
+}
+
+func TestSignalWhileTheJournalIsBeingOpenedIsAStopInGoodOrder(t *testing.T) {
+	dir := t.TempDir()
+	cfg := testConfig(t, dir, "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false")
+	runOnce(t, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	core, logs := observer.New(zap.InfoLevel)
+	_, err := newSwitch(ctx, cfg, "", zap.New(core))
+	require.Equal(t, errStopped, err)
+	said := logs.FilterMessage("stopped while opening").All()
+	require.Len(t, said, 1)
+	require.Contains(t, said[0].ContextMap()["at"], "open journal of liaoning-2025")
+
+	t.Setenv("HUANXIN_STATE", dir)
+	t.Setenv("HUANXIN_DATABASE_ENABLED", "false")
+	t.Setenv("HUANXIN_LOG_LEVEL", "error")
+	var errs strings.Builder
+	require.Zero(t, run(ctx, []string{"serve"}, strings.NewReader(""), io.Discard, &errs))
+	require.Empty(t, errs.String())
+	runOnce(t, cfg)
+}
+
+func TestAStopDoesNotHideWhatWasFoundWrong(t *testing.T) {
+	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_DATABASE_ENABLED=false")
+	cfg.Programme = "liaoning-1949"
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := newSwitch(ctx, cfg, "", zap.NewNop())
+	require.ErrorContains(t, err, "no such programme")
+	require.NotErrorIs(t, err, errStopped)
 }
 
 // brokenJournal takes the first append, which is the take-over, and fails from then on.
