@@ -335,6 +335,7 @@ type scratch struct {
 	enveloped bool // by this Step
 	texts     texts
 	packed    []byte
+	order     lastOrder
 }
 
 // envelope is what is around the commonest facts, and those facts themselves of which nothing stays. It dies with its Step.

@@ -157,12 +157,33 @@ func (p *purchase) order() (d flat.Digest, ok bool) {
 	return p.reserved.order, true
 }
 
+// lastOrder is the order that was asked for last: the reserve that follows is of the same.
+type lastOrder struct {
+	merchant [15]byte
+	order    string
+	digest   flat.Digest
+}
+
 // ordered is the subsidy that an order has had, 0 for none.
-func (e *Engine) ordered(merchant []byte, order string) money.Amount {
+func (e *Engine) ordered(merchant *[15]byte, order string) money.Amount {
 	if order == "" {
 		return 0
 	}
-	return money.Amount(e.orders.Get(orderOf(merchant, order)))
+	e.scratch.order = lastOrder{*merchant, order, orderOf(merchant[:], order)}
+	return money.Amount(e.orders.Get(e.scratch.order.digest))
+}
+
+// countReserved adds what a reserve takes to what its order has had.
+func (e *Engine) countReserved(m *event.Reserved) {
+	if m.Order == "" {
+		return
+	}
+	merchant, last := m.Key.GetMerchant(), &e.scratch.order
+	digest := last.digest
+	if m.Order != last.order || merchant != string(last.merchant[:]) {
+		digest = orderOf(merchant, m.Order)
+	}
+	e.orders.Add(digest, m.Subsidy)
 }
 
 // live reports whether the purchase has a subsidy: held or spent.

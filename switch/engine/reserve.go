@@ -77,7 +77,7 @@ func (e *Engine) consider(in *ReserveRequest, who party) considered {
 	}
 	e.decide(&c, policyQuestion{
 		price: in.Price, components: in.Components, oldItem: in.OldItem, merchant: who.merchant.ID,
-		ordered: e.ordered(in.Key.Merchant[:], in.Order),
+		ordered: e.ordered(&in.Key.Merchant, in.Order),
 	})
 	if rule := c.decision.Rule; rule != nil && rule.OrderCap > 0 && in.Order == "" {
 		c.refuse(reason.OrderMissing)
@@ -470,9 +470,7 @@ func (e *Engine) applyReserved(m *event.Reserved, packed string) {
 		Purchase: m.Purchase, Entitlement: m.Entitlement, Code: hash(m.Code), Serial: hash(m.Serial), Leaf: leaf,
 		Subsidy: money.Amount(m.Subsidy), FromClaim: money.Amount(m.FromClaim),
 	})
-	if m.Order != "" {
-		e.orders.Add(orderOf(m.Key.GetMerchant(), m.Order), m.Subsidy)
-	}
+	e.countReserved(m)
 	if key := keyOf(m.Key); m.Caller == "" {
 		e.touch(key.Terminal).passed = true
 		e.remember(key, exchange{content: hash(m.Content), kind: exchangeReserve, purchase: m.Purchase})

@@ -109,10 +109,13 @@ func (l *loop) room() bool {
 // over what it has when the appender is idle.
 func (l *loop) collect(next queued) error {
 	look := l.cur.inputs + handOver
+	begun := l.s.cfg.Stages.Now()
 	for {
-		if err := l.step(next); err != nil {
+		done, err := l.step(next, begun)
+		if err != nil {
 			return err
 		}
+		begun = done
 		if l.cur.inputs >= look {
 			look = l.cur.inputs + handOver
 			if handed, err := l.offer(); handed || err != nil {
@@ -147,30 +150,31 @@ func (l *loop) offer() (handed bool, err error) {
 	}
 }
 
-// step decides one input. A deadline that has passed is decided before an input that comes after it.
-func (l *loop) step(next queued) error {
-	begun := l.s.cfg.Stages.Now()
+// step decides one input. A deadline that has passed is decided before an input that comes after it. The clocks are read
+// once for each input: they are a twentieth of what a small decision takes.
+func (l *loop) step(next queued, begun stage.Instant) (done stage.Instant, err error) {
 	l.s.cfg.Stages.Observe(stage.Queue, next.at, begun)
-	if l.eng.NextDeadline() <= l.stamp() {
-		if err := l.decide(new(engine.Tick)); err != nil {
-			return err
+	at := l.stamp()
+	if l.eng.NextDeadline() <= at {
+		if err := l.decide(new(engine.Tick), at); err != nil {
+			return 0, err
 		}
 	}
-	if err := l.decide(next.body); err != nil {
-		return err
+	if err := l.decide(next.body, at); err != nil {
+		return 0, err
 	}
 	if next.claim {
 		l.cur.claims++
 	}
-	done := l.s.cfg.Stages.Now()
+	done = l.s.cfg.Stages.Now()
 	l.s.cfg.Stages.Observe(stage.Decide, begun, done)
 	l.cur.decided = append(l.cur.decided, done)
-	return nil
+	return done, nil
 }
 
-// decide stamps one input, lets the engine decide it, and packs what came out: the engine's buffers are reused at once.
-func (l *loop) decide(body any) error {
-	out := l.eng.Step(engine.Input{At: l.stamp(), Body: body})
+// decide lets the engine decide one input, and packs what came out: the engine's buffers are reused at once.
+func (l *loop) decide(body any, at int64) error {
+	out := l.eng.Step(engine.Input{At: at, Body: body})
 	l.s.decided.Add(1)
 	l.cur.inputs++
 	l.cur.sends = append(l.cur.sends, out.Sends...)
@@ -193,10 +197,11 @@ func (l *loop) stamp() int64 {
 
 // tick fires what is due. The timer may be early when the machine's clock has been set.
 func (l *loop) tick() error {
-	if l.eng.NextDeadline() > l.stamp() {
+	at := l.stamp()
+	if l.eng.NextDeadline() > at {
 		return nil
 	}
-	if err := l.decide(new(engine.Tick)); err != nil {
+	if err := l.decide(new(engine.Tick), at); err != nil {
 		return err
 	}
 	return l.check()

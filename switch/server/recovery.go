@@ -97,7 +97,7 @@ func applyBatch(eng Engine, b *journal.Batch) error {
 // reversed.
 func (l *loop) takeOwnership() error {
 	own := l.s.cfg.Ownership
-	if err := l.decide(&own); err != nil {
+	if err := l.decide(&own, l.stamp()); err != nil {
 		return err
 	}
 	sends := l.cur.sends[:0]
