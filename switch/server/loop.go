@@ -134,7 +134,7 @@ func (l *loop) collect(next queued) error {
 
 // handOver is after how many inputs of a batch the appender is looked at although more wait. A rush of a thousand decided in
 // one go would leave the disk idle meanwhile, and everybody idle while it syncs; small batches gain nothing by the look.
-const handOver = 128
+const handOver = 256
 
 // offer gives the batch to the appender if that is idle.
 func (l *loop) offer() (handed bool, err error) {
