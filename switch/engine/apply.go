@@ -13,8 +13,8 @@ import (
 // Apply keeps what it needs of ev; the caller must not change it afterwards.
 func (e *Engine) Apply(ev *event.Event) { e.ApplyPacked(ev, "") }
 
-// ApplyPacked is Apply for who has the packed body of a Reserved at hand: that is kept, and nothing of ev itself, which may
-// change afterwards. packed is "" for any other event, of which Apply says what is kept.
+// ApplyPacked is Apply for who has the packed body of a Reserved at hand: a copy of it is kept, and nothing of ev itself, which
+// may change afterwards. packed is "" for any other event, of which Apply says what is kept.
 func (e *Engine) ApplyPacked(ev *event.Event, packed string) {
 	if ev.Seq != e.seq+1 {
 		panic(fmt.Sprintf("event %d follows event %d", ev.Seq, e.seq))

@@ -15,7 +15,9 @@ func (e *Engine) CheckInvariants() error {
 	holds, using := 0, 0
 	var ordered money.Amount
 	leaves := map[subsidy.NodeID]money.Amount{}
+	hot := 0
 	for p := range e.purchases.all() {
+		hot++
 		h, subsidised := p.hold()
 		if !subsidised {
 			continue
@@ -40,6 +42,9 @@ func (e *Engine) CheckInvariants() error {
 			spent += h.Subsidy
 			leaves[p.leaf] += h.Subsidy
 		}
+	}
+	if hot != e.purchases.hot.len() {
+		return fmt.Errorf("%d purchases are hot, %d are counted", hot, e.purchases.hot.len())
 	}
 	for _, sum := range e.purchases.sums.spent {
 		spent += sum

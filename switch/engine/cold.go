@@ -43,7 +43,7 @@ type cooling struct {
 	at       int64
 }
 
-// coldEntry is a cold purchase as read.
+// coldEntry is a purchase as read: a cold one, or one that rests.
 type coldEntry struct {
 	purchase   *purchase // nil when there is none
 	operations []*operation
@@ -248,8 +248,17 @@ func (s *purchases) look(id uint64) coldEntry {
 	return c
 }
 
-// putAway ends what a Step has read.
-func (s *purchases) putAway() { clear(s.read) }
+// putAway ends what a Step has read. A map keeps the room of its largest moment, and clearing it takes as long.
+func (s *purchases) putAway() {
+	if len(s.read) > usuallyRead {
+		s.read = map[uint64]coldEntry{}
+		return
+	}
+	clear(s.read)
+}
+
+// usuallyRead is more purchases than a Step reads that is not a look at many.
+const usuallyRead = 256
 
 // goes reports whether a purchase goes with its last key.
 func (s *purchases) goes(id uint64) bool {

@@ -166,7 +166,7 @@ type Engine struct {
 	out       Output
 	scratch   scratch
 
-	// What follows from the state and is kept so that a look need not walk it: counts, and the ids of what is open.
+	// What follows from the state and is kept so that a look need not walk it: counts, and what is open.
 	queued, unknown, dead int                 // unknown: of operations
 	holding               []*purchase         // awake, have a subsidy, entitlement or serial and are not captured; in no order
 	asking                map[uint64]struct{} // purchases whose payment is unknown

@@ -12,8 +12,9 @@ import (
 // hot are the purchases in memory, by id. Ids come in order and most purchases leave in order, so pages of neighbours are
 // what is looked up: a few hundred of them, which stay in the processor's caches where a map of purchases would not.
 //
-// A purchase that was reserved and nothing else rests: of it there is its fact, packed, and what that does not say. A busy
-// hour leaves a million of them, and the collector has nothing to walk.
+// A purchase that was reserved and nothing else rests: of it there is its fact, packed, and what that does not say. Rushes leave
+// them by the hundred thousand, and the collector has nothing to walk. The first event after the reserve wakes it, the end of
+// its hold too.
 type hot struct {
 	pages map[uint64]*hotPage
 	n     int
@@ -54,7 +55,7 @@ func (h *hot) rested(id uint64) (r resting, ok bool) {
 	return r, r.size != 0
 }
 
-// packed is the fact of a purchase that rests, good for as long as it does.
+// packed is the fact of a purchase that rests. Like every text of Scraps it stays good.
 func (h *hot) packed(r resting) string { return h.facts.At(r.fact, int(r.size)) }
 
 // has reports whether a purchase is hot.
@@ -63,8 +64,8 @@ func (h *hot) has(id uint64) bool {
 	return page != nil && (page.awake[id%perPage] != nil || page.resting[id%perPage].size != 0)
 }
 
-// page is where a purchase goes that is not hot yet.
-func (h *hot) page(id uint64) *hotPage {
+// enter gives a purchase that is not hot a place on its page.
+func (h *hot) enter(id uint64) *hotPage {
 	page := h.pages[id/perPage]
 	if page == nil {
 		page = new(hotPage)
@@ -76,10 +77,10 @@ func (h *hot) page(id uint64) *hotPage {
 }
 
 // put enters a purchase that is not hot.
-func (h *hot) put(p *purchase) { h.page(p.id).awake[p.id%perPage] = p }
+func (h *hot) put(p *purchase) { h.enter(p.id).awake[p.id%perPage] = p }
 
 // lay enters a purchase that is not hot, to rest.
-func (h *hot) lay(id uint64, r resting) { h.page(id).resting[id%perPage] = r }
+func (h *hot) lay(id uint64, r resting) { h.enter(id).resting[id%perPage] = r }
 
 // wake enters p for what rests under its id.
 func (h *hot) wake(p *purchase) {

@@ -189,19 +189,19 @@ func (e *Engine) lookBudget(path string) ([]subsidy.NodeView, []string) {
 	return list, nil
 }
 
-// lookHolds lists the oldest first. Of a million that are open no more are read than are shown.
+// lookHolds lists the oldest first. Of those that are open no more are unpacked than are shown.
 func (e *Engine) lookHolds(what LookHolds) []HoldView {
-	type open struct {
+	type hold struct {
 		since int64
 		id    uint64
 	}
-	var all []open
+	var all []hold
 	for since, id := range e.open() {
 		if e.now-since >= what.OlderThan {
-			all = append(all, open{since, id})
+			all = append(all, hold{since, id})
 		}
 	}
-	slices.SortFunc(all, func(a, b open) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(all, func(a, b hold) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id)) })
 	if what.Limit <= 0 {
 		what.Limit = defaultLook
 	}

@@ -12,7 +12,8 @@ import (
 	"huanxin/switch/event"
 )
 
-// purchases are all purchases of the programme with their voids and refunds, and what finds them. Whoever wants one asks
+// purchases are all purchases of the programme with their voids and refunds, and what finds them. One that was reserved and
+// nothing else rests; see hot.go. Whoever wants one asks
 // Engine.purchase, Engine.operation, sentAs or sentAt; whoever changes one, Engine.mustPurchase or Engine.mustOperation.
 // Nothing else looks into the tables but what writes, reads and checks them as a whole.
 //
@@ -219,7 +220,7 @@ func (e *Engine) open() iter.Seq2[int64, uint64] {
 
 // canRest reports whether a purchase is what its fact alone would make it.
 func (s *purchases) canRest(p *purchase) bool {
-	if p.state != Reserved || p.reserved == nil || p.sale != nil {
+	if p.state != Reserved || p.reserved == nil || p.reserved.packed == "" || p.sale != nil {
 		return false
 	}
 	q := &s.scroll.purchase

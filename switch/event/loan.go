@@ -6,9 +6,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Most facts are Reserved, and who applies one keeps no more than its packed bytes. So these are read and written here by
-// themselves: what is read lives in memory that is used again, its texts are parts of the bytes that are kept, and what has
-// been packed once is not packed again.
+// Most facts are Reserved, and who applies one keeps no more than a copy of its packed bytes. So these are read and written here by
+// themselves: what is read lives in memory that is used again, its texts are parts of the packed bytes, and what has been packed
+// once is not packed again.
 
 // Loan decodes packed events, one after the other. A Reserved is lent: it is good until the next call. Any other is the
 // caller's to keep. The zero Loan is ready.

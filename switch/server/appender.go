@@ -64,10 +64,13 @@ func (a *appender) run() {
 // syncsApart is the least time between the beginnings of two appends on a busy machine.
 const syncsApart = 700 * time.Microsecond
 
+// smallBatch is below how many inputs a batch can wait for others.
+const smallBatch = 128
+
 // gather lets small batches wait for each other while the machine is busy. A sync costs its processor time however few
 // share it, and three thousand a second of them are what makes a machine busy that has not much to decide.
 func (a *appender) gather(inputs int, begun time.Time) {
-	if inputs >= handOver || !a.s.cfg.Busy() {
+	if inputs >= smallBatch || !a.s.cfg.Busy() {
 		return
 	}
 	if left := syncsApart - time.Since(begun); left > 0 {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 func pace(ctx context.Context, start time.Time, rate float64, lasts time.Duration, fire func(n uint64, due time.Time) error, flush func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer onePlaceMore()()
 	total := uint64(rate * lasts.Seconds())
 	interval := float64(time.Second) / rate
 	due := func(n uint64) time.Time { return start.Add(time.Duration(float64(n) * interval)) }
@@ -38,6 +40,21 @@ func pace(ctx context.Context, start time.Time, rate float64, lasts time.Duratio
 		}
 	}
 	return nil
+}
+
+// places guards the number of the runtime's places.
+var places sync.Mutex
+
+// onePlaceMore makes room for a pacer, until taken is called. A thread that sleeps in the kernel keeps its place among those that
+// may run Go code for up to ten milliseconds: with as many places as cores two pacers leave nobody to hear the answers.
+func onePlaceMore() (taken func()) {
+	add := func(n int) {
+		places.Lock()
+		defer places.Unlock()
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 // shortest and longest are bounds of one sleep: below it is not worth a call, above it ctx is not heard.
