@@ -17,7 +17,7 @@ import (
 const (
 	rushRate        = 10_000 // claims a second
 	rushConnections = 128
-	calm            = 15 * time.Second // of reserves alone, before each rush
+	calm            = 30 * time.Second // of reserves alone, before each rush
 )
 
 // claimRush is the minute after a round has opened, first when nothing is left of it, then when everybody gets something.
@@ -42,9 +42,6 @@ func claimRush() Scenario {
 				return r, err
 			}
 			defer site.Discard()
-			if err := site.Quiet(ctx); err != nil {
-				return r, err
-			}
 			script, err := b.openReserves(persons)
 			if err != nil {
 				return r, err
@@ -74,7 +71,7 @@ func claimRush() Scenario {
 	}
 }
 
-// rush measures reserves alone, then beside one rush.
+// rush measures reserves alone, when nothing is left to do of what was before, then beside one rush.
 func (b *Bench) rush(ctx context.Context, site *Site, script client.Script, offered float64, calm time.Duration, rush client.Claims, r *Result) error {
 	name := "no budget left"
 	if rush.Status == http.StatusCreated {
@@ -85,6 +82,9 @@ func (b *Bench) rush(ctx context.Context, site *Site, script client.Script, offe
 		return err
 	}
 	rush.Address, rush.Token = site.HTTP, strings.TrimSpace(string(token))
+	if err := site.Quiet(ctx); err != nil {
+		return err
+	}
 	alone, err := b.openLoop(site, script, offered, openWarmUp, calm).Run(ctx)
 	if err != nil {
 		return fmt.Errorf("reserves alone: %w", err)
