@@ -41,7 +41,10 @@ func (t *tally) add(person uint32, u *use) {
 
 // Check recomputes from the entitlements what the counters say and returns the first difference, nil when all agree.
 // reserved is the sum of subsidies held by open purchases, which only the engine knows.
-func (b *Book) Check(reserved money.Amount) error {
+func (b *Book) Check(reserved money.Amount) error { return b.CheckInSteps(reserved, func() {}) }
+
+// CheckInSteps is Check that calls step for every entitlement and every person, so that a caller can rest now and then.
+func (b *Book) CheckInSteps(reserved money.Amount, step func()) error {
 	if err := b.Budget.Check(); err != nil {
 		return err
 	}
@@ -49,6 +52,7 @@ func (b *Book) Check(reserved money.Amount) error {
 	held := reserved
 	var want, have tally
 	for i := range b.entitlements.Len() {
+		step()
 		e := b.entitlements.At(i)
 		want.count(e, b.termsOf(e).category)
 		held += e.reserved()
@@ -66,6 +70,7 @@ func (b *Book) Check(reserved money.Amount) error {
 		return fmt.Errorf("%d entitlements are held, %d holds are open", holds, b.openHolds)
 	}
 	for i := range uint32(b.people.list.Len()) {
+		step()
 		for u := b.people.first(i); u != nil; u = b.people.after(u) {
 			have.add(i, u)
 		}

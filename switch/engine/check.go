@@ -10,13 +10,28 @@ import (
 // CheckInvariants recomputes what must hold after every event and returns the first difference: every open hold is on
 // the budget and on an entitlement, a serial belongs to one live purchase, and money is where the purchases say. It
 // walks the whole state: the server calls it after recovery, tests after every step.
-func (e *Engine) CheckInvariants() error {
+func (e *Engine) CheckInvariants() error { return e.CheckAtEase(func() {}) }
+
+// stride is how many steps of a check, of a tenth of a microsecond to one each, go without a rest.
+const stride = 1000
+
+// CheckAtEase is CheckInvariants that calls rest after every stretch of less than a millisecond or two, for whoever checks a state
+// of millions beside work that must not wait. Nothing may change while it rests.
+func (e *Engine) CheckAtEase(rest func()) error {
+	steps := 0
+	step := func() {
+		if steps++; steps == stride {
+			steps = 0
+			rest()
+		}
+	}
 	var held, spent money.Amount
 	holds, using := 0, 0
 	var ordered money.Amount
 	leaves := map[subsidy.NodeID]money.Amount{}
 	hot := 0
 	for p := range e.purchases.all() {
+		step()
 		hot++
 		h, subsidised := p.hold()
 		if !subsidised {
@@ -49,10 +64,10 @@ func (e *Engine) CheckInvariants() error {
 	for _, sum := range e.purchases.sums.spent {
 		spent += sum
 	}
-	if err := e.book.Check(held); err != nil {
+	if err := e.book.CheckInSteps(held, step); err != nil {
 		return err
 	}
-	if err := e.checkCold(leaves, using, ordered); err != nil {
+	if err := e.checkCold(leaves, using, ordered, step); err != nil {
 		return err
 	}
 	for id := range e.book.Budget.Len() {

@@ -146,7 +146,7 @@ func (e *Engine) readCold(r *stateReader) error {
 }
 
 // checkCold holds the sums over cold purchases against the book and the hot ones.
-func (e *Engine) checkCold(spent map[subsidy.NodeID]money.Amount, using int, ordered money.Amount) error {
+func (e *Engine) checkCold(spent map[subsidy.NodeID]money.Amount, using int, ordered money.Amount, step func()) error {
 	s := &e.purchases
 	for leaf, sum := range s.sums.spent {
 		spent[leaf] += sum
@@ -158,6 +158,7 @@ func (e *Engine) checkCold(spent map[subsidy.NodeID]money.Amount, using int, ord
 	}
 	used := 0
 	for id := uint64(1); id < e.book.NextEntitlement(); id++ {
+		step()
 		if en, _ := e.book.Entitlement(id); en.State == subsidy.Held || en.State == subsidy.Used {
 			used++
 		}
@@ -167,6 +168,7 @@ func (e *Engine) checkCold(spent map[subsidy.NodeID]money.Amount, using int, ord
 	}
 	var sum money.Amount
 	for _, amount := range e.orders.All() {
+		step()
 		sum += money.Amount(amount)
 	}
 	if sum != ordered+s.sums.ordered {

@@ -51,6 +51,11 @@ func (f *fakeEngine) CheckInvariants() error {
 	return nil
 }
 
+func (f *fakeEngine) CheckAtEase(rest func()) error {
+	rest()
+	return f.CheckInvariants()
+}
+
 func (f *fakeEngine) ApplyPacked(ev *event.Event, _ string) {
 	f.applied++
 	f.take(ev)

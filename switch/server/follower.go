@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"huanxin/switch/journal"
@@ -63,10 +64,11 @@ func (s *Server) follow(ctx context.Context, eng Engine, reader *journal.Reader,
 		if here.Position == last.Position {
 			continue
 		}
-		if err := eng.CheckInvariants(); err != nil {
+		work := &leisure{ctx: ctx, s: s, seq: here.Seq, begun: time.Now()}
+		if err := eng.CheckAtEase(work.rest); err != nil {
 			return fmt.Errorf("%w in the follower at position %d: %w", ErrInvariant, here.Position, err)
 		}
-		s.save(eng, here)
+		s.save(here, func(out io.Writer) error { return eng.WriteState(&leisurely{out, work}) })
 		last = here
 	}
 }
@@ -91,17 +93,67 @@ func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.
 	return nil
 }
 
-// giveWay waits when the machine is busy, fifteen times as long as the last batch has taken: a snapshot may be a little older,
-// a till may not wait. Once it is SnapshotEvents behind it waits no more: what a restart may have to replay would grow without
-// need.
+// patience is how many times as long as it has worked the follower waits on a busy machine, while it is hardly behind.
+const patience = 15
+
+// owed is how long the follower, which has applied events up to seq, waits when its last piece of work has taken so long: on a
+// busy machine a snapshot may be a little older, a till may not wait. The further it is behind the less it waits, once it is
+// SnapshotEvents behind not at all, because what a restart may have to replay would grow without need. Without these shades it
+// would be put off altogether and then take a core at once.
+func (s *Server) owed(seq uint64, took time.Duration) time.Duration {
+	limit := s.cfg.SnapshotEvents
+	behind := max(seq, s.metrics.seq.Load()) - seq // a batch can be read before the appender has counted it
+	if behind >= limit || !s.cfg.Busy() {
+		return 0
+	}
+	left := float64(limit-behind) / float64(limit)
+	return min(time.Duration(patience*left*float64(took)), time.Second)
+}
+
+// giveWay waits as long as is owed, or until ctx ends.
 func (s *Server) giveWay(ctx context.Context, seq uint64, took time.Duration) error {
-	if s.metrics.seq.Load() >= seq+s.cfg.SnapshotEvents || !s.cfg.Busy() {
+	wait := s.owed(seq, took)
+	if wait == 0 {
 		return nil
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(min(15*took, time.Second)):
+	case <-time.After(wait):
 		return nil
 	}
+}
+
+// leisure makes one long piece of work, the check and the writing of a state, give way again and again. A state of two million
+// purchases takes more than two seconds of a core.
+type leisure struct {
+	ctx   context.Context
+	s     *Server
+	seq   uint64
+	begun time.Time // of the work since the last rest
+}
+
+// rest gives way once that is worth a timer.
+func (l *leisure) rest() {
+	took := time.Since(l.begun)
+	if l.s.owed(l.seq, took) < time.Millisecond {
+		return
+	}
+	_ = l.s.giveWay(l.ctx, l.seq, took) // a stop ends the waits; what comes of the work is for its caller
+	l.begun = time.Now()
+}
+
+// leisurely is a writer that rests. A stop ends it with the context's error.
+type leisurely struct {
+	out  io.Writer
+	work *leisure
+}
+
+func (w *leisurely) Write(p []byte) (int, error) {
+	n, err := w.out.Write(p)
+	if err == nil {
+		w.work.rest()
+		err = w.work.ctx.Err()
+	}
+	return n, err
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -131,13 +132,17 @@ func (l *loop) lastSnapshot() error {
 	if err := l.eng.CheckInvariants(); err != nil {
 		return fmt.Errorf("%w at the stop: %w", ErrInvariant, err)
 	}
-	l.s.save(l.eng, snap)
+	l.s.save(snap, l.eng.WriteState)
 	return nil
 }
 
 // save writes a snapshot. Without it the next start takes longer, so a failure stops nothing.
-func (s *Server) save(eng Engine, snap journal.Snapshot) {
-	if err := s.cfg.Journal.Snapshots().Save(snap, eng.WriteState); err != nil {
+func (s *Server) save(snap journal.Snapshot, writeState func(io.Writer) error) {
+	err := s.cfg.Journal.Snapshots().Save(snap, writeState)
+	switch {
+	case errors.Is(err, context.Canceled): // the process ends; it has a snapshot of its own to write
+		return
+	case err != nil:
 		s.metrics.snapshotFailures.Inc()
 		s.log.Error("snapshot not saved; the next start replays more of the journal", zap.Error(err))
 		return

@@ -64,6 +64,8 @@ type Engine interface {
 	Seq() uint64
 	// CheckInvariants returns an error when the state contradicts itself.
 	CheckInvariants() error
+	// CheckAtEase is the same with a rest now and then.
+	CheckAtEase(rest func()) error
 	// WriteState writes the state for a snapshot.
 	WriteState(io.Writer) error
 	// Vitals are the figures for metrics and alarms.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"huanxin/switch/engine"
 	"huanxin/switch/journal"
@@ -404,12 +406,55 @@ func TestFollowerGivesWayToABusyMachineUpToItsBound(t *testing.T) {
 	})
 	require.NoError(t, err)
 	s.metrics.seq.Store(1000)
+	require.Equal(t, 150*time.Millisecond, s.owed(1000, 10*time.Millisecond))
+	require.Equal(t, 150*time.Millisecond, s.owed(1001, 10*time.Millisecond), "it has read what is not counted yet")
+	require.Equal(t, 75*time.Millisecond, s.owed(950, 10*time.Millisecond), "half-way it waits half as long")
+	require.Equal(t, time.Second, s.owed(950, time.Hour))
+	require.Zero(t, s.owed(900, time.Hour), "so far behind it waits no more")
+
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(t, s.giveWay(ended, 901, time.Hour), context.Canceled, "it waits")
-	require.NoError(t, s.giveWay(ended, 900, time.Hour), "so far behind it waits no more")
 	busy = false
 	require.NoError(t, s.giveWay(ended, 901, time.Hour), "nobody needs the machine")
+}
+
+func TestStopEndsALeisurelySnapshotWithoutAnAlarm(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	r := newRig(t, t.TempDir(), func(c *Config) { c.Logger = zap.New(core) }, nil)
+	defer r.close()
+	ended, cancel := context.WithCancel(context.Background())
+	pieces := 0
+	r.s.save(journal.Snapshot{Position: 7}, func(out io.Writer) error {
+		w := &leisurely{out, &leisure{ctx: ended, s: r.s, begun: time.Now()}}
+		for {
+			if pieces++; pieces == 3 {
+				cancel()
+			}
+			if _, err := w.Write(make([]byte, 10)); err != nil {
+				return err
+			}
+		}
+	})
+	require.Equal(t, 3, pieces)
+	require.Zero(t, r.s.metrics.lastSnapshot())
+	require.Zero(t, logs.Len())
+	_, saved := r.j.Snapshots().Load(func(journal.Snapshot, io.Reader) error { return nil })
+	require.False(t, saved)
+}
+
+func TestLongWorkRestsAsSoonAsATimerIsOwed(t *testing.T) {
+	r := newRig(t, t.TempDir(), func(c *Config) { c.Busy = func() bool { return true } }, nil)
+	defer r.close()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel() // so that nothing waits
+	future, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	work := &leisure{ctx: ended, s: r.s, begun: future}
+	work.rest()
+	require.Equal(t, future, work.begun, "hardly begun: it goes on, and what it owes adds up")
+	work.begun = past
+	work.rest()
+	require.True(t, work.begun.After(past), "it has rested and begins anew")
 }
 
 func TestSmallBatchesWaitForEachOtherOnABusyMachine(t *testing.T) {
