@@ -39,6 +39,13 @@ type ClaimsRun struct {
 	Latencies  load.Latencies
 }
 
+// Add puts another run's figures to r.
+func (r *ClaimsRun) Add(other *ClaimsRun) {
+	r.Answered += other.Answered
+	r.Overloaded += other.Overloaded
+	r.Latencies.Merge(&other.Latencies)
+}
+
 // Run runs it. It returns an error when an answer does not come or is neither as expected nor that of an overload.
 func (c *Claims) Run(ctx context.Context) (*ClaimsRun, error) {
 	var dialled []*claimLine
@@ -96,9 +103,7 @@ func (c *Claims) Run(ctx context.Context) (*ClaimsRun, error) {
 	}
 	run := &ClaimsRun{}
 	for _, l := range dialled {
-		run.Answered += l.answered - l.overloaded
-		run.Overloaded += l.overloaded
-		run.Latencies.Merge(&l.latencies)
+		run.Add(&ClaimsRun{Answered: l.answered - l.overloaded, Overloaded: l.overloaded, Latencies: l.latencies})
 	}
 	return run, nil
 }
