@@ -76,9 +76,7 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 	if err != nil {
 		return err
 	}
-	s.web, err = gateway.NewServer(gateway.ServerConfig{
-		AnswerTimeout: s.cfg.HTTP.AnswerTimeout, Logger: s.log.Named("http"),
-	}, s.gate.Handler())
+	s.web, err = gateway.NewServer(gateway.ServerConfig{}, s.gate)
 	return err
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -71,12 +70,7 @@ func (s *Switch) Run(ctx context.Context) error {
 	whole, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	t := &tasks{fail: fail}
-	t.web = start("HTTP", fail, func(context.Context) error {
-		if err := s.web.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	t.web = start("HTTP", fail, func(context.Context) error { return s.web.Serve(s.listener) })
 	t.engine = start("engine", fail, s.server.Run)
 	t.hosts = start("host links", fail, s.runLinks)
 	t.project = start("projection", fail, s.project)

@@ -39,7 +39,7 @@ func (g *Gateway) commit(c *call) (*answer, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	key, p := idempotencyKey(c.req)
+	key, p := idempotencyKey(c)
 	if p != nil {
 		return nil, p
 	}
@@ -104,7 +104,7 @@ func (g *Gateway) cancel(c *call) (*answer, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	key, p := idempotencyKey(c.req)
+	key, p := idempotencyKey(c)
 	if p != nil {
 		return nil, p
 	}
@@ -130,7 +130,7 @@ func (g *Gateway) refund(c *call) (*answer, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	key, p := idempotencyKey(c.req)
+	key, p := idempotencyKey(c)
 	if p != nil {
 		return nil, p
 	}

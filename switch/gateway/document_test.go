@@ -225,7 +225,7 @@ func TestDocumentListsEveryError(t *testing.T) {
 		listed[code(row[2])] = true
 	}
 	for c := range problemKinds {
-		require.Equal(t, c != codeGone, listed[c], "%s", c)
+		require.True(t, listed[c], "%s", c)
 	}
 }
 
@@ -271,7 +271,7 @@ func TestOpenAPINamesTheOperationsThereAre(t *testing.T) {
 	require.ElementsMatch(t, served, defined)
 
 	for c := range problemKinds {
-		require.Equal(t, c != codeGone, slices.Contains(doc.Components.Schemas.Problem.Properties.Code.Enum, c), "%s", c)
+		require.Contains(t, doc.Components.Schemas.Problem.Properties.Code.Enum, c)
 	}
 	// Every reference has its target.
 	for _, ref := range regexp.MustCompile(`\$ref: "#/([^"]+)"`).FindAllStringSubmatch(string(openAPI), -1) {

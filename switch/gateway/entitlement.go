@@ -58,7 +58,7 @@ func viewBody(v *engine.EntitlementView) *entitlementBody {
 // claim is POST /v1/entitlements. The idempotency key is required: an app whose answer was lost must be able to ask again
 // without claiming twice.
 func (g *Gateway) claim(c *call) (*answer, *problem) {
-	key, p := idempotencyKey(c.req)
+	key, p := idempotencyKey(c)
 	if p != nil {
 		return nil, p
 	}
@@ -95,7 +95,7 @@ func (g *Gateway) claim(c *call) (*answer, *problem) {
 
 // show is GET /v1/entitlements/{id}.
 func (g *Gateway) show(c *call) (*answer, *problem) {
-	id, p := pathID(c.req)
+	id, p := pathID(c)
 	if p != nil {
 		return nil, p
 	}
@@ -110,7 +110,7 @@ func (g *Gateway) show(c *call) (*answer, *problem) {
 
 // giveBack is POST /v1/entitlements/{id}/return.
 func (g *Gateway) giveBack(c *call) (*answer, *problem) {
-	id, p := pathID(c.req)
+	id, p := pathID(c)
 	if p != nil {
 		return nil, p
 	}
@@ -136,7 +136,7 @@ type codeBody struct {
 
 // showCode is POST /v1/entitlements/{id}/codes. The code is made here; the engine and its journal see only its hash.
 func (g *Gateway) showCode(c *call) (*answer, *problem) {
-	id, p := pathID(c.req)
+	id, p := pathID(c)
 	if p != nil {
 		return nil, p
 	}
@@ -215,12 +215,12 @@ func (g *Gateway) hash(p person) engine.Hash {
 func (g *Gateway) today() time.Time { return g.cfg.Clock().In(china) }
 
 // idempotencyKey reads the header, with or without the quotes that a structured field has.
-func idempotencyKey(r *http.Request) (string, *problem) {
-	values := r.Header.Values(idempotency)
+func idempotencyKey(c *call) (string, *problem) {
+	values := c.req.Header.PeekAll(idempotency)
 	if len(values) == 0 {
 		return "", fieldProblem(codeMissingField, idempotency, "the header is required")
 	}
-	key := values[0]
+	key := string(values[0])
 	if len(key) >= 2 && strings.HasPrefix(key, `"`) && strings.HasSuffix(key, `"`) {
 		key = key[1 : len(key)-1]
 	}
@@ -249,8 +249,8 @@ func parseID(kind byte, text string) (uint64, bool) {
 }
 
 // pathID reads the entitlement of the path. What cannot be a number is unknown like any other.
-func pathID(r *http.Request) (uint64, *problem) {
-	id, ok := parseID(entitlementIDs, r.PathValue("id"))
+func pathID(c *call) (uint64, *problem) {
+	id, ok := parseID(entitlementIDs, c.id)
 	if !ok {
 		return 0, newProblem(codeNotFound)
 	}

@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -14,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp/fasthttputil"
 
 	"huanxin/switch/engine"
 	"huanxin/switch/keys"
@@ -136,6 +140,9 @@ type bench struct {
 	g      *Gateway
 	engine *fakeEngine
 	hasher *keys.Hasher
+
+	once   sync.Once
+	client *http.Transport
 }
 
 // submitted lets the engine take everything and answer nothing, hands each input to see, and has the requests that see
@@ -199,10 +206,36 @@ func request(method, path, body string, headers ...string) *http.Request {
 	return r
 }
 
+// do sends a request over a connection in memory, as any client would.
 func (b *bench) do(r *http.Request) *httptest.ResponseRecorder {
+	b.once.Do(func() {
+		b.client = &http.Transport{DialContext: b.dial(), DisableCompression: true}
+		b.t.Cleanup(b.client.CloseIdleConnections)
+	})
+	r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", "switch"
+	answer, err := b.client.RoundTrip(r)
+	require.NoError(b.t, err)
+	defer answer.Body.Close()
 	w := httptest.NewRecorder()
-	b.g.Handler().ServeHTTP(w, r)
+	maps.Copy(w.Header(), answer.Header)
+	w.WriteHeader(answer.StatusCode)
+	_, err = io.Copy(w, answer.Body)
+	require.NoError(b.t, err)
 	return w
+}
+
+// dial serves the gateway on a listener in memory until the test ends.
+func (b *bench) dial() func(context.Context, string, string) (net.Conn, error) {
+	s, err := NewServer(ServerConfig{}, b.g)
+	require.NoError(b.t, err)
+	l := fasthttputil.NewInmemoryListener()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	b.t.Cleanup(func() {
+		require.NoError(b.t, s.Close())
+		require.NoError(b.t, <-served)
+	})
+	return func(context.Context, string, string) (net.Conn, error) { return l.Dial() }
 }
 
 const claimBody = `{"person":{"id_kind":"ID","id_number":"210102190001010014"},"category":"A01","city":"210100","channel":"store"}`

@@ -127,7 +127,7 @@ type Gateway struct {
 	callers []caller
 	pending *pending
 	metrics *metrics
-	handler http.Handler
+	paths   *routes
 }
 
 // New returns a Gateway, or says what is wrong with cfg.
@@ -141,9 +141,6 @@ func New(cfg Config) (*Gateway, error) {
 	if g.metrics, err = newMetrics(cfg.Registerer, g.pending); err != nil {
 		return nil, fmt.Errorf("gateway: register metrics: %w", err)
 	}
-	g.handler = g.routes()
+	g.paths = g.routes()
 	return g, nil
 }
-
-// Handler serves the interface, /healthz, /readyz and /metrics.
-func (g *Gateway) Handler() http.Handler { return g.handler }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,22 +286,6 @@ func TestSilentEngineIs504AndItsLateAnswerIsDropped(t *testing.T) {
 	require.Equal(t, 1.0, counted(t, b.g.metrics.late))
 }
 
-func TestCallerThatHangsUpLeavesNothingBehind(t *testing.T) {
-	ctx, hangUp := context.WithCancel(context.Background())
-	b := newBench(t, exchange{mode: lostReply, reply: claimed(1)})
-	submit := b.g.cfg.Submit
-	b.g.cfg.Submit = func(body any) error {
-		defer hangUp()
-		return submit(body)
-	}
-	w := b.do(claimRequest(claimBody).WithContext(ctx))
-	require.Empty(t, w.Body.Bytes())
-	require.Zero(t, b.g.pending.size())
-	b.g.Deliver(&b.engine.lost[0])
-	require.Equal(t, 1.0, counted(t, b.g.metrics.late))
-	require.Equal(t, 1.0, counted(t, b.g.metrics.requests.WithLabelValues("POST", "/v1/entitlements", "499")))
-}
-
 func TestSecondAnswerToOneTokenIsDropped(t *testing.T) {
 	b := newBench(t)
 	w, p := b.g.pending.open("sample")
@@ -311,7 +294,7 @@ func TestSecondAnswerToOneTokenIsDropped(t *testing.T) {
 	first.Token, second.Token = w.token, w.token
 	b.g.Deliver(&first)
 	b.g.Deliver(&second)
-	require.Equal(t, uint64(1), b.g.pending.wait(t.Context(), w, time.Minute).View.ID)
+	require.Equal(t, uint64(1), b.g.pending.wait(w, time.Minute).View.ID)
 	require.Equal(t, 1.0, counted(t, b.g.metrics.late))
 }
 

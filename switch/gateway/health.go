@@ -1,6 +1,10 @@
 package gateway
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/valyala/fasthttp"
+)
 
 type partBody struct {
 	Name  string `json:"name"`
@@ -14,14 +18,14 @@ type readyBody struct {
 }
 
 // healthz says that the process answers at all; a supervisor restarts it when it does not.
-func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, jsonType, http.StatusOK, struct {
+func (g *Gateway) healthz(ctx *fasthttp.RequestCtx, _ string) {
+	writeJSON(ctx, http.StatusOK, struct {
 		Status string `json:"status"`
 	}{"ok"})
 }
 
 // readyz says which part is not ready; a load balancer sends nothing while it answers 503.
-func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
+func (g *Gateway) readyz(ctx *fasthttp.RequestCtx, _ string) {
 	body, status := readyBody{Ready: true, Parts: []partBody{}}, http.StatusOK
 	for _, part := range g.cfg.Ready() {
 		p := partBody{Name: part.Name, Ready: part.Err == nil}
@@ -30,5 +34,5 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
 		}
 		body.Parts = append(body.Parts, p)
 	}
-	writeJSON(w, jsonType, status, body)
+	writeJSON(ctx, status, body)
 }

@@ -9,22 +9,26 @@ import (
 
 // metrics of the interface. Labels are operations and statuses, never callers' ids or entitlements.
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	late     prometheus.Counter
+	requests   *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+	late       prometheus.Counter
+	unreadable prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "huanxin_http_requests_total", Help: "Answered requests by operation and status; 499 means that the caller hung up.",
+			Name: "huanxin_http_requests_total", Help: "Answered requests by operation and status.",
 		}, []string{"method", "path", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "huanxin_http_request_seconds", Help: "Time from the request's header to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"method", "path"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "huanxin_http_late_answers_total", Help: "Decisions that came after their caller had left or timed out.",
+			Name: "huanxin_http_late_answers_total", Help: "Decisions that came after their caller had timed out.",
+		}),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "huanxin_http_unreadable_total", Help: "What was no request, too large, too slow or cut off: 400, 408 and 413, not among the requests.",
 		}),
 	}
 	if reg == nil {
@@ -33,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_http_pending", Help: "Requests that wait for a decision.",
 	}, func() float64 { return float64(p.size()) })
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, waiting} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, m.unreadable, waiting} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+
+	"github.com/valyala/fasthttp"
 )
 
 // notification is the path on which wallets tell how payments and refunds have ended.
@@ -10,20 +13,20 @@ var notification = endpoint{method: http.MethodPost, path: "/v1/wallets/{name}/n
 
 // notify takes a wallet's notification. It has no bearer token: the wallet signs it, and the link to that wallet checks
 // the signature over the body as it was sent. The answer has no body: a wallet looks at the status only.
-func (g *Gateway) notify(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) notify(ctx *fasthttp.RequestCtx, wallet string) {
 	start := g.cfg.Clock()
-	status, p := g.takeNotification(w, r)
+	status, p := g.takeNotification(&ctx.Request, wallet)
 	if p != nil {
 		status = p.Status
-		g.refuse(w, p)
+		g.refuse(ctx, p)
 	} else {
-		w.WriteHeader(status)
+		ctx.SetStatusCode(status)
 	}
 	g.metrics.observe(&notification, status, g.cfg.Clock().Sub(start))
 }
 
-// takeNotification reads the body, hands it over, and maps what the link says about it.
-func (g *Gateway) takeNotification(w http.ResponseWriter, r *http.Request) (status int, p *problem) {
+// takeNotification hands over copies of header and body, and maps what the link says about them.
+func (g *Gateway) takeNotification(r *fasthttp.Request, wallet string) (status int, p *problem) {
 	defer func() {
 		if v := recover(); v != nil {
 			status, p = 0, g.panicked(v)
@@ -32,11 +35,11 @@ func (g *Gateway) takeNotification(w http.ResponseWriter, r *http.Request) (stat
 	if g.cfg.Notify == nil {
 		return 0, newProblem(codeWalletNotFound)
 	}
-	body, p := g.readAll(w, r)
-	if p != nil {
-		return 0, p
+	header := http.Header{}
+	for name, value := range r.Header.All() {
+		header.Add(string(name), string(value))
 	}
-	status = g.cfg.Notify(r.PathValue("name"), r.Header, body)
+	status = g.cfg.Notify(wallet, header, bytes.Clone(r.Body()))
 	switch {
 	case status >= 200 && status < 300:
 		return status, nil

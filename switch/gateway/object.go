@@ -32,13 +32,8 @@ type object struct {
 // parseObject reads a body that must be one JSON object, in UTF-8, with no name given twice in an object. The object refers
 // to the bytes of the body; what is taken out of it is copied.
 func parseObject(body []byte) (*object, *problem) {
-	malformed := func(detail string, args ...any) (*object, *problem) {
-		p := newProblem(codeMalformed)
-		p.Detail = fmt.Sprintf(detail, args...)
-		return nil, p
-	}
 	if !utf8.Valid(body) {
-		return malformed("the body is not UTF-8")
+		return nil, malformed("the body is not UTF-8")
 	}
 	whole, ok := readPlain(body)
 	if !ok {
@@ -46,19 +41,19 @@ func parseObject(body []byte) (*object, *problem) {
 		if err := json.Unmarshal(body, &raw); err != nil {
 			var syntax *json.SyntaxError
 			if errors.As(err, &syntax) {
-				return malformed("syntax error after byte %d", syntax.Offset)
+				return nil, malformed("syntax error after byte %d", syntax.Offset)
 			}
-			return malformed("syntax error")
+			return nil, malformed("syntax error")
 		}
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
 		var detail string
 		if whole, detail = readValue(d, 1); detail != "" {
-			return malformed("%s", detail)
+			return nil, malformed("%s", detail)
 		}
 	}
 	if whole.kind != objectValue {
-		return malformed("the body is no object")
+		return nil, malformed("the body is no object")
 	}
 	return &object{fields: whole.inner, first: new(*problem)}, nil
 }

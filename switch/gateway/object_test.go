@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 
 	"huanxin/internal/money"
@@ -120,9 +121,10 @@ func FuzzBodies(f *testing.F) {
 				require.Equal(t, codeMalformed, p.Code)
 				continue
 			}
-			r := claimRequest("")
-			r.SetPathValue("id", map[code]string{codeNotFound: "E000000000001", codePurchaseNotFound: "P000000000001"}[e.missing])
-			a, p := e.answer(&call{ctx: t.Context(), req: r, caller: "sample", body: o, of: &e})
+			r := &fasthttp.Request{}
+			r.Header.Set(idempotency, "k-1")
+			id := map[code]string{codeNotFound: "E000000000001", codePurchaseNotFound: "P000000000001"}[e.missing]
+			a, p := e.answer(&call{req: r, id: id, caller: "sample", body: o, of: &e})
 			require.Nil(t, a)
 			require.NotEqual(t, codeInternal, p.Code)
 		}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -75,13 +74,11 @@ func (p *pending) take(token engine.Token) *waiter {
 }
 
 // wait waits until the entry is answered, for at most so long, and closes it. It returns nil when there is no answer.
-func (p *pending) wait(ctx context.Context, w *waiter, atMost time.Duration) (answer *engine.APIReply) {
+func (p *pending) wait(w *waiter, atMost time.Duration) (answer *engine.APIReply) {
 	w.timer.Reset(atMost)
 	select {
 	case <-w.ready:
 	case <-w.timer.C:
-		p.giveUp(w)
-	case <-ctx.Done():
 		p.giveUp(w)
 	}
 	w.timer.Stop()

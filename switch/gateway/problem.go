@@ -37,9 +37,6 @@ const (
 	codeInternal         code = "INTERNAL_ERROR"
 	codeOverloaded       code = "OVERLOADED"
 	codeNoAnswer         code = "NO_ANSWER"
-
-	// codeGone never reaches anybody: the caller has hung up.
-	codeGone code = "CLIENT_GONE"
 )
 
 // problemKinds is the error catalogue; docs/interface/http.md repeats it and a test compares the two.
@@ -71,11 +68,7 @@ var problemKinds = map[code]struct {
 	codeInternal:         {http.StatusInternalServerError, "the switch could not answer", "系统异常，请联系运营方"},
 	codeOverloaded:       {http.StatusServiceUnavailable, "the switch is busy; nothing has happened", "系统繁忙，请稍后重试"},
 	codeNoAnswer:         {http.StatusGatewayTimeout, "no decision in time; it may still be taken", "处理超时，结果未知"},
-	codeGone:             {statusGone, "the caller has hung up", "调用方已断开"},
 }
-
-// statusGone is what logs and metrics show for a caller that hung up; it is never sent.
-const statusGone = 499
 
 // retryAfter is what Retry-After says, in seconds, with 429 and 503: the queue in front of the engine empties within one.
 const retryAfter = "1"
@@ -107,6 +100,13 @@ type reasonText struct {
 func newProblem(c code) *problem {
 	kind := problemKinds[c]
 	return &problem{Type: problemTypes[c], Title: kind.en, TitleZH: kind.zh, Status: kind.status, Code: c}
+}
+
+// malformed is the problem of what cannot be read.
+func malformed(detail string, args ...any) *problem {
+	p := newProblem(codeMalformed)
+	p.Detail = fmt.Sprintf(detail, args...)
+	return p
 }
 
 // problemTypes are the URNs of all codes.

@@ -143,7 +143,7 @@ func (g *Gateway) settle(c *call, id uint64, build func(engine.Token) any) (*ans
 		now := *reply
 		now.Status = engine.APIPending
 		return g.purchaseAnswer(&now, id)
-	case p.Code == codePurchaseNotFound || p.Code == codeGone: // which is the answer to what was asked, too
+	case p.Code == codePurchaseNotFound: // which is the answer to what was asked, too
 		return nil, p
 	}
 	return nil, newProblem(codeNoAnswer)
@@ -151,7 +151,7 @@ func (g *Gateway) settle(c *call, id uint64, build func(engine.Token) any) (*ans
 
 // purchaseID reads the purchase of the path. What cannot be a number is unknown like any other.
 func purchaseID(c *call) (uint64, *problem) {
-	id, ok := parseID(purchaseIDs, c.req.PathValue("id"))
+	id, ok := parseID(purchaseIDs, c.id)
 	if !ok {
 		return 0, newProblem(codePurchaseNotFound)
 	}

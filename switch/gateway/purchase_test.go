@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -383,18 +382,6 @@ func TestSlowCommitOfAPurchaseThatIsNotThereIs404(t *testing.T) {
 	b := newBenchWith(t, func(c *Config) { c.Timeout = time.Millisecond }, exchange{mode: lostReply}, exchange{reply: engine.APIReply{Status: engine.APINotFound}})
 	b.g.look = time.Minute
 	requireProblem(t, b.do(steps()["commit wallet"]), codePurchaseNotFound)
-}
-
-func TestCallerThatHangsUpDuringACommitIsNotAskedFor(t *testing.T) {
-	ctx, hangUp := context.WithCancel(context.Background())
-	b := newBench(t, exchange{mode: lostReply})
-	submit := b.g.cfg.Submit
-	b.g.cfg.Submit = func(body any) error {
-		defer hangUp()
-		return submit(body)
-	}
-	require.Empty(t, b.do(steps()["commit wallet"].WithContext(ctx)).Body.Bytes())
-	require.Equal(t, 1.0, counted(t, b.g.metrics.requests.WithLabelValues("POST", "/v1/reservations/{id}/commit", "499")))
 }
 
 func TestSilenceAboutAReserveIs504(t *testing.T) {

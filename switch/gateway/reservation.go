@@ -31,7 +31,7 @@ const (
 // reserve is POST /v1/reservations: the first step of a purchase. Everything that the subsidy needs is held in one step,
 // until the reservation is committed, cancelled or expires.
 func (g *Gateway) reserve(c *call) (*answer, *problem) {
-	key, p := idempotencyKey(c.req)
+	key, p := idempotencyKey(c)
 	if p != nil {
 		return nil, p
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -9,13 +8,15 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
 	"go.uber.org/zap"
 
 	"huanxin/switch/engine"
@@ -26,8 +27,8 @@ var openAPI []byte
 
 // call is one authenticated request on its way to an endpoint.
 type call struct {
-	ctx    context.Context
-	req    *http.Request
+	req    *fasthttp.Request // valid until the answer is written, like all that it refers to
+	id     string            // what stands in the path where the endpoint has {id}
 	caller string
 	body   *object // nil for GET
 	of     *endpoint
@@ -65,80 +66,166 @@ func (g *Gateway) endpoints() []endpoint {
 	}
 }
 
-// routes builds the handler. ServeMux answers unknown paths and methods in plain text, so both have patterns of their own.
-func (g *Gateway) routes() http.Handler {
-	mux := http.NewServeMux()
-	allow := map[string][]string{}
+// handler answers one request. id is what stands in its path for {id} or {name}.
+type handler func(ctx *fasthttp.RequestCtx, id string)
+
+// route is one path with what it takes.
+type route struct {
+	before, after string // the path round {id}; of a path without, before is all of it
+	on            map[string]handler
+	allow         string // what Allow says: GET includes HEAD
+}
+
+// routes are all paths that there are: those without {id} by their text, the others in a list.
+type routes struct {
+	fixed map[string]*route
+	named []*route
+}
+
+func (r *routes) add(method, path string, h handler) {
+	before, after, named := strings.Cut(path, "{")
+	if named {
+		_, after, _ = strings.Cut(after, "}")
+	}
+	at := r.fixed[path]
+	if at == nil {
+		at = &route{before: before, after: after, on: map[string]handler{}}
+		r.fixed[path] = at // also one with {id}, which nobody can send: so that its methods come together
+		if named {
+			r.named = append(r.named, at)
+		}
+	}
+	at.on[method] = h
+	if at.allow != "" {
+		at.allow += ", "
+	}
+	at.allow += method
+}
+
+// find is exact: an encoded character or a slash too many is another path.
+func (r *routes) find(path []byte) (at *route, id string) {
+	if at = r.fixed[string(path)]; at != nil {
+		return at, ""
+	}
+	for _, at := range r.named {
+		inner, ok := strings.CutPrefix(string(path), at.before)
+		if !ok {
+			continue
+		}
+		if inner, ok = strings.CutSuffix(inner, at.after); ok && inner != "" && !strings.Contains(inner, "/") {
+			return at, inner
+		}
+	}
+	return nil, ""
+}
+
+func (g *Gateway) routes() *routes {
+	r := &routes{fixed: map[string]*route{}}
 	for _, e := range g.endpoints() {
-		mux.HandleFunc(e.method+" "+e.path, func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, &e) })
-		allow[e.path] = append(allow[e.path], e.method)
+		r.add(e.method, e.path, func(ctx *fasthttp.RequestCtx, id string) { g.serve(ctx, id, &e) })
 	}
-	mux.HandleFunc(notification.method+" "+notification.path, g.notify)
-	allow[notification.path] = []string{notification.method}
-	for path, h := range map[string]http.HandlerFunc{
-		"/v1/openapi.yaml": g.openAPI, "/healthz": g.healthz, "/readyz": g.readyz,
-	} {
-		mux.HandleFunc("GET "+path, h)
-		allow[path] = []string{http.MethodGet}
-	}
+	r.add(notification.method, notification.path, g.notify)
+	r.add(http.MethodGet, "/v1/openapi.yaml", g.openAPI)
+	r.add(http.MethodGet, "/healthz", g.healthz)
+	r.add(http.MethodGet, "/readyz", g.readyz)
 	if g.cfg.Gatherer != nil {
 		opts := promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}
-		mux.Handle("GET /metrics", promhttp.HandlerFor(g.cfg.Gatherer, opts))
-		allow["/metrics"] = []string{http.MethodGet}
+		shown := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(g.cfg.Gatherer, opts))
+		r.add(http.MethodGet, "/metrics", func(ctx *fasthttp.RequestCtx, _ string) { shown(ctx) })
 	}
-	for path, methods := range allow {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			p := newProblem(codeMethod)
-			p.allow = strings.Join(methods, ", ") // GET includes HEAD
-			g.refuse(w, p)
-		})
+	return r
+}
+
+// Handle answers one request. A panic in here is a mistake in this package, which holds no state that it could have spoilt: it
+// fails this request with a reference and nothing else.
+func (g *Gateway) Handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if v := recover(); v != nil {
+			ctx.Response.Reset()
+			g.refuse(ctx, g.panicked(v))
+		}
+	}()
+	if ctx.Request.Header.IsHTTP11() && len(ctx.Request.Header.Host()) == 0 {
+		g.refuse(ctx, malformed("a request needs Host"))
+		return
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { g.refuse(w, newProblem(codeNoSuchPath)) })
-	return mux
+	at, id := g.paths.find(ctx.URI().PathOriginal())
+	if at == nil {
+		g.refuse(ctx, newProblem(codeNoSuchPath))
+		return
+	}
+	method := string(ctx.Method())
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if h := at.on[method]; h != nil {
+		h(ctx, id)
+		return
+	}
+	p := newProblem(codeMethod)
+	p.allow = at.allow
+	g.refuse(ctx, p)
+}
+
+// Unreadable answers what could not be read as a request: too large, too slow, cut off, or no HTTP/1. The connection is closed
+// afterwards. err may repeat what was sent, so it goes nowhere.
+func (g *Gateway) Unreadable(ctx *fasthttp.RequestCtx, err error) {
+	var slow net.Error
+	var header *fasthttp.ErrSmallBuffer
+	var p *problem
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		p = newProblem(codeTooLarge)
+		p.Detail = fmt.Sprintf("at most %d bytes", g.cfg.BodyLimit)
+	case errors.As(err, &header):
+		p = malformed("the header is too large: at most %d bytes", maxHeader)
+	case errors.As(err, &slow) && slow.Timeout():
+		p = newProblem(codeSlowBody)
+	default:
+		p = malformed("no HTTP request, or it ended early")
+	}
+	g.metrics.unreadable.Inc()
+	g.refuse(ctx, p)
 }
 
 // serve runs one endpoint: authenticate, read, ask, write, count. Overload and silence are counted, not logged: a claim rush
 // would fill the disk.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
+func (g *Gateway) serve(ctx *fasthttp.RequestCtx, id string, e *endpoint) {
 	start := g.cfg.Clock()
-	caller, status := "", 0
-	defer func() { g.metrics.observe(e, status, g.cfg.Clock().Sub(start)) }()
-
-	var a *answer
-	caller, p := g.authenticate(r)
-	if p == nil {
-		a, p = g.run(w, r, e, caller)
-	}
+	a, p := g.run(ctx, id, e)
+	status := 0
 	if p != nil {
 		status = p.Status
-		g.refuse(w, p)
-		return
+		g.refuse(ctx, p)
+	} else {
+		status = a.status
+		if a.location != "" {
+			ctx.Response.Header.Set("Location", a.location)
+		}
+		if a.retryAfter != "" {
+			ctx.Response.Header.Set("Retry-After", a.retryAfter)
+		}
+		writeJSON(ctx, a.status, a.body)
 	}
-	status = a.status
-	if a.location != "" {
-		w.Header().Set("Location", a.location)
-	}
-	if a.retryAfter != "" {
-		w.Header().Set("Retry-After", a.retryAfter)
-	}
-	writeJSON(w, jsonType, a.status, a.body)
+	g.metrics.observe(e, status, g.cfg.Clock().Sub(start))
 }
 
-// run reads the body and calls the endpoint. A panic in here is a mistake in this package, which holds no state that it
-// could have spoilt: it fails this request with a reference and nothing else.
-func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e *endpoint, caller string) (a *answer, p *problem) {
+// run reads the request and calls the endpoint, whose panic is a problem like any other.
+func (g *Gateway) run(ctx *fasthttp.RequestCtx, id string, e *endpoint) (a *answer, p *problem) {
 	defer func() {
 		if v := recover(); v != nil {
 			a, p = nil, g.panicked(v)
 		}
 	}()
-	c := &call{ctx: r.Context(), req: r, caller: caller, of: e}
+	c := &call{req: &ctx.Request, id: id, of: e}
+	if c.caller, p = g.authenticate(c.req); p != nil {
+		return nil, p
+	}
 	if e.method == http.MethodPost {
-		body, p := g.readBody(w, r)
-		if p != nil {
-			return nil, p
+		if !isJSON(&c.req.Header) {
+			return nil, newProblem(codeMediaType)
 		}
-		if c.body, p = parseObject(body); p != nil {
+		if c.body, p = parseObject(c.req.Body()); p != nil {
 			return nil, p
 		}
 	}
@@ -147,58 +234,21 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, e *endpoint, calle
 
 // panicked is the problem of a panic with the value v. Only its type is logged: its text might repeat what was sent.
 func (g *Gateway) panicked(v any) *problem {
-	if v == http.ErrAbortHandler {
-		panic(v)
-	}
 	return g.internal(fmt.Errorf("panic: %T", v), zap.Stack("stack"))
 }
 
-// readBody returns the whole body, which must be JSON by its content type and within the limit.
-func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, newProblem(codeMediaType)
+// isJSON tells a body of JSON in UTF-8 that is sent as it is.
+func isJSON(h *fasthttp.RequestHeader) bool {
+	if encoding := h.Peek(fasthttp.HeaderContentEncoding); len(encoding) > 0 && string(encoding) != "identity" {
+		return false
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, newProblem(codeMediaType)
-	}
-	return g.readAll(w, r)
-}
-
-// isJSON tells the content type of JSON in UTF-8.
-func isJSON(contentType string) bool {
-	if contentType == "application/json" {
+	contentType := h.ContentType()
+	if string(contentType) == "application/json" {
 		return true
 	}
-	kind, params, err := mime.ParseMediaType(contentType)
+	kind, params, err := mime.ParseMediaType(string(contentType))
 	charset := params["charset"]
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
-}
-
-// readAll returns the whole body, which must be within the limit and arrive in time.
-func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	var body []byte
-	var err error
-	if size := r.ContentLength; size > 0 && size <= g.cfg.BodyLimit {
-		body = make([]byte, size)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.BodyLimit))
-	}
-	if err == nil {
-		return body, nil
-	}
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		p := newProblem(codeTooLarge)
-		p.Detail = fmt.Sprintf("at most %d bytes", g.cfg.BodyLimit)
-		return nil, p
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, newProblem(codeSlowBody)
-	}
-	p := newProblem(codeMalformed)
-	p.Detail = "the body ended early"
-	return nil, p
 }
 
 // ask submits the input that build makes for a token and waits for its answer.
@@ -222,11 +272,8 @@ func (g *Gateway) askWithin(c *call, wait time.Duration, build func(engine.Token
 		return nil, newProblem(codeOverloaded)
 	}
 	submitted = true
-	switch reply := g.pending.wait(c.ctx, w, wait); {
-	case reply != nil:
+	if reply := g.pending.wait(w, wait); reply != nil {
 		return g.judge(c, reply)
-	case c.ctx.Err() != nil:
-		return nil, newProblem(codeGone)
 	}
 	return nil, newProblem(codeNoAnswer)
 }
@@ -270,39 +317,28 @@ func (g *Gateway) internal(err error, fields ...zap.Field) *problem {
 }
 
 // refuse writes a problem with the headers that belong to its status.
-func (g *Gateway) refuse(w http.ResponseWriter, p *problem) {
+func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, p *problem) {
+	h := &ctx.Response.Header
 	switch p.Status {
-	case statusGone:
-		return
 	case http.StatusUnauthorized:
 		if p.Code == codeUnauthenticated {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="huanxin"`)
+			h.Set("WWW-Authenticate", `Bearer realm="huanxin"`)
 		}
 	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", p.allow)
+		h.Set("Allow", p.allow)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
-	case http.StatusRequestTimeout:
-		w.Header().Set("Connection", "close")
+		h.Set("Retry-After", retryAfter)
 	}
 	text := p.text
 	if text == nil {
 		text = encode(p)
 	}
-	write(w, problemType, p.Status, text)
+	write(ctx, "application/problem+json", p.Status, text)
 }
 
-// Values of headers that every answer has. net/http reads them only.
-var (
-	jsonType    = []string{"application/json"}
-	problemType = []string{"application/problem+json"}
-	noStore     = []string{"no-store"} // answers hold one-time codes
-	noSniff     = []string{"nosniff"}
-)
-
 // writeJSON writes a body.
-func writeJSON(w http.ResponseWriter, kind []string, status int, body any) {
-	write(w, kind, status, encode(body))
+func writeJSON(ctx *fasthttp.RequestCtx, status int, body any) {
+	write(ctx, "application/json", status, encode(body))
 }
 
 // encode returns the text of body, which is made of this package's own types and always encodes.
@@ -314,15 +350,16 @@ func encode(body any) []byte {
 	return append(text, '\n')
 }
 
-// write writes an answer. An error means that the caller has gone; there is nobody to tell.
-func write(w http.ResponseWriter, kind []string, status int, text []byte) {
-	h := w.Header()
-	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = kind, noStore, noSniff
-	w.WriteHeader(status)
-	_, _ = w.Write(text)
+// write sets an answer. text is read until it has left, never changed.
+func write(ctx *fasthttp.RequestCtx, kind string, status int, text []byte) {
+	h := &ctx.Response.Header
+	h.SetContentType(kind)
+	h.Set("Cache-Control", "no-store") // answers hold one-time codes
+	h.Set("X-Content-Type-Options", "nosniff")
+	ctx.SetStatusCode(status)
+	ctx.Response.SetBodyRaw(text)
 }
 
-func (g *Gateway) openAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(openAPI)
+func (g *Gateway) openAPI(ctx *fasthttp.RequestCtx, _ string) {
+	write(ctx, "application/yaml", http.StatusOK, openAPI)
 }

@@ -4,36 +4,33 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
+	"github.com/valyala/fasthttp"
 )
 
 // ServerConfig bounds what a connection may take of the process.
 type ServerConfig struct {
-	// ReadTimeout is for a whole request; its header has at most half of it. Default 10 s.
+	// ReadTimeout is for a whole request, and for the first of a connection to begin. Default 10 s.
 	ReadTimeout time.Duration
-	// AnswerTimeout is the Gateway's Timeout: an answer must be written within ReadTimeout + AnswerTimeout + 5 s. Default 5 s.
-	AnswerTimeout time.Duration
+	// WriteTimeout is for an answer to leave. Default 10 s.
+	WriteTimeout time.Duration
 	// IdleTimeout is between two requests of a connection. Default 2 min.
 	IdleTimeout time.Duration
 	// MaxConnections bounds open connections. One more waits in the kernel's queue until another closes. Default 20000.
 	MaxConnections int
-	// Logger gets what net/http has to say about broken connections. Default: none.
-	Logger *zap.Logger
 }
 
-// maxHeader bounds a request's header in bytes.
-const maxHeader = 16 << 10
+// maxHeader bounds a request's header in bytes. A connection keeps so much.
+const maxHeader = 8 << 10
 
 func (c *ServerConfig) setDefaultsAndCheck() error {
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 10 * time.Second
 	}
-	if c.AnswerTimeout == 0 {
-		c.AnswerTimeout = 5 * time.Second
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 10 * time.Second
 	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = 2 * time.Minute
@@ -41,52 +38,90 @@ func (c *ServerConfig) setDefaultsAndCheck() error {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 20000
 	}
-	if c.Logger == nil {
-		c.Logger = zap.NewNop()
-	}
-	if c.ReadTimeout < 0 || c.AnswerTimeout < 0 || c.IdleTimeout < 0 || c.MaxConnections < 0 {
+	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.IdleTimeout < 0 || c.MaxConnections < 0 {
 		return errors.New("gateway: time-outs and MaxConnections must be positive")
 	}
 	return nil
 }
 
-// Server serves a handler within the bounds of its configuration.
+// Server serves a Gateway over HTTP/1 within the bounds of its configuration.
 type Server struct {
-	http           *http.Server
+	http           *fasthttp.Server
 	maxConnections int
+
+	mu       sync.Mutex
+	listener *boundedListener // nil until it serves
+	ended    bool
 }
 
-// NewServer returns a server for handler; it listens nowhere yet.
-func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
+// NewServer returns a server for g; it listens nowhere yet.
+func NewServer(cfg ServerConfig, g *Gateway) (*Server, error) {
 	if err := cfg.setDefaultsAndCheck(); err != nil {
 		return nil, err
 	}
-	errorLog, err := zap.NewStdLogAt(cfg.Logger, zap.DebugLevel)
-	if err != nil {
-		return nil, err
-	}
-	return &Server{maxConnections: cfg.MaxConnections, http: &http.Server{
-		Handler:           handler,
-		ReadTimeout:       cfg.ReadTimeout,
-		ReadHeaderTimeout: cfg.ReadTimeout / 2,
-		WriteTimeout:      cfg.ReadTimeout + cfg.AnswerTimeout + 5*time.Second,
-		IdleTimeout:       cfg.IdleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          errorLog,
+	return &Server{maxConnections: cfg.MaxConnections, http: &fasthttp.Server{
+		Handler:            g.Handle,
+		ErrorHandler:       g.Unreadable,
+		ReadTimeout:        cfg.ReadTimeout,
+		WriteTimeout:       cfg.WriteTimeout,
+		IdleTimeout:        cfg.IdleTimeout,
+		ReadBufferSize:     maxHeader,
+		MaxRequestBodySize: int(g.cfg.BodyLimit),
+		Concurrency:        cfg.MaxConnections + 1, // the listener is the bound
+		Logger:             silent{},
+
+		CloseOnShutdown:              true,
+		DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		SecureErrorLogMessage:        true,
 	}}, nil
 }
 
-// Serve accepts connections on l, at most MaxConnections at a time, until Shutdown or Close; it then
-// returns http.ErrServerClosed.
+// silent is told of broken connections and of what came over them, which may be personal. Unreadable requests are counted.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+
+// Serve accepts connections on l, at most MaxConnections at a time, until Shutdown or Close; it then returns nil, at once when
+// they came first.
 func (s *Server) Serve(l net.Listener) error {
-	return s.http.Serve(newBoundedListener(l, s.maxConnections))
+	bounded := newBoundedListener(l, s.maxConnections)
+	s.mu.Lock()
+	s.listener = bounded
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
+		return bounded.Close()
+	}
+	return s.http.Serve(bounded)
+}
+
+// end lets nothing more be accepted, now or by a Serve that is still to come.
+func (s *Server) end() (*boundedListener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.listener == nil {
+		return nil, nil
+	}
+	return s.listener, s.listener.Close()
 }
 
 // Shutdown stops accepting and waits until every request is answered or ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	_, err := s.end()
+	return errors.Join(err, s.http.ShutdownWithContext(ctx))
+}
 
 // Close ends all connections at once.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	l, err := s.end()
+	if l != nil {
+		l.closeAll()
+	}
+	return err
+}
 
 // boundedListener accepts only while there is a free slot.
 type boundedListener struct {
@@ -94,10 +129,14 @@ type boundedListener struct {
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+	err    error // of closing
+
+	mu   sync.Mutex
+	open map[*boundedConn]struct{} // nil once all are closed
 }
 
 func newBoundedListener(l net.Listener, limit int) *boundedListener {
-	return &boundedListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{})}
+	return &boundedListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{}), open: map[*boundedConn]struct{}{}}
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {
@@ -111,22 +150,52 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &boundedConn{Conn: conn, release: func() { <-l.slots }}, nil
+	c := &boundedConn{Conn: conn, of: l}
+	l.mu.Lock()
+	late := l.open == nil
+	if !late {
+		l.open[c] = struct{}{}
+	}
+	l.mu.Unlock()
+	if late {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
+	return c, nil
 }
 
+// Close closes the listener once, however often it is called.
 func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	l.once.Do(func() {
+		close(l.closed)
+		l.err = l.Listener.Close()
+	})
+	return l.err
+}
+
+// closeAll closes every connection that was accepted; the listener is closed.
+func (l *boundedListener) closeAll() {
+	l.mu.Lock()
+	open := l.open
+	l.open = nil
+	l.mu.Unlock()
+	for c := range open {
+		_ = c.Close() // of no interest to anybody
+	}
 }
 
 type boundedConn struct {
 	net.Conn
-	once    sync.Once
-	release func()
+	once sync.Once
+	of   *boundedListener
 }
 
 func (c *boundedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.release)
+	c.once.Do(func() {
+		c.of.mu.Lock()
+		delete(c.of.open, c)
+		c.of.mu.Unlock()
+		<-c.of.slots
+	})
 	return err
 }
