@@ -9,7 +9,7 @@ import (
 
 // CheckInvariants recomputes what must hold after every event and returns the first difference: every open hold is on
 // the budget and on an entitlement, a serial belongs to one live purchase, and money is where the purchases say. It
-// walks the whole state: the server calls it after recovery, tests after every step.
+// walks the whole state: the server calls it after recovery and at the stop, tests after every step.
 func (e *Engine) CheckInvariants() error { return e.CheckAtEase(func() {}) }
 
 // stride is how many steps of a check, of a tenth of a microsecond to one each, go without a rest.

@@ -93,20 +93,20 @@ func (s *Server) applyUntilDue(ctx context.Context, eng Engine, reader *journal.
 	return nil
 }
 
-// patience is how many times as long as it has worked the follower waits on a busy machine, while it is hardly behind.
+// patience is how many times as long as it has worked the follower waits on a busy machine.
 const patience = 15
 
 // owed is how long the follower, which has applied events up to seq, waits when its last piece of work has taken so long: on a
-// busy machine a snapshot may be a little older, a till may not wait. The further it is behind the less it waits, once it is
-// SnapshotEvents behind not at all, because what a restart may have to replay would grow without need. Without these shades it
-// would be put off altogether and then take a core at once.
+// busy machine a snapshot may be a little older, a till may not wait. Once it is SnapshotEvents behind it waits the less the further
+// it is behind, and at twice as many not at all, because what a restart may have to replay would grow without need. Without
+// these shades it would be put off altogether and then take a core at once.
 func (s *Server) owed(seq uint64, took time.Duration) time.Duration {
-	limit := s.cfg.SnapshotEvents
+	limit := 2 * s.cfg.SnapshotEvents
 	behind := max(seq, s.metrics.seq.Load()) - seq // a batch can be read before the appender has counted it
 	if behind >= limit || !s.cfg.Busy() {
 		return 0
 	}
-	left := float64(limit-behind) / float64(limit)
+	left := min(1, float64(limit-behind)/float64(s.cfg.SnapshotEvents))
 	return min(time.Duration(patience*left*float64(took)), time.Second)
 }
 

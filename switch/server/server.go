@@ -114,8 +114,9 @@ type Config struct {
 	// with at least one, whichever comes first. Defaults 1 000 000 and 5 min.
 	SnapshotEvents uint64
 	SnapshotEvery  time.Duration
-	// Busy says that the machine has no processor time to spare. The follower then gives way, until it is SnapshotEvents
-	// behind, and small batches wait for each other. Called by several goroutines, often. Default: never.
+	// Busy says that the machine has no processor time to spare. The follower then gives way, also while it checks and
+	// writes a state, less once it is SnapshotEvents behind and at twice as many not at all; and small batches wait for each
+	// other. Called by several goroutines, often. Default: never.
 	Busy func() bool
 	// CheckBatches runs CheckInvariants before every append. It reads the whole state: for tests and drills.
 	CheckBatches bool

@@ -408,9 +408,10 @@ func TestFollowerGivesWayToABusyMachineUpToItsBound(t *testing.T) {
 	s.metrics.seq.Store(1000)
 	require.Equal(t, 150*time.Millisecond, s.owed(1000, 10*time.Millisecond))
 	require.Equal(t, 150*time.Millisecond, s.owed(1001, 10*time.Millisecond), "it has read what is not counted yet")
-	require.Equal(t, 75*time.Millisecond, s.owed(950, 10*time.Millisecond), "half-way it waits half as long")
-	require.Equal(t, time.Second, s.owed(950, time.Hour))
-	require.Zero(t, s.owed(900, time.Hour), "so far behind it waits no more")
+	require.Equal(t, 150*time.Millisecond, s.owed(900, 10*time.Millisecond))
+	require.Equal(t, 75*time.Millisecond, s.owed(850, 10*time.Millisecond), "from there on less and less")
+	require.Equal(t, time.Second, s.owed(850, time.Hour))
+	require.Zero(t, s.owed(800, time.Hour), "so far behind it waits no more")
 
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
