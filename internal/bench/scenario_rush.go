@@ -72,6 +72,7 @@ type rush struct {
 	offered       uint64
 	claimed       client.ClaimsRun
 	alone, beside load.Latencies
+	ratios        []string // of each round
 }
 
 // besideReserves is what all rounds have in common.
@@ -104,6 +105,9 @@ func (b *besideReserves) round(ctx context.Context, rush *rush) error {
 	claims.Address, claims.Token, claims.Connections = site.HTTP, strings.TrimSpace(string(token)), rushConnections
 	claims.City, claims.Channel, claims.Rate, claims.Duration = seed.City, seed.Channel, rushRate, b.lasts
 	if err := b.proof.watched(ctx, site, func() error { return b.measure(ctx, site, script, claims, rush) }); err != nil {
+		return err
+	}
+	if err := b.proof.lag(ctx, site); err != nil {
 		return err
 	}
 	site.Process().Kill()
@@ -150,6 +154,7 @@ func (b *besideReserves) measure(ctx context.Context, site *Site, script client.
 	rush.claimed.Add(claimed.run)
 	rush.alone.Merge(&alone.Latencies)
 	rush.beside.Merge(&beside.Latencies)
+	rush.ratios = append(rush.ratios, fmt.Sprintf("%.2f", float64(beside.Latencies.Percentile(990))/float64(alone.Latencies.Percentile(990))))
 	b.Say("  %s: p99 of reserves %s alone, %s beside it", rush.name, millis(alone.Latencies.Percentile(990)), millis(beside.Latencies.Percentile(990)))
 	return nil
 }
@@ -160,6 +165,7 @@ func (rush *rush) report(r *Result) {
 	answered.Met = rush.claimed.Answered == rush.offered
 	r.Rows = append(r.Rows, answered, AtMost("p99 of reserves, "+rush.name, "ms", Of("beside the rush", inMillis(rush.beside.Percentile(990))),
 		Of("reserves alone", inMillis(rush.alone.Percentile(990))), 2))
+	r.Note("%s: ratios of the rounds %s", rush.name, strings.Join(rush.ratios, ", "))
 	r.Note("%s: %d claims decided, %d told to come again, p50 %s, p99 %s, max %s; reserves beside it p50 %s, p99 %s, max %s, alone p50 %s, p99 %s, max %s", rush.name,
 		rush.claimed.Answered, rush.claimed.Overloaded, millis(rush.claimed.Latencies.Percentile(500)), millis(rush.claimed.Latencies.Percentile(990)), millis(rush.claimed.Latencies.Max()),
 		millis(rush.beside.Percentile(500)), millis(rush.beside.Percentile(990)), millis(rush.beside.Max()),

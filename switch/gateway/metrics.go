@@ -21,7 +21,7 @@ func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 			Name: "huanxin_http_requests_total", Help: "Answered requests by operation and status.",
 		}, []string{"method", "path", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "huanxin_http_request_seconds", Help: "Time from the request's header to its answer.",
+			Name: "huanxin_http_request_seconds", Help: "Time from when the request has been read to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"method", "path"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{

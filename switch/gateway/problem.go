@@ -13,6 +13,7 @@ import (
 type code string
 
 const (
+	codeUnreadable       code = "MALFORMED_REQUEST"
 	codeMalformed        code = "MALFORMED_JSON"
 	codeUnknownField     code = "UNKNOWN_FIELD"
 	codeMissingField     code = "MISSING_FIELD"
@@ -44,6 +45,7 @@ var problemKinds = map[code]struct {
 	status int
 	en, zh string
 }{
+	codeUnreadable:       {http.StatusBadRequest, "this cannot be read as a request", "无法识别的请求"},
 	codeMalformed:        {http.StatusBadRequest, "the body is not one JSON object", "请求体不是合法的 JSON 对象"},
 	codeUnknownField:     {http.StatusBadRequest, "the body has a field that does not exist here", "请求含有未定义的字段"},
 	codeMissingField:     {http.StatusBadRequest, "a required field or header is missing", "缺少必填字段或请求头"},
@@ -56,7 +58,7 @@ var problemKinds = map[code]struct {
 	codePaymentDeclined:  {http.StatusPaymentRequired, "the wallet has declined the payment", "钱包支付未成功"},
 	codeRefundDeclined:   {http.StatusPaymentRequired, "the wallet has declined the refund", "钱包退款未成功"},
 	codeMethod:           {http.StatusMethodNotAllowed, "this path does not take this method", "不支持该请求方法"},
-	codeSlowBody:         {http.StatusRequestTimeout, "the body did not arrive in time", "请求体接收超时"},
+	codeSlowBody:         {http.StatusRequestTimeout, "the request did not arrive in time", "请求接收超时"},
 	codeConflict:         {http.StatusConflict, "this idempotency key was used for another request", "该幂等键已用于其他请求"},
 	codeTooLarge:         {http.StatusRequestEntityTooLarge, "the body is too large", "请求体过大"},
 	codeMediaType:        {http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8", "请求体须为 UTF-8 的 application/json"},
@@ -102,9 +104,14 @@ func newProblem(c code) *problem {
 	return &problem{Type: problemTypes[c], Title: kind.en, TitleZH: kind.zh, Status: kind.status, Code: c}
 }
 
-// malformed is the problem of what cannot be read.
-func malformed(detail string, args ...any) *problem {
-	p := newProblem(codeMalformed)
+// malformed is the problem of a body, unreadable that of a request.
+func malformed(detail string, args ...any) *problem { return detailed(codeMalformed, detail, args...) }
+func unreadable(detail string, args ...any) *problem {
+	return detailed(codeUnreadable, detail, args...)
+}
+
+func detailed(c code, detail string, args ...any) *problem {
+	p := newProblem(c)
 	p.Detail = fmt.Sprintf(detail, args...)
 	return p
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -90,7 +89,7 @@ func (r *routes) add(method, path string, h handler) {
 	at := r.fixed[path]
 	if at == nil {
 		at = &route{before: before, after: after, on: map[string]handler{}}
-		r.fixed[path] = at // also one with {id}, which nobody can send: so that its methods come together
+		r.fixed[path] = at // also one with {id}, so that its methods come together; sent as it is, it is nobody's id
 		if named {
 			r.named = append(r.named, at)
 		}
@@ -107,8 +106,9 @@ func (r *routes) find(path []byte) (at *route, id string) {
 	if at = r.fixed[string(path)]; at != nil {
 		return at, ""
 	}
+	text := string(path)
 	for _, at := range r.named {
-		inner, ok := strings.CutPrefix(string(path), at.before)
+		inner, ok := strings.CutPrefix(text, at.before)
 		if !ok {
 			continue
 		}
@@ -129,7 +129,8 @@ func (g *Gateway) routes() *routes {
 	r.add(http.MethodGet, "/healthz", g.healthz)
 	r.add(http.MethodGet, "/readyz", g.readyz)
 	if g.cfg.Gatherer != nil {
-		opts := promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}
+		// No Timeout: it would leave a goroutine with a request that is no longer valid. What is gathered is in memory.
+		opts := promhttp.HandlerOpts{MaxRequestsInFlight: 4}
 		shown := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(g.cfg.Gatherer, opts))
 		r.add(http.MethodGet, "/metrics", func(ctx *fasthttp.RequestCtx, _ string) { shown(ctx) })
 	}
@@ -145,8 +146,8 @@ func (g *Gateway) Handle(ctx *fasthttp.RequestCtx) {
 			g.refuse(ctx, g.panicked(v))
 		}
 	}()
-	if ctx.Request.Header.IsHTTP11() && len(ctx.Request.Header.Host()) == 0 {
-		g.refuse(ctx, malformed("a request needs Host"))
+	if p := oddities(&ctx.Request.Header); p != nil {
+		g.refuse(ctx, p)
 		return
 	}
 	at, id := g.paths.find(ctx.URI().PathOriginal())
@@ -167,10 +168,23 @@ func (g *Gateway) Handle(ctx *fasthttp.RequestCtx) {
 	g.refuse(ctx, p)
 }
 
+// oddities are what the library takes and HTTP/1 does not, or what nobody needs: trailers would count as headers.
+func oddities(h *fasthttp.RequestHeader) *problem {
+	switch version := string(h.Protocol()); {
+	case version != "HTTP/1.1" && version != "HTTP/1.0":
+		return unreadable("want HTTP/1.1")
+	case version == "HTTP/1.1" && len(h.Host()) == 0:
+		return unreadable("a request needs Host")
+	case len(h.PeekTrailerKeys()) > 0:
+		return unreadable("trailers are not taken")
+	}
+	return nil
+}
+
 // Unreadable answers what could not be read as a request: too large, too slow, cut off, or no HTTP/1. The connection is closed
 // afterwards. err may repeat what was sent, so it goes nowhere.
 func (g *Gateway) Unreadable(ctx *fasthttp.RequestCtx, err error) {
-	var slow net.Error
+	var slow interface{ Timeout() bool } // fasthttp's own is no net.Error
 	var header *fasthttp.ErrSmallBuffer
 	var p *problem
 	switch {
@@ -178,11 +192,14 @@ func (g *Gateway) Unreadable(ctx *fasthttp.RequestCtx, err error) {
 		p = newProblem(codeTooLarge)
 		p.Detail = fmt.Sprintf("at most %d bytes", g.cfg.BodyLimit)
 	case errors.As(err, &header):
-		p = malformed("the header is too large: at most %d bytes", maxHeader)
+		p = unreadable("the header is too large: at most %d bytes", maxHeader)
 	case errors.As(err, &slow) && slow.Timeout():
 		p = newProblem(codeSlowBody)
 	default:
-		p = malformed("no HTTP request, or it ended early")
+		p = unreadable("no HTTP request, or it ended early")
+	}
+	if c, ok := ctx.Conn().(*boundedConn); ok {
+		c.unread.Store(true)
 	}
 	g.metrics.unreadable.Inc()
 	g.refuse(ctx, p)

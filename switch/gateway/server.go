@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -12,17 +14,17 @@ import (
 
 // ServerConfig bounds what a connection may take of the process.
 type ServerConfig struct {
-	// ReadTimeout is for a whole request, and for the first of a connection to begin. Default 10 s.
+	// ReadTimeout is for a whole request; the first of a connection has as long from the accept. Default 10 s.
 	ReadTimeout time.Duration
 	// WriteTimeout is for an answer to leave. Default 10 s.
 	WriteTimeout time.Duration
 	// IdleTimeout is between two requests of a connection. Default 2 min.
 	IdleTimeout time.Duration
-	// MaxConnections bounds open connections. One more waits in the kernel's queue until another closes. Default 20000.
+	// MaxConnections bounds open connections. One more waits in the kernel's queue until another closes. Default 8192: each may keep a header, a body and an answer in memory, 28 KiB.
 	MaxConnections int
 }
 
-// maxHeader bounds a request's header in bytes. A connection keeps so much.
+// maxHeader bounds a request's header in bytes.
 const maxHeader = 8 << 10
 
 func (c *ServerConfig) setDefaultsAndCheck() error {
@@ -36,7 +38,7 @@ func (c *ServerConfig) setDefaultsAndCheck() error {
 		c.IdleTimeout = 2 * time.Minute
 	}
 	if c.MaxConnections == 0 {
-		c.MaxConnections = 20000
+		c.MaxConnections = 8192
 	}
 	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.IdleTimeout < 0 || c.MaxConnections < 0 {
 		return errors.New("gateway: time-outs and MaxConnections must be positive")
@@ -67,7 +69,7 @@ func NewServer(cfg ServerConfig, g *Gateway) (*Server, error) {
 		IdleTimeout:        cfg.IdleTimeout,
 		ReadBufferSize:     maxHeader,
 		MaxRequestBodySize: int(g.cfg.BodyLimit),
-		Concurrency:        cfg.MaxConnections + 1, // the listener is the bound
+		Concurrency:        2 * cfg.MaxConnections, // the listener is the bound
 		Logger:             silent{},
 
 		CloseOnShutdown:              true,
@@ -123,7 +125,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// boundedListener accepts only while there is a free slot.
+// boundedListener accepts only while there is a free slot, and tries again when the system has none, as when it is out of
+// descriptors: fasthttp would give up.
 type boundedListener struct {
 	net.Listener
 	slots  chan struct{}
@@ -145,7 +148,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
+	conn, err := l.accept()
 	if err != nil {
 		<-l.slots
 		return nil, err
@@ -161,6 +164,25 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		return nil, errors.Join(net.ErrClosed, c.Close())
 	}
 	return c, nil
+}
+
+const (
+	backoffMin = 5 * time.Millisecond
+	backoffMax = time.Second
+)
+
+func (l *boundedListener) accept() (net.Conn, error) {
+	for backoff := backoffMin; ; backoff = min(2*backoff, backoffMax) {
+		conn, err := l.Listener.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+		select {
+		case <-l.closed:
+			return nil, net.ErrClosed
+		case <-time.After(backoff):
+		}
+	}
 }
 
 // Close closes the listener once, however often it is called.
@@ -179,17 +201,34 @@ func (l *boundedListener) closeAll() {
 	l.open = nil
 	l.mu.Unlock()
 	for c := range open {
-		_ = c.Close() // of no interest to anybody
+		_ = c.cut() // of no interest to anybody
 	}
 }
 
 type boundedConn struct {
 	net.Conn
-	once sync.Once
-	of   *boundedListener
+	once   sync.Once
+	of     *boundedListener
+	unread atomic.Bool // something may lie in the socket that nobody will read
 }
 
+// What a connection that is closed unread may still send: a system that is closed with input unread resets the connection, and the
+// caller may not see the answer that says why.
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// Close lets a caller whose request was not read to its end see the answer.
 func (c *boundedConn) Close() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if ok && c.unread.Swap(false) && half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.cut()
+}
+
+func (c *boundedConn) cut() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
 		c.of.mu.Lock()

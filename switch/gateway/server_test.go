@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +39,8 @@ func sent(t *testing.T, address, text string, half bool) string {
 	if half {
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	}
-	answer, _ := io.ReadAll(conn) // a server that closes before it has read everything resets the connection
+	answer, err := io.ReadAll(conn) // a reset would show that what came before it can be lost
+	require.NoError(t, err)
 	return string(answer)
 }
 
@@ -95,7 +97,7 @@ func TestAmbiguousFramingIsRefusedAndEndsTheConnection(t *testing.T) {
 			}
 			answer := sent(t, address, text, true)
 			require.True(t, strings.HasPrefix(answer, "HTTP/1.1 400 "), answer)
-			require.Contains(t, answer, string(codeMalformed))
+			require.Contains(t, answer, string(codeUnreadable))
 			require.Equal(t, 1, strings.Count(answer, "HTTP/1.1 "), answer)
 			require.Equal(t, 1.0, counted(t, b.g.metrics.unreadable))
 		})
@@ -119,11 +121,52 @@ func TestBodyBeyondTheLimitIsRefusedUnread(t *testing.T) {
 	require.Contains(t, answer, "at most 16384 bytes")
 }
 
-func TestRequestWithoutHostIsRefused(t *testing.T) {
+func TestBodyBeyondTheLimitIsRefusedThoughItIsSent(t *testing.T) {
 	b := newBench(t)
 	_, address, _ := serveOn(t, ServerConfig{}, b.g)
-	answer := sent(t, address, "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", true)
-	require.True(t, strings.HasPrefix(answer, "HTTP/1.1 400 "), answer)
+	answer := sent(t, address, "POST /v1/entitlements HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n"+strings.Repeat("x", 40000), true)
+	require.True(t, strings.HasPrefix(answer, "HTTP/1.1 413 "), answer)
+}
+
+func TestRequestsThatNobodyNeedsAreRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"no host":    "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
+		"HTTP/2":     "GET /healthz HTTP/2.0\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"a trailer":  "POST /v1/entitlements HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: Idempotency-Key\r\n\r\n0\r\nIdempotency-Key: a\r\n\r\n",
+		"undeclared": "POST /v1/entitlements HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nIdempotency-Key: a\r\n\r\n",
+	} {
+		b := newBench(t)
+		_, address, _ := serveOn(t, ServerConfig{}, b.g)
+		answer := sent(t, address, text, true)
+		require.True(t, strings.HasPrefix(answer, "HTTP/1.1 400 "), "%s: %s", name, answer)
+		require.Contains(t, answer, string(codeUnreadable), name)
+	}
+}
+
+// noDescriptors has no descriptor at first.
+type noDescriptors struct {
+	countingListener
+	left int
+}
+
+func (l *noDescriptors) Accept() (net.Conn, error) {
+	if l.left > 0 {
+		l.left--
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return l.countingListener.Accept()
+}
+
+func TestServerThatIsOutOfDescriptorsGoesOn(t *testing.T) {
+	l := newBoundedListener(&noDescriptors{left: 3}, 1)
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+
+	l = newBoundedListener(&noDescriptors{left: 1 << 30}, 1)
+	require.NoError(t, l.Close())
+	_, err = l.accept()
+	require.ErrorIs(t, err, net.ErrClosed, "not longer than it is wanted")
 }
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
