@@ -48,7 +48,7 @@ func merchants() *parties {
 
 func terminals() *parties {
 	return &parties{
-		name: "terminal", zh: "终端", columns: registry.TerminalColumns(),
+		name: "terminal", zh: "终端", columns: append(registry.TerminalColumns(), "serial"),
 		blank: map[string]string{"state": "active", "batch": "1"},
 		check: func(row []string) error { _, err := registry.ParseTerminal(row); return err },
 		read: func(data []byte) (rows [][]string, problems []table.Problem) {
@@ -166,7 +166,7 @@ func (p *parties) newChangeCommand() *cobra.Command {
 			if len(rows) != 1 {
 				return fmt.Errorf("no %s %s", p.name, args[0])
 			}
-			row := slices.Clone(rows[0])
+			row := slices.Clone(p.whole(rows[0]))
 			if err := p.set(row, args); err != nil {
 				return err
 			}
@@ -301,6 +301,7 @@ func (p *parties) newShowCommand() *cobra.Command {
 				return writeJSON(out, p.named(rows))
 			}
 			for _, row := range rows {
+				row = p.whole(row)
 				for i, column := range p.columns {
 					if i > 0 {
 						fmt.Fprint(out, "  ")
@@ -322,8 +323,16 @@ func (p *parties) named(rows [][]string) []map[string]string {
 	for i, row := range rows {
 		list[i] = map[string]string{}
 		for j, column := range p.columns {
-			list[i][column] = row[j]
+			list[i][column] = p.whole(row)[j]
 		}
 	}
 	return list
+}
+
+// whole is a row with every column: the last may be left out.
+func (p *parties) whole(row []string) []string {
+	if len(row) < len(p.columns) {
+		return append(slices.Clone(row), "")
+	}
+	return row
 }

@@ -87,6 +87,7 @@ type Switch struct {
 	log       *zap.Logger
 	programme *policy.Programme
 	rules     map[string][]byte
+	hasher    *keys.Hasher
 	metrics   *prometheus.Registry
 	times     *stage.Times
 	machine   busyMeter
@@ -158,6 +159,7 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 			return nil, err
 		}
 	}
+	s.hasher = set.Hasher()
 	if err := s.openLoop(set, s.journal); err != nil {
 		return nil, err
 	}

@@ -85,6 +85,7 @@ func (s *Switch) setRows(ctx context.Context, merchants []registry.Merchant, ter
 		room := rowsAtOnce
 		rows.Merchants = records(take(&merchants, &room), (*registry.Merchant).Record)
 		rows.Terminals = records(take(&terminals, &room), (*registry.Terminal).Record)
+		registry.HashSerials(rows.Terminals, s.hasher.Serial)
 		rows.Products = records(take(&products, &room), (*catalogue.Product).Record)
 		reply, err := s.ask(ctx, "registry rows", func(t engine.Token) any {
 			rows.Token = t

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +15,16 @@ import (
 // terminalColumns are the columns of terminals.csv and of a TerminalSet event, in this order.
 var terminalColumns = []string{"id", "merchant", "city", "channel", "lon", "lat", "state", "batch"}
 
-// TerminalColumns returns a copy of the column names, in the order of Terminal.Record.
+// serialColumn may follow them. A row without it is a terminal with no registered serial number.
+const serialColumn = "serial"
+
+// maxTerminalSerial bounds a terminal's serial number in bytes.
+const maxTerminalSerial = 50
+
+// hashMark begins a serial number that is given as its keyed hash.
+const hashMark = "#"
+
+// TerminalColumns returns a copy of the names of the columns that every row has, in the order of Terminal.Record.
 func TerminalColumns() []string { return slices.Clone(terminalColumns) }
 
 // Terminal is one row of the terminal table.
@@ -25,13 +36,51 @@ type Terminal struct {
 	Lon, Lat int32  // home position, WGS-84 micro-degrees
 	State    State
 	Batch    uint32 // batch number (DE60.2) it starts with, 1…999999
+	// Serial is the device's serial number, which a sign-on must name (DE62); "" = not registered. In a file it stands as it is
+	// printed on the device; in the journal and in the engine as # and its keyed hash in hex (HashSerials).
+	Serial string
+}
+
+// SerialHash is the hash that HashSerials has put in; the zero hash when no serial number is registered. ok is false for one
+// in clear.
+func (t *Terminal) SerialHash() (hash [16]byte, ok bool) {
+	text, hashed := strings.CutPrefix(t.Serial, hashMark)
+	if !hashed {
+		return hash, t.Serial == ""
+	}
+	n, err := hex.Decode(hash[:], []byte(text))
+	return hash, err == nil && n == len(hash)
+}
+
+// HashSerials replaces the serial numbers of terminal records that stand there in clear by their keyed hashes, which hash makes.
+func HashSerials(records [][]string, hash func(serial []byte) [16]byte) {
+	at := len(terminalColumns)
+	for _, record := range records {
+		if len(record) == at+1 && record[at] != "" && !strings.HasPrefix(record[at], hashMark) {
+			sum := hash([]byte(record[at]))
+			record[at] = hashMark + hex.EncodeToString(sum[:])
+		}
+	}
+}
+
+func validSerial(text string) bool {
+	if hash, hashed := strings.CutPrefix(text, hashMark); hashed {
+		_, err := hex.DecodeString(hash)
+		return err == nil && len(hash) == 32 && hash == strings.ToLower(hash)
+	}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return len(text) <= maxTerminalSerial
 }
 
 // ParseTerminal reads one record; lon and lat are decimal degrees, WGS-84, at most six decimals. The error names every
 // field that is wrong.
 func ParseTerminal(record []string) (Terminal, error) {
-	if len(record) != len(terminalColumns) {
-		return Terminal{}, fmt.Errorf("%w: %d, want %d", ErrColumns, len(record), len(terminalColumns))
+	if n := len(terminalColumns); len(record) != n && len(record) != n+1 {
+		return Terminal{}, fmt.Errorf("%w: %d, want %d, or %d with %s", ErrColumns, len(record), n, n+1, serialColumn)
 	}
 	t := Terminal{ID: record[0], Merchant: record[1], City: record[2], Channel: record[3], State: State(record[6])}
 	var errs []error
@@ -60,18 +109,27 @@ func ParseTerminal(record []string) (Terminal, error) {
 		errs = append(errs, fmt.Errorf("batch %q: want 1…999999", record[7]))
 	}
 	t.Batch = uint32(batch)
+	if len(record) > len(terminalColumns) {
+		if t.Serial = record[len(terminalColumns)]; !validSerial(t.Serial) {
+			errs = append(errs, fmt.Errorf("serial: want at most %d printable characters without blanks, or %s and 32 hex digits", maxTerminalSerial, hashMark))
+		}
+	}
 	if len(errs) > 0 {
 		return Terminal{}, errors.Join(errs...)
 	}
 	return t, nil
 }
 
-// Record returns the row as ParseTerminal reads it.
+// Record returns the row as ParseTerminal reads it, with its serial number when there is one.
 func (t *Terminal) Record() []string {
-	return []string{
+	record := []string{
 		t.ID, t.Merchant, t.City, t.Channel, formatMicroDegrees(t.Lon), formatMicroDegrees(t.Lat), string(t.State),
 		strconv.FormatUint(uint64(t.Batch), 10),
 	}
+	if t.Serial != "" {
+		record = append(record, t.Serial)
+	}
+	return record
 }
 
 // parseMicroDegrees reads decimal degrees such as "123.43" or "-0.5" exactly, without a float.
@@ -99,7 +157,23 @@ func formatMicroDegrees(micro int32) string {
 	return fmt.Sprintf("%s%d.%06d", sign, v/1_000_000, v%1_000_000)
 }
 
-// ReadTerminals parses a terminal table. Rows that are wrong are left out and reported with their line.
+// ReadTerminals parses a terminal table, whose header may name the serial number last. Rows that are wrong are left out and reported with their line.
 func ReadTerminals(data []byte) ([]table.Row[Terminal], []table.Problem) {
-	return table.Read(data, terminalColumns, ParseTerminal)
+	columns := terminalColumns
+	if bytes.HasSuffix(header(data), []byte(","+serialColumn)) {
+		columns = append(TerminalColumns(), serialColumn)
+	}
+	return table.Read(data, columns, ParseTerminal)
+}
+
+// header is the first line that is no comment.
+func header(data []byte) []byte {
+	for len(data) > 0 {
+		var line []byte
+		line, data, _ = bytes.Cut(data, []byte("\n"))
+		if line = bytes.TrimRight(line, "\r"); len(line) > 0 && line[0] != '#' {
+			return line
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"huanxin/internal/money"
 	"huanxin/subsidy/label"
+	"huanxin/subsidy/registry"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/trail"
@@ -185,7 +186,7 @@ func (a *Act) engine(h Hasher) (act any, err error) {
 			return nil, err
 		}
 	}
-	for _, c := range append(a.programmeActs(), a.purchaseActs(h)...) {
+	for _, c := range append(a.programmeActs(h), a.purchaseActs(h)...) {
 		if !c.set {
 			continue
 		}
@@ -200,7 +201,7 @@ func (a *Act) engine(h Hasher) (act any, err error) {
 	return act, nil
 }
 
-func (a *Act) programmeActs() []choice {
+func (a *Act) programmeActs(h Hasher) []choice {
 	return []choice{
 		{a.ApplyPolicy != nil, func() any { return engine.ApplyPolicy{Files: a.ApplyPolicy.Files} }},
 		{a.ReleaseBudget != nil, func() any { return engine.ReleaseBudget(*a.ReleaseBudget) }},
@@ -212,7 +213,7 @@ func (a *Act) programmeActs() []choice {
 		{a.Start != nil, func() any {
 			return engine.Kill{Merchant: a.Start.Merchant, Terminal: a.Start.Terminal, Off: true}
 		}},
-		{a.ChangeRows != nil, func() any { return a.ChangeRows.engine() }},
+		{a.ChangeRows != nil, func() any { return a.ChangeRows.engine(h) }},
 		{a.SetState != nil, func() any { return engine.SetState(*a.SetState) }},
 	}
 }
@@ -226,7 +227,8 @@ func (a *Act) purchaseActs(h Hasher) []choice {
 	}
 }
 
-func (c *ChangeRows) engine() engine.ChangeRows {
+func (c *ChangeRows) engine(h Hasher) engine.ChangeRows {
+	registry.HashSerials(c.Terminals, h.Serial)
 	return engine.ChangeRows{Merchants: c.Merchants, Terminals: c.Terminals, AddOnly: c.AddOnly, ChangeOnly: c.ChangeOnly}
 }
 

@@ -361,6 +361,10 @@ func (e *Engine) planRows(in *Operate, act ChangeRows, p *plan) {
 			p.problem("terminal %s: %v", first(row), err)
 			continue
 		}
+		if _, ok := t.SerialHash(); !ok {
+			p.problem("terminal %s: %s", t.ID, clearSerial)
+			continue
+		}
 		old := e.registry.Terminal(t.ID)
 		known("terminal", t.ID, old != nil)
 		if e.registry.Merchant(t.Merchant) == nil && !merchants[t.Merchant] {

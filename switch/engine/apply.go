@@ -75,6 +75,8 @@ func (e *Engine) change(ev *event.Event, packed string) {
 		e.applySignedOn(b.TerminalSignedOn)
 	case *event.Event_TerminalSignedOff:
 		e.applySignedOff(b.TerminalSignedOff)
+	case *event.Event_TerminalKeysProved:
+		e.applyKeysProved(b.TerminalKeysProved)
 	case *event.Event_BudgetNodeSet:
 		e.applyBudgetNodeSet(b.BudgetNodeSet)
 	case *event.Event_BudgetRoundClosed:

@@ -241,6 +241,8 @@ func (e *Engine) Step(in Input) Output {
 		e.signOff(b)
 	case *EchoRequest:
 		e.echo(b)
+	case *KeysProved:
+		e.keysProved(b)
 	case *ClaimRequest:
 		e.claim(b)
 	case *ShowCodeRequest:

@@ -68,6 +68,9 @@ type SignOnRequest struct {
 	Terminal [8]byte
 	Merchant [15]byte
 	STAN     uint32
+
+	Serial Hash     // of the serial number that the terminal has named; zero = none
+	Keys   *NewKeys // the working keys to deliver, nil on a line without keys
 }
 
 // SignOffRequest ends a terminal's session. Sales after it are answered 77 until it signs on again.
@@ -255,7 +258,8 @@ type Reply struct {
 	Response [2]byte // DE39
 	At       int64   // DE12 and DE13 when the host gave none
 
-	Batch uint32 // sign-on: DE60.2
+	Batch uint32   // sign-on: DE60.2
+	Keys  *KeyPair // sign-on: the working keys to deliver, nil on a line without keys
 
 	// Reserve, and receipts of a sale on a hold.
 	Hold      uint64

@@ -182,6 +182,10 @@ func (e *Engine) setRows(in *SetRows) {
 			problems = append(problems, fmt.Sprintf("terminal %s: %v", first(row), err))
 			continue
 		}
+		if _, ok := t.SerialHash(); !ok {
+			problems = append(problems, fmt.Sprintf("terminal %s: %s", t.ID, clearSerial))
+			continue
+		}
 		if old := e.registry.Terminal(t.ID); old == nil || *old != t {
 			changes = append(changes, &event.Event{Body: &event.Event_TerminalSet{TerminalSet: &event.TerminalSet{Columns: t.Record()}}})
 		}

@@ -22,7 +22,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 6
+const stateVersion = 7
 
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
@@ -118,6 +118,7 @@ func (e *Engine) writeTerminals(w *stateWriter) {
 			w.Uint(uint64(c.differed))
 			w.Bool(c.ended)
 		}
+		w.workingKeys(t.keys)
 	}
 }
 
@@ -395,6 +396,7 @@ func (e *Engine) readTerminals(r *stateReader) {
 			c.uploaded, c.differed, c.ended = uint32(r.Uint()), uint32(r.Uint()), r.Bool()
 			t.closed = c
 		}
+		t.keys = r.workingKeys()
 		e.terminals[id] = t
 	}
 }

@@ -19,6 +19,7 @@ type terminalState struct {
 	items       []target     // sales and refunds of the open batch, in order
 	closed      *closedBatch // the batch settled last, nil = none
 	quarantined []uint64     // purchases whose void is not yet beyond recall
+	keys        *workingKeys // nil = it has never got any
 }
 
 // session returns the state of a terminal, made on first sight with the batch of its registry row. It is part of the
@@ -151,15 +152,24 @@ func (e *Engine) inSession(token Token, key Key) bool {
 
 // signOn is taken from suspended parties too: they still refund and settle.
 func (e *Engine) signOn(in *SignOnRequest) {
-	if _, code := e.identify(in.Terminal, in.Merchant); code != rc("00") {
+	p, code := e.identify(in.Terminal, in.Merchant)
+	if code != rc("00") {
 		e.reply(Reply{Token: in.Token, Response: code})
 		return
 	}
-	batch := e.session(in.Terminal).batch
+	if !e.provesItself(in, p.terminal) {
+		return
+	}
+	s := e.session(in.Terminal)
 	e.emit(&event.Event{Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
-		Terminal: string(in.Terminal[:]), Merchant: string(in.Merchant[:]), Batch: batch,
+		Terminal: string(in.Terminal[:]), Merchant: string(in.Merchant[:]), Batch: s.batch,
+		Keys: e.deliver(s, in.Keys), Serial: bytesOf(in.Serial),
 	}}})
-	e.reply(Reply{Token: in.Token, Response: rc("00"), Batch: batch})
+	r := Reply{Token: in.Token, Response: rc("00"), Batch: s.batch}
+	if s := e.session(in.Terminal); in.Keys != nil {
+		r.Keys = s.keys.pending
+	}
+	e.reply(r)
 }
 
 func (e *Engine) signOff(in *SignOffRequest) {
@@ -185,6 +195,7 @@ func (e *Engine) applySignedOn(m *event.TerminalSignedOn) {
 	t := e.touch(terminalID(m.Terminal))
 	t.signedOff = false
 	t.batch = m.Batch
+	e.applyWorkingKeys(t, m.Keys)
 }
 
 func (e *Engine) applySignedOff(m *event.TerminalSignedOff) {

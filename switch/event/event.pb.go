@@ -379,6 +379,7 @@ type Event struct {
 	//	*Event_BudgetReleased
 	//	*Event_TerminalSignedOn
 	//	*Event_TerminalSignedOff
+	//	*Event_TerminalKeysProved
 	//	*Event_EntitlementClaimed
 	//	*Event_CodeShown
 	//	*Event_EntitlementExpired
@@ -574,6 +575,15 @@ func (x *Event) GetTerminalSignedOff() *TerminalSignedOff {
 	if x != nil {
 		if x, ok := x.Body.(*Event_TerminalSignedOff); ok {
 			return x.TerminalSignedOff
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTerminalKeysProved() *TerminalKeysProved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_TerminalKeysProved); ok {
+			return x.TerminalKeysProved
 		}
 	}
 	return nil
@@ -1032,6 +1042,10 @@ type Event_TerminalSignedOff struct {
 	TerminalSignedOff *TerminalSignedOff `protobuf:"bytes,21,opt,name=terminal_signed_off,json=terminalSignedOff,proto3,oneof"`
 }
 
+type Event_TerminalKeysProved struct {
+	TerminalKeysProved *TerminalKeysProved `protobuf:"bytes,22,opt,name=terminal_keys_proved,json=terminalKeysProved,proto3,oneof"`
+}
+
 type Event_EntitlementClaimed struct {
 	EntitlementClaimed *EntitlementClaimed `protobuf:"bytes,30,opt,name=entitlement_claimed,json=entitlementClaimed,proto3,oneof"`
 }
@@ -1233,6 +1247,8 @@ func (*Event_BudgetReleased) isEvent_Body() {}
 func (*Event_TerminalSignedOn) isEvent_Body() {}
 
 func (*Event_TerminalSignedOff) isEvent_Body() {}
+
+func (*Event_TerminalKeysProved) isEvent_Body() {}
 
 func (*Event_EntitlementClaimed) isEvent_Body() {}
 
@@ -2344,7 +2360,9 @@ type TerminalSignedOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	Merchant      string                 `protobuf:"bytes,2,opt,name=merchant,proto3" json:"merchant,omitempty"`
-	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"` // the batch that is open from now on
+	Batch         uint32                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`  // the batch that is open from now on
+	Keys          *WorkingKeys           `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`     // what the answer delivers; absent on a line without keys
+	Serial        []byte                 `protobuf:"bytes,5,opt,name=serial,proto3" json:"serial,omitempty"` // keyed hash of the serial number that the terminal has named; empty = none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2400,6 +2418,144 @@ func (x *TerminalSignedOn) GetBatch() uint32 {
 	return 0
 }
 
+func (x *TerminalSignedOn) GetKeys() *WorkingKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *TerminalSignedOn) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+// WorkingKeys are the keys of one sign-on: PIN key, MAC key, and for some terminals a key for track data. No key is readable here:
+// `wrapped` opens only inside a module with the same local master key, and only as these keys of this terminal.
+type WorkingKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"` // 1, 2, 3 … of the terminal
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`             // ciphers and lengths, as the front wrote them
+	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"`        // empty: those of `generation`, which nobody has used yet, are delivered again
+	Checks        []byte                 `protobuf:"bytes,4,opt,name=checks,proto3" json:"checks,omitempty"`          // check values, 4 bytes a key, in the order PIN, MAC, data
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkingKeys) Reset() {
+	*x = WorkingKeys{}
+	mi := &file_event_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkingKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkingKeys) ProtoMessage() {}
+
+func (x *WorkingKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkingKeys.ProtoReflect.Descriptor instead.
+func (*WorkingKeys) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WorkingKeys) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *WorkingKeys) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *WorkingKeys) GetWrapped() []byte {
+	if x != nil {
+		return x.Wrapped
+	}
+	return nil
+}
+
+func (x *WorkingKeys) GetChecks() []byte {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// TerminalKeysProved: a message of the terminal had a good MAC under keys that nobody had used before. They are the current ones
+// from now on; those before them are accepted for the overlap of the line.
+type TerminalKeysProved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TerminalKeysProved) Reset() {
+	*x = TerminalKeysProved{}
+	mi := &file_event_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TerminalKeysProved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TerminalKeysProved) ProtoMessage() {}
+
+func (x *TerminalKeysProved) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TerminalKeysProved.ProtoReflect.Descriptor instead.
+func (*TerminalKeysProved) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TerminalKeysProved) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *TerminalKeysProved) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 type TerminalSignedOff struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
@@ -2410,7 +2566,7 @@ type TerminalSignedOff struct {
 
 func (x *TerminalSignedOff) Reset() {
 	*x = TerminalSignedOff{}
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2578,7 @@ func (x *TerminalSignedOff) String() string {
 func (*TerminalSignedOff) ProtoMessage() {}
 
 func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2591,7 @@ func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSignedOff.ProtoReflect.Descriptor instead.
 func (*TerminalSignedOff) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{17}
+	return file_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TerminalSignedOff) GetTerminal() string {
@@ -2465,7 +2621,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2633,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2646,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Position) GetLon() int32 {
@@ -2541,7 +2697,7 @@ type EntitlementClaimed struct {
 
 func (x *EntitlementClaimed) Reset() {
 	*x = EntitlementClaimed{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2709,7 @@ func (x *EntitlementClaimed) String() string {
 func (*EntitlementClaimed) ProtoMessage() {}
 
 func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2722,7 @@ func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementClaimed.ProtoReflect.Descriptor instead.
 func (*EntitlementClaimed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EntitlementClaimed) GetEntitlement() uint64 {
@@ -2665,7 +2821,7 @@ type CodeShown struct {
 
 func (x *CodeShown) Reset() {
 	*x = CodeShown{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2833,7 @@ func (x *CodeShown) String() string {
 func (*CodeShown) ProtoMessage() {}
 
 func (x *CodeShown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2846,7 @@ func (x *CodeShown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodeShown.ProtoReflect.Descriptor instead.
 func (*CodeShown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CodeShown) GetEntitlement() uint64 {
@@ -2731,7 +2887,7 @@ type EntitlementExpired struct {
 
 func (x *EntitlementExpired) Reset() {
 	*x = EntitlementExpired{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2899,7 @@ func (x *EntitlementExpired) String() string {
 func (*EntitlementExpired) ProtoMessage() {}
 
 func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2912,7 @@ func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementExpired.ProtoReflect.Descriptor instead.
 func (*EntitlementExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EntitlementExpired) GetEntitlement() uint64 {
@@ -2783,7 +2939,7 @@ type EntitlementReturned struct {
 
 func (x *EntitlementReturned) Reset() {
 	*x = EntitlementReturned{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2951,7 @@ func (x *EntitlementReturned) String() string {
 func (*EntitlementReturned) ProtoMessage() {}
 
 func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2964,7 @@ func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementReturned.ProtoReflect.Descriptor instead.
 func (*EntitlementReturned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EntitlementReturned) GetEntitlement() uint64 {
@@ -2839,7 +2995,7 @@ type ExchangeKey struct {
 
 func (x *ExchangeKey) Reset() {
 	*x = ExchangeKey{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +3007,7 @@ func (x *ExchangeKey) String() string {
 func (*ExchangeKey) ProtoMessage() {}
 
 func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +3020,7 @@ func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeKey.ProtoReflect.Descriptor instead.
 func (*ExchangeKey) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{23}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExchangeKey) GetClass() uint32 {
@@ -2912,7 +3068,7 @@ type FundingPart struct {
 
 func (x *FundingPart) Reset() {
 	*x = FundingPart{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3080,7 @@ func (x *FundingPart) String() string {
 func (*FundingPart) ProtoMessage() {}
 
 func (x *FundingPart) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3093,7 @@ func (x *FundingPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FundingPart.ProtoReflect.Descriptor instead.
 func (*FundingPart) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FundingPart) GetPayer() string {
@@ -2996,7 +3152,7 @@ type Reserved struct {
 
 func (x *Reserved) Reset() {
 	*x = Reserved{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3164,7 @@ func (x *Reserved) String() string {
 func (*Reserved) ProtoMessage() {}
 
 func (x *Reserved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3177,7 @@ func (x *Reserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reserved.ProtoReflect.Descriptor instead.
 func (*Reserved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{25}
+	return file_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Reserved) GetPurchase() uint64 {
@@ -3265,7 +3421,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3433,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3446,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{26}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Component) GetKind() string {
@@ -3330,7 +3486,7 @@ type ReserveRefused struct {
 
 func (x *ReserveRefused) Reset() {
 	*x = ReserveRefused{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3498,7 @@ func (x *ReserveRefused) String() string {
 func (*ReserveRefused) ProtoMessage() {}
 
 func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3511,7 @@ func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveRefused.ProtoReflect.Descriptor instead.
 func (*ReserveRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{27}
+	return file_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReserveRefused) GetKey() *ExchangeKey {
@@ -3469,7 +3625,7 @@ type HoldCancelled struct {
 
 func (x *HoldCancelled) Reset() {
 	*x = HoldCancelled{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3637,7 @@ func (x *HoldCancelled) String() string {
 func (*HoldCancelled) ProtoMessage() {}
 
 func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3650,7 @@ func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldCancelled.ProtoReflect.Descriptor instead.
 func (*HoldCancelled) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{28}
+	return file_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HoldCancelled) GetPurchase() uint64 {
@@ -3541,7 +3697,7 @@ type HoldExpired struct {
 
 func (x *HoldExpired) Reset() {
 	*x = HoldExpired{}
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3553,7 +3709,7 @@ func (x *HoldExpired) String() string {
 func (*HoldExpired) ProtoMessage() {}
 
 func (x *HoldExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3566,7 +3722,7 @@ func (x *HoldExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldExpired.ProtoReflect.Descriptor instead.
 func (*HoldExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{29}
+	return file_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HoldExpired) GetPurchase() uint64 {
@@ -3589,7 +3745,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3757,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3770,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{30}
+	return file_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Card) GetToken() []byte {
@@ -3672,7 +3828,7 @@ type SaleSent struct {
 
 func (x *SaleSent) Reset() {
 	*x = SaleSent{}
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +3840,7 @@ func (x *SaleSent) String() string {
 func (*SaleSent) ProtoMessage() {}
 
 func (x *SaleSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +3853,7 @@ func (x *SaleSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleSent.ProtoReflect.Descriptor instead.
 func (*SaleSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{31}
+	return file_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SaleSent) GetPurchase() uint64 {
@@ -3842,7 +3998,7 @@ type SaleRefused struct {
 
 func (x *SaleRefused) Reset() {
 	*x = SaleRefused{}
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +4010,7 @@ func (x *SaleRefused) String() string {
 func (*SaleRefused) ProtoMessage() {}
 
 func (x *SaleRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +4023,7 @@ func (x *SaleRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleRefused.ProtoReflect.Descriptor instead.
 func (*SaleRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{32}
+	return file_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SaleRefused) GetKey() *ExchangeKey {
@@ -3938,7 +4094,7 @@ type HostAnswer struct {
 
 func (x *HostAnswer) Reset() {
 	*x = HostAnswer{}
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3950,7 +4106,7 @@ func (x *HostAnswer) String() string {
 func (*HostAnswer) ProtoMessage() {}
 
 func (x *HostAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +4119,7 @@ func (x *HostAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostAnswer.ProtoReflect.Descriptor instead.
 func (*HostAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{33}
+	return file_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HostAnswer) GetResponse() string {
@@ -4047,7 +4203,7 @@ type SaleApproved struct {
 
 func (x *SaleApproved) Reset() {
 	*x = SaleApproved{}
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4215,7 @@ func (x *SaleApproved) String() string {
 func (*SaleApproved) ProtoMessage() {}
 
 func (x *SaleApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4228,7 @@ func (x *SaleApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleApproved.ProtoReflect.Descriptor instead.
 func (*SaleApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{34}
+	return file_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SaleApproved) GetPurchase() uint64 {
@@ -4101,7 +4257,7 @@ type SaleDeclined struct {
 
 func (x *SaleDeclined) Reset() {
 	*x = SaleDeclined{}
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4269,7 @@ func (x *SaleDeclined) String() string {
 func (*SaleDeclined) ProtoMessage() {}
 
 func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4282,7 @@ func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleDeclined.ProtoReflect.Descriptor instead.
 func (*SaleDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{35}
+	return file_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SaleDeclined) GetPurchase() uint64 {
@@ -4163,7 +4319,7 @@ type LateAnswer struct {
 
 func (x *LateAnswer) Reset() {
 	*x = LateAnswer{}
-	mi := &file_event_proto_msgTypes[36]
+	mi := &file_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4331,7 @@ func (x *LateAnswer) String() string {
 func (*LateAnswer) ProtoMessage() {}
 
 func (x *LateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[36]
+	mi := &file_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4344,7 @@ func (x *LateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateAnswer.ProtoReflect.Descriptor instead.
 func (*LateAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{36}
+	return file_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LateAnswer) GetPurchase() uint64 {
@@ -4234,7 +4390,7 @@ type ReversalAnswered struct {
 
 func (x *ReversalAnswered) Reset() {
 	*x = ReversalAnswered{}
-	mi := &file_event_proto_msgTypes[37]
+	mi := &file_event_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4402,7 @@ func (x *ReversalAnswered) String() string {
 func (*ReversalAnswered) ProtoMessage() {}
 
 func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[37]
+	mi := &file_event_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4415,7 @@ func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAnswered.ProtoReflect.Descriptor instead.
 func (*ReversalAnswered) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{37}
+	return file_event_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReversalAnswered) GetKey() *ExchangeKey {
@@ -4321,7 +4477,7 @@ type ReversalQueued struct {
 
 func (x *ReversalQueued) Reset() {
 	*x = ReversalQueued{}
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4333,7 +4489,7 @@ func (x *ReversalQueued) String() string {
 func (*ReversalQueued) ProtoMessage() {}
 
 func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4346,7 +4502,7 @@ func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalQueued.ProtoReflect.Descriptor instead.
 func (*ReversalQueued) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{38}
+	return file_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReversalQueued) GetReversal() uint64 {
@@ -4447,7 +4603,7 @@ type ReversalAttempted struct {
 
 func (x *ReversalAttempted) Reset() {
 	*x = ReversalAttempted{}
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4459,7 +4615,7 @@ func (x *ReversalAttempted) String() string {
 func (*ReversalAttempted) ProtoMessage() {}
 
 func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4472,7 +4628,7 @@ func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAttempted.ProtoReflect.Descriptor instead.
 func (*ReversalAttempted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{39}
+	return file_event_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReversalAttempted) GetReversal() uint64 {
@@ -4522,7 +4678,7 @@ type ReversalDone struct {
 
 func (x *ReversalDone) Reset() {
 	*x = ReversalDone{}
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4534,7 +4690,7 @@ func (x *ReversalDone) String() string {
 func (*ReversalDone) ProtoMessage() {}
 
 func (x *ReversalDone) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4547,7 +4703,7 @@ func (x *ReversalDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalDone.ProtoReflect.Descriptor instead.
 func (*ReversalDone) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{40}
+	return file_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReversalDone) GetReversal() uint64 {
@@ -4584,7 +4740,7 @@ type ReversalDead struct {
 
 func (x *ReversalDead) Reset() {
 	*x = ReversalDead{}
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4752,7 @@ func (x *ReversalDead) String() string {
 func (*ReversalDead) ProtoMessage() {}
 
 func (x *ReversalDead) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4765,7 @@ func (x *ReversalDead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalDead.ProtoReflect.Descriptor instead.
 func (*ReversalDead) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{41}
+	return file_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReversalDead) GetReversal() uint64 {
@@ -4645,7 +4801,7 @@ type ReversalRequeued struct {
 
 func (x *ReversalRequeued) Reset() {
 	*x = ReversalRequeued{}
-	mi := &file_event_proto_msgTypes[42]
+	mi := &file_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +4813,7 @@ func (x *ReversalRequeued) String() string {
 func (*ReversalRequeued) ProtoMessage() {}
 
 func (x *ReversalRequeued) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[42]
+	mi := &file_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +4826,7 @@ func (x *ReversalRequeued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalRequeued.ProtoReflect.Descriptor instead.
 func (*ReversalRequeued) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{42}
+	return file_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReversalRequeued) GetReversal() uint64 {
@@ -4708,7 +4864,7 @@ type ReversalResolved struct {
 
 func (x *ReversalResolved) Reset() {
 	*x = ReversalResolved{}
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4720,7 +4876,7 @@ func (x *ReversalResolved) String() string {
 func (*ReversalResolved) ProtoMessage() {}
 
 func (x *ReversalResolved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4733,7 +4889,7 @@ func (x *ReversalResolved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalResolved.ProtoReflect.Descriptor instead.
 func (*ReversalResolved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{43}
+	return file_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReversalResolved) GetReversal() uint64 {
@@ -4789,7 +4945,7 @@ type WorkItemOpened struct {
 
 func (x *WorkItemOpened) Reset() {
 	*x = WorkItemOpened{}
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4801,7 +4957,7 @@ func (x *WorkItemOpened) String() string {
 func (*WorkItemOpened) ProtoMessage() {}
 
 func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4814,7 +4970,7 @@ func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkItemOpened.ProtoReflect.Descriptor instead.
 func (*WorkItemOpened) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{44}
+	return file_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WorkItemOpened) GetItem() uint64 {
@@ -4891,7 +5047,7 @@ type WorkItemClosed struct {
 
 func (x *WorkItemClosed) Reset() {
 	*x = WorkItemClosed{}
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4903,7 +5059,7 @@ func (x *WorkItemClosed) String() string {
 func (*WorkItemClosed) ProtoMessage() {}
 
 func (x *WorkItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4916,7 +5072,7 @@ func (x *WorkItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkItemClosed.ProtoReflect.Descriptor instead.
 func (*WorkItemClosed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{45}
+	return file_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WorkItemClosed) GetItem() uint64 {
@@ -4953,7 +5109,7 @@ type VoidSent struct {
 
 func (x *VoidSent) Reset() {
 	*x = VoidSent{}
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4965,7 +5121,7 @@ func (x *VoidSent) String() string {
 func (*VoidSent) ProtoMessage() {}
 
 func (x *VoidSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4978,7 +5134,7 @@ func (x *VoidSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidSent.ProtoReflect.Descriptor instead.
 func (*VoidSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{46}
+	return file_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VoidSent) GetOperation() uint64 {
@@ -5072,7 +5228,7 @@ type VoidApproved struct {
 
 func (x *VoidApproved) Reset() {
 	*x = VoidApproved{}
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5084,7 +5240,7 @@ func (x *VoidApproved) String() string {
 func (*VoidApproved) ProtoMessage() {}
 
 func (x *VoidApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5097,7 +5253,7 @@ func (x *VoidApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidApproved.ProtoReflect.Descriptor instead.
 func (*VoidApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{47}
+	return file_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VoidApproved) GetOperation() uint64 {
@@ -5141,7 +5297,7 @@ type VoidDeclined struct {
 
 func (x *VoidDeclined) Reset() {
 	*x = VoidDeclined{}
-	mi := &file_event_proto_msgTypes[48]
+	mi := &file_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5153,7 +5309,7 @@ func (x *VoidDeclined) String() string {
 func (*VoidDeclined) ProtoMessage() {}
 
 func (x *VoidDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[48]
+	mi := &file_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5166,7 +5322,7 @@ func (x *VoidDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidDeclined.ProtoReflect.Descriptor instead.
 func (*VoidDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{48}
+	return file_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VoidDeclined) GetOperation() uint64 {
@@ -5209,7 +5365,7 @@ type VoidReleased struct {
 
 func (x *VoidReleased) Reset() {
 	*x = VoidReleased{}
-	mi := &file_event_proto_msgTypes[49]
+	mi := &file_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5221,7 +5377,7 @@ func (x *VoidReleased) String() string {
 func (*VoidReleased) ProtoMessage() {}
 
 func (x *VoidReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[49]
+	mi := &file_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5234,7 +5390,7 @@ func (x *VoidReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidReleased.ProtoReflect.Descriptor instead.
 func (*VoidReleased) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{49}
+	return file_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VoidReleased) GetOperation() uint64 {
@@ -5283,7 +5439,7 @@ type RefundSent struct {
 
 func (x *RefundSent) Reset() {
 	*x = RefundSent{}
-	mi := &file_event_proto_msgTypes[50]
+	mi := &file_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5295,7 +5451,7 @@ func (x *RefundSent) String() string {
 func (*RefundSent) ProtoMessage() {}
 
 func (x *RefundSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[50]
+	mi := &file_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5308,7 +5464,7 @@ func (x *RefundSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundSent.ProtoReflect.Descriptor instead.
 func (*RefundSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{50}
+	return file_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RefundSent) GetOperation() uint64 {
@@ -5436,7 +5592,7 @@ type RefundApproved struct {
 
 func (x *RefundApproved) Reset() {
 	*x = RefundApproved{}
-	mi := &file_event_proto_msgTypes[51]
+	mi := &file_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5448,7 +5604,7 @@ func (x *RefundApproved) String() string {
 func (*RefundApproved) ProtoMessage() {}
 
 func (x *RefundApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[51]
+	mi := &file_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5461,7 +5617,7 @@ func (x *RefundApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundApproved.ProtoReflect.Descriptor instead.
 func (*RefundApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{51}
+	return file_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RefundApproved) GetOperation() uint64 {
@@ -5548,7 +5704,7 @@ type RefundDeclined struct {
 
 func (x *RefundDeclined) Reset() {
 	*x = RefundDeclined{}
-	mi := &file_event_proto_msgTypes[52]
+	mi := &file_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5560,7 +5716,7 @@ func (x *RefundDeclined) String() string {
 func (*RefundDeclined) ProtoMessage() {}
 
 func (x *RefundDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[52]
+	mi := &file_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5573,7 +5729,7 @@ func (x *RefundDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundDeclined.ProtoReflect.Descriptor instead.
 func (*RefundDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{52}
+	return file_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RefundDeclined) GetOperation() uint64 {
@@ -5623,7 +5779,7 @@ type RefundUnknown struct {
 
 func (x *RefundUnknown) Reset() {
 	*x = RefundUnknown{}
-	mi := &file_event_proto_msgTypes[53]
+	mi := &file_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5635,7 +5791,7 @@ func (x *RefundUnknown) String() string {
 func (*RefundUnknown) ProtoMessage() {}
 
 func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[53]
+	mi := &file_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5648,7 +5804,7 @@ func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundUnknown.ProtoReflect.Descriptor instead.
 func (*RefundUnknown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{53}
+	return file_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RefundUnknown) GetOperation() uint64 {
@@ -5684,7 +5840,7 @@ type EntitlementRestored struct {
 
 func (x *EntitlementRestored) Reset() {
 	*x = EntitlementRestored{}
-	mi := &file_event_proto_msgTypes[54]
+	mi := &file_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5696,7 +5852,7 @@ func (x *EntitlementRestored) String() string {
 func (*EntitlementRestored) ProtoMessage() {}
 
 func (x *EntitlementRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[54]
+	mi := &file_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5709,7 +5865,7 @@ func (x *EntitlementRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementRestored.ProtoReflect.Descriptor instead.
 func (*EntitlementRestored) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{54}
+	return file_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *EntitlementRestored) GetPurchase() uint64 {
@@ -5739,7 +5895,7 @@ type PaymentUnknown struct {
 
 func (x *PaymentUnknown) Reset() {
 	*x = PaymentUnknown{}
-	mi := &file_event_proto_msgTypes[55]
+	mi := &file_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5751,7 +5907,7 @@ func (x *PaymentUnknown) String() string {
 func (*PaymentUnknown) ProtoMessage() {}
 
 func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[55]
+	mi := &file_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5764,7 +5920,7 @@ func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentUnknown.ProtoReflect.Descriptor instead.
 func (*PaymentUnknown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{55}
+	return file_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PaymentUnknown) GetPurchase() uint64 {
@@ -5800,7 +5956,7 @@ type QueryAttempted struct {
 
 func (x *QueryAttempted) Reset() {
 	*x = QueryAttempted{}
-	mi := &file_event_proto_msgTypes[56]
+	mi := &file_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5812,7 +5968,7 @@ func (x *QueryAttempted) String() string {
 func (*QueryAttempted) ProtoMessage() {}
 
 func (x *QueryAttempted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[56]
+	mi := &file_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,7 +5981,7 @@ func (x *QueryAttempted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAttempted.ProtoReflect.Descriptor instead.
 func (*QueryAttempted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{56}
+	return file_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *QueryAttempted) GetPurchase() uint64 {
@@ -5872,7 +6028,7 @@ type InquirySent struct {
 
 func (x *InquirySent) Reset() {
 	*x = InquirySent{}
-	mi := &file_event_proto_msgTypes[57]
+	mi := &file_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5884,7 +6040,7 @@ func (x *InquirySent) String() string {
 func (*InquirySent) ProtoMessage() {}
 
 func (x *InquirySent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[57]
+	mi := &file_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5897,7 +6053,7 @@ func (x *InquirySent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquirySent.ProtoReflect.Descriptor instead.
 func (*InquirySent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{57}
+	return file_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *InquirySent) GetKey() *ExchangeKey {
@@ -5959,7 +6115,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_event_proto_msgTypes[58]
+	mi := &file_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5971,7 +6127,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[58]
+	mi := &file_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5984,7 +6140,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{58}
+	return file_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *InquiryEnded) GetRrn() string {
@@ -6016,7 +6172,7 @@ type BatchTotals struct {
 
 func (x *BatchTotals) Reset() {
 	*x = BatchTotals{}
-	mi := &file_event_proto_msgTypes[59]
+	mi := &file_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6028,7 +6184,7 @@ func (x *BatchTotals) String() string {
 func (*BatchTotals) ProtoMessage() {}
 
 func (x *BatchTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[59]
+	mi := &file_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6041,7 +6197,7 @@ func (x *BatchTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchTotals.ProtoReflect.Descriptor instead.
 func (*BatchTotals) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{59}
+	return file_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BatchTotals) GetDebitAmount() int64 {
@@ -6101,7 +6257,7 @@ type BatchSettled struct {
 
 func (x *BatchSettled) Reset() {
 	*x = BatchSettled{}
-	mi := &file_event_proto_msgTypes[60]
+	mi := &file_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6113,7 +6269,7 @@ func (x *BatchSettled) String() string {
 func (*BatchSettled) ProtoMessage() {}
 
 func (x *BatchSettled) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[60]
+	mi := &file_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6126,7 +6282,7 @@ func (x *BatchSettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchSettled.ProtoReflect.Descriptor instead.
 func (*BatchSettled) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{60}
+	return file_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BatchSettled) GetKey() *ExchangeKey {
@@ -6186,7 +6342,7 @@ type BatchUploaded struct {
 
 func (x *BatchUploaded) Reset() {
 	*x = BatchUploaded{}
-	mi := &file_event_proto_msgTypes[61]
+	mi := &file_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6198,7 +6354,7 @@ func (x *BatchUploaded) String() string {
 func (*BatchUploaded) ProtoMessage() {}
 
 func (x *BatchUploaded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[61]
+	mi := &file_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6211,7 +6367,7 @@ func (x *BatchUploaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUploaded.ProtoReflect.Descriptor instead.
 func (*BatchUploaded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{61}
+	return file_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BatchUploaded) GetKey() *ExchangeKey {
@@ -6262,7 +6418,7 @@ type BatchUploadEnded struct {
 
 func (x *BatchUploadEnded) Reset() {
 	*x = BatchUploadEnded{}
-	mi := &file_event_proto_msgTypes[62]
+	mi := &file_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6274,7 +6430,7 @@ func (x *BatchUploadEnded) String() string {
 func (*BatchUploadEnded) ProtoMessage() {}
 
 func (x *BatchUploadEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[62]
+	mi := &file_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6287,7 +6443,7 @@ func (x *BatchUploadEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUploadEnded.ProtoReflect.Descriptor instead.
 func (*BatchUploadEnded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{62}
+	return file_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BatchUploadEnded) GetKey() *ExchangeKey {
@@ -6333,7 +6489,7 @@ type TerminalReported struct {
 
 func (x *TerminalReported) Reset() {
 	*x = TerminalReported{}
-	mi := &file_event_proto_msgTypes[63]
+	mi := &file_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6345,7 +6501,7 @@ func (x *TerminalReported) String() string {
 func (*TerminalReported) ProtoMessage() {}
 
 func (x *TerminalReported) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[63]
+	mi := &file_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6358,7 +6514,7 @@ func (x *TerminalReported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalReported.ProtoReflect.Descriptor instead.
 func (*TerminalReported) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{63}
+	return file_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TerminalReported) GetKey() *ExchangeKey {
@@ -6420,7 +6576,7 @@ type RequestKept struct {
 
 func (x *RequestKept) Reset() {
 	*x = RequestKept{}
-	mi := &file_event_proto_msgTypes[64]
+	mi := &file_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6432,7 +6588,7 @@ func (x *RequestKept) String() string {
 func (*RequestKept) ProtoMessage() {}
 
 func (x *RequestKept) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[64]
+	mi := &file_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6445,7 +6601,7 @@ func (x *RequestKept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestKept.ProtoReflect.Descriptor instead.
 func (*RequestKept) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{64}
+	return file_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RequestKept) GetRequest() []byte {
@@ -6501,7 +6657,7 @@ var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
 	"\n" +
-	"\vevent.proto\x12\x10huanxin.event.v1\"\x8f!\n" +
+	"\vevent.proto\x12\x10huanxin.event.v1\"\xe9!\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12K\n" +
@@ -6517,7 +6673,8 @@ const file_event_proto_rawDesc = "" +
 	"\x13budget_round_closed\x18\x11 \x01(\v2#.huanxin.event.v1.BudgetRoundClosedH\x00R\x11budgetRoundClosed\x12K\n" +
 	"\x0fbudget_released\x18\x12 \x01(\v2 .huanxin.event.v1.BudgetReleasedH\x00R\x0ebudgetReleased\x12R\n" +
 	"\x12terminal_signed_on\x18\x14 \x01(\v2\".huanxin.event.v1.TerminalSignedOnH\x00R\x10terminalSignedOn\x12U\n" +
-	"\x13terminal_signed_off\x18\x15 \x01(\v2#.huanxin.event.v1.TerminalSignedOffH\x00R\x11terminalSignedOff\x12W\n" +
+	"\x13terminal_signed_off\x18\x15 \x01(\v2#.huanxin.event.v1.TerminalSignedOffH\x00R\x11terminalSignedOff\x12X\n" +
+	"\x14terminal_keys_proved\x18\x16 \x01(\v2$.huanxin.event.v1.TerminalKeysProvedH\x00R\x12terminalKeysProved\x12W\n" +
 	"\x13entitlement_claimed\x18\x1e \x01(\v2$.huanxin.event.v1.EntitlementClaimedH\x00R\x12entitlementClaimed\x12<\n" +
 	"\n" +
 	"code_shown\x18\x1f \x01(\v2\x1b.huanxin.event.v1.CodeShownH\x00R\tcodeShown\x12W\n" +
@@ -6644,11 +6801,25 @@ const file_event_proto_rawDesc = "" +
 	"\x05facts\x18\x01 \x01(\v2\x1a.huanxin.event.v1.ReservedR\x05facts\x12\x17\n" +
 	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12+\n" +
-	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"`\n" +
+	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xab\x01\n" +
 	"\x10TerminalSignedOn\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1a\n" +
 	"\bmerchant\x18\x02 \x01(\tR\bmerchant\x12\x14\n" +
-	"\x05batch\x18\x03 \x01(\rR\x05batch\"K\n" +
+	"\x05batch\x18\x03 \x01(\rR\x05batch\x121\n" +
+	"\x04keys\x18\x04 \x01(\v2\x1d.huanxin.event.v1.WorkingKeysR\x04keys\x12\x16\n" +
+	"\x06serial\x18\x05 \x01(\fR\x06serial\"s\n" +
+	"\vWorkingKeys\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x18\n" +
+	"\awrapped\x18\x03 \x01(\fR\awrapped\x12\x16\n" +
+	"\x06checks\x18\x04 \x01(\fR\x06checks\"P\n" +
+	"\x12TerminalKeysProved\x12\x1a\n" +
+	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\"K\n" +
 	"\x11TerminalSignedOff\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1a\n" +
 	"\bmerchant\x18\x02 \x01(\tR\bmerchant\"[\n" +
@@ -7070,7 +7241,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_event_proto_goTypes = []any{
 	(CancelCause)(0),            // 0: huanxin.event.v1.CancelCause
 	(SaleKind)(0),               // 1: huanxin.event.v1.SaleKind
@@ -7095,55 +7266,57 @@ var file_event_proto_goTypes = []any{
 	(*HoldReleaseProposed)(nil), // 20: huanxin.event.v1.HoldReleaseProposed
 	(*Supplemented)(nil),        // 21: huanxin.event.v1.Supplemented
 	(*TerminalSignedOn)(nil),    // 22: huanxin.event.v1.TerminalSignedOn
-	(*TerminalSignedOff)(nil),   // 23: huanxin.event.v1.TerminalSignedOff
-	(*Position)(nil),            // 24: huanxin.event.v1.Position
-	(*EntitlementClaimed)(nil),  // 25: huanxin.event.v1.EntitlementClaimed
-	(*CodeShown)(nil),           // 26: huanxin.event.v1.CodeShown
-	(*EntitlementExpired)(nil),  // 27: huanxin.event.v1.EntitlementExpired
-	(*EntitlementReturned)(nil), // 28: huanxin.event.v1.EntitlementReturned
-	(*ExchangeKey)(nil),         // 29: huanxin.event.v1.ExchangeKey
-	(*FundingPart)(nil),         // 30: huanxin.event.v1.FundingPart
-	(*Reserved)(nil),            // 31: huanxin.event.v1.Reserved
-	(*Component)(nil),           // 32: huanxin.event.v1.Component
-	(*ReserveRefused)(nil),      // 33: huanxin.event.v1.ReserveRefused
-	(*HoldCancelled)(nil),       // 34: huanxin.event.v1.HoldCancelled
-	(*HoldExpired)(nil),         // 35: huanxin.event.v1.HoldExpired
-	(*Card)(nil),                // 36: huanxin.event.v1.Card
-	(*SaleSent)(nil),            // 37: huanxin.event.v1.SaleSent
-	(*SaleRefused)(nil),         // 38: huanxin.event.v1.SaleRefused
-	(*HostAnswer)(nil),          // 39: huanxin.event.v1.HostAnswer
-	(*SaleApproved)(nil),        // 40: huanxin.event.v1.SaleApproved
-	(*SaleDeclined)(nil),        // 41: huanxin.event.v1.SaleDeclined
-	(*LateAnswer)(nil),          // 42: huanxin.event.v1.LateAnswer
-	(*ReversalAnswered)(nil),    // 43: huanxin.event.v1.ReversalAnswered
-	(*ReversalQueued)(nil),      // 44: huanxin.event.v1.ReversalQueued
-	(*ReversalAttempted)(nil),   // 45: huanxin.event.v1.ReversalAttempted
-	(*ReversalDone)(nil),        // 46: huanxin.event.v1.ReversalDone
-	(*ReversalDead)(nil),        // 47: huanxin.event.v1.ReversalDead
-	(*ReversalRequeued)(nil),    // 48: huanxin.event.v1.ReversalRequeued
-	(*ReversalResolved)(nil),    // 49: huanxin.event.v1.ReversalResolved
-	(*WorkItemOpened)(nil),      // 50: huanxin.event.v1.WorkItemOpened
-	(*WorkItemClosed)(nil),      // 51: huanxin.event.v1.WorkItemClosed
-	(*VoidSent)(nil),            // 52: huanxin.event.v1.VoidSent
-	(*VoidApproved)(nil),        // 53: huanxin.event.v1.VoidApproved
-	(*VoidDeclined)(nil),        // 54: huanxin.event.v1.VoidDeclined
-	(*VoidReleased)(nil),        // 55: huanxin.event.v1.VoidReleased
-	(*RefundSent)(nil),          // 56: huanxin.event.v1.RefundSent
-	(*RefundApproved)(nil),      // 57: huanxin.event.v1.RefundApproved
-	(*RefundDeclined)(nil),      // 58: huanxin.event.v1.RefundDeclined
-	(*RefundUnknown)(nil),       // 59: huanxin.event.v1.RefundUnknown
-	(*EntitlementRestored)(nil), // 60: huanxin.event.v1.EntitlementRestored
-	(*PaymentUnknown)(nil),      // 61: huanxin.event.v1.PaymentUnknown
-	(*QueryAttempted)(nil),      // 62: huanxin.event.v1.QueryAttempted
-	(*InquirySent)(nil),         // 63: huanxin.event.v1.InquirySent
-	(*InquiryEnded)(nil),        // 64: huanxin.event.v1.InquiryEnded
-	(*BatchTotals)(nil),         // 65: huanxin.event.v1.BatchTotals
-	(*BatchSettled)(nil),        // 66: huanxin.event.v1.BatchSettled
-	(*BatchUploaded)(nil),       // 67: huanxin.event.v1.BatchUploaded
-	(*BatchUploadEnded)(nil),    // 68: huanxin.event.v1.BatchUploadEnded
-	(*TerminalReported)(nil),    // 69: huanxin.event.v1.TerminalReported
-	(*RequestKept)(nil),         // 70: huanxin.event.v1.RequestKept
-	nil,                         // 71: huanxin.event.v1.PolicyApplied.FilesEntry
+	(*WorkingKeys)(nil),         // 23: huanxin.event.v1.WorkingKeys
+	(*TerminalKeysProved)(nil),  // 24: huanxin.event.v1.TerminalKeysProved
+	(*TerminalSignedOff)(nil),   // 25: huanxin.event.v1.TerminalSignedOff
+	(*Position)(nil),            // 26: huanxin.event.v1.Position
+	(*EntitlementClaimed)(nil),  // 27: huanxin.event.v1.EntitlementClaimed
+	(*CodeShown)(nil),           // 28: huanxin.event.v1.CodeShown
+	(*EntitlementExpired)(nil),  // 29: huanxin.event.v1.EntitlementExpired
+	(*EntitlementReturned)(nil), // 30: huanxin.event.v1.EntitlementReturned
+	(*ExchangeKey)(nil),         // 31: huanxin.event.v1.ExchangeKey
+	(*FundingPart)(nil),         // 32: huanxin.event.v1.FundingPart
+	(*Reserved)(nil),            // 33: huanxin.event.v1.Reserved
+	(*Component)(nil),           // 34: huanxin.event.v1.Component
+	(*ReserveRefused)(nil),      // 35: huanxin.event.v1.ReserveRefused
+	(*HoldCancelled)(nil),       // 36: huanxin.event.v1.HoldCancelled
+	(*HoldExpired)(nil),         // 37: huanxin.event.v1.HoldExpired
+	(*Card)(nil),                // 38: huanxin.event.v1.Card
+	(*SaleSent)(nil),            // 39: huanxin.event.v1.SaleSent
+	(*SaleRefused)(nil),         // 40: huanxin.event.v1.SaleRefused
+	(*HostAnswer)(nil),          // 41: huanxin.event.v1.HostAnswer
+	(*SaleApproved)(nil),        // 42: huanxin.event.v1.SaleApproved
+	(*SaleDeclined)(nil),        // 43: huanxin.event.v1.SaleDeclined
+	(*LateAnswer)(nil),          // 44: huanxin.event.v1.LateAnswer
+	(*ReversalAnswered)(nil),    // 45: huanxin.event.v1.ReversalAnswered
+	(*ReversalQueued)(nil),      // 46: huanxin.event.v1.ReversalQueued
+	(*ReversalAttempted)(nil),   // 47: huanxin.event.v1.ReversalAttempted
+	(*ReversalDone)(nil),        // 48: huanxin.event.v1.ReversalDone
+	(*ReversalDead)(nil),        // 49: huanxin.event.v1.ReversalDead
+	(*ReversalRequeued)(nil),    // 50: huanxin.event.v1.ReversalRequeued
+	(*ReversalResolved)(nil),    // 51: huanxin.event.v1.ReversalResolved
+	(*WorkItemOpened)(nil),      // 52: huanxin.event.v1.WorkItemOpened
+	(*WorkItemClosed)(nil),      // 53: huanxin.event.v1.WorkItemClosed
+	(*VoidSent)(nil),            // 54: huanxin.event.v1.VoidSent
+	(*VoidApproved)(nil),        // 55: huanxin.event.v1.VoidApproved
+	(*VoidDeclined)(nil),        // 56: huanxin.event.v1.VoidDeclined
+	(*VoidReleased)(nil),        // 57: huanxin.event.v1.VoidReleased
+	(*RefundSent)(nil),          // 58: huanxin.event.v1.RefundSent
+	(*RefundApproved)(nil),      // 59: huanxin.event.v1.RefundApproved
+	(*RefundDeclined)(nil),      // 60: huanxin.event.v1.RefundDeclined
+	(*RefundUnknown)(nil),       // 61: huanxin.event.v1.RefundUnknown
+	(*EntitlementRestored)(nil), // 62: huanxin.event.v1.EntitlementRestored
+	(*PaymentUnknown)(nil),      // 63: huanxin.event.v1.PaymentUnknown
+	(*QueryAttempted)(nil),      // 64: huanxin.event.v1.QueryAttempted
+	(*InquirySent)(nil),         // 65: huanxin.event.v1.InquirySent
+	(*InquiryEnded)(nil),        // 66: huanxin.event.v1.InquiryEnded
+	(*BatchTotals)(nil),         // 67: huanxin.event.v1.BatchTotals
+	(*BatchSettled)(nil),        // 68: huanxin.event.v1.BatchSettled
+	(*BatchUploaded)(nil),       // 69: huanxin.event.v1.BatchUploaded
+	(*BatchUploadEnded)(nil),    // 70: huanxin.event.v1.BatchUploadEnded
+	(*TerminalReported)(nil),    // 71: huanxin.event.v1.TerminalReported
+	(*RequestKept)(nil),         // 72: huanxin.event.v1.RequestKept
+	nil,                         // 73: huanxin.event.v1.PolicyApplied.FilesEntry
 }
 var file_event_proto_depIdxs = []int32{
 	8,   // 0: huanxin.event.v1.Event.ownership_taken:type_name -> huanxin.event.v1.OwnershipTaken
@@ -7156,113 +7329,115 @@ var file_event_proto_depIdxs = []int32{
 	15,  // 7: huanxin.event.v1.Event.budget_round_closed:type_name -> huanxin.event.v1.BudgetRoundClosed
 	16,  // 8: huanxin.event.v1.Event.budget_released:type_name -> huanxin.event.v1.BudgetReleased
 	22,  // 9: huanxin.event.v1.Event.terminal_signed_on:type_name -> huanxin.event.v1.TerminalSignedOn
-	23,  // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
-	25,  // 11: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
-	26,  // 12: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
-	27,  // 13: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
-	28,  // 14: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
-	31,  // 15: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
-	33,  // 16: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
-	34,  // 17: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
-	35,  // 18: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
-	37,  // 19: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
-	38,  // 20: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
-	40,  // 21: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
-	41,  // 22: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
-	42,  // 23: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
-	43,  // 24: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
-	44,  // 25: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
-	45,  // 26: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
-	46,  // 27: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
-	50,  // 28: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
-	51,  // 29: huanxin.event.v1.Event.work_item_closed:type_name -> huanxin.event.v1.WorkItemClosed
-	47,  // 30: huanxin.event.v1.Event.reversal_dead:type_name -> huanxin.event.v1.ReversalDead
-	48,  // 31: huanxin.event.v1.Event.reversal_requeued:type_name -> huanxin.event.v1.ReversalRequeued
-	49,  // 32: huanxin.event.v1.Event.reversal_resolved:type_name -> huanxin.event.v1.ReversalResolved
-	17,  // 33: huanxin.event.v1.Event.pause_set:type_name -> huanxin.event.v1.PauseSet
-	18,  // 34: huanxin.event.v1.Event.pause_lifted:type_name -> huanxin.event.v1.PauseLifted
-	19,  // 35: huanxin.event.v1.Event.kill_switch_set:type_name -> huanxin.event.v1.KillSwitchSet
-	20,  // 36: huanxin.event.v1.Event.hold_release_proposed:type_name -> huanxin.event.v1.HoldReleaseProposed
-	21,  // 37: huanxin.event.v1.Event.supplemented:type_name -> huanxin.event.v1.Supplemented
-	52,  // 38: huanxin.event.v1.Event.void_sent:type_name -> huanxin.event.v1.VoidSent
-	53,  // 39: huanxin.event.v1.Event.void_approved:type_name -> huanxin.event.v1.VoidApproved
-	54,  // 40: huanxin.event.v1.Event.void_declined:type_name -> huanxin.event.v1.VoidDeclined
-	55,  // 41: huanxin.event.v1.Event.void_released:type_name -> huanxin.event.v1.VoidReleased
-	56,  // 42: huanxin.event.v1.Event.refund_sent:type_name -> huanxin.event.v1.RefundSent
-	57,  // 43: huanxin.event.v1.Event.refund_approved:type_name -> huanxin.event.v1.RefundApproved
-	58,  // 44: huanxin.event.v1.Event.refund_declined:type_name -> huanxin.event.v1.RefundDeclined
-	59,  // 45: huanxin.event.v1.Event.refund_unknown:type_name -> huanxin.event.v1.RefundUnknown
-	60,  // 46: huanxin.event.v1.Event.entitlement_restored:type_name -> huanxin.event.v1.EntitlementRestored
-	63,  // 47: huanxin.event.v1.Event.inquiry_sent:type_name -> huanxin.event.v1.InquirySent
-	64,  // 48: huanxin.event.v1.Event.inquiry_ended:type_name -> huanxin.event.v1.InquiryEnded
-	61,  // 49: huanxin.event.v1.Event.payment_unknown:type_name -> huanxin.event.v1.PaymentUnknown
-	62,  // 50: huanxin.event.v1.Event.query_attempted:type_name -> huanxin.event.v1.QueryAttempted
-	66,  // 51: huanxin.event.v1.Event.batch_settled:type_name -> huanxin.event.v1.BatchSettled
-	67,  // 52: huanxin.event.v1.Event.batch_uploaded:type_name -> huanxin.event.v1.BatchUploaded
-	68,  // 53: huanxin.event.v1.Event.batch_upload_ended:type_name -> huanxin.event.v1.BatchUploadEnded
-	69,  // 54: huanxin.event.v1.Event.terminal_reported:type_name -> huanxin.event.v1.TerminalReported
-	70,  // 55: huanxin.event.v1.Event.request_kept:type_name -> huanxin.event.v1.RequestKept
-	71,  // 56: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
-	7,   // 57: huanxin.event.v1.MerchantSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 58: huanxin.event.v1.TerminalSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 59: huanxin.event.v1.ProductSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 60: huanxin.event.v1.BudgetReleased.by:type_name -> huanxin.event.v1.Authority
-	7,   // 61: huanxin.event.v1.PauseSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 62: huanxin.event.v1.PauseLifted.by:type_name -> huanxin.event.v1.Authority
-	7,   // 63: huanxin.event.v1.KillSwitchSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 64: huanxin.event.v1.HoldReleaseProposed.by:type_name -> huanxin.event.v1.Authority
-	31,  // 65: huanxin.event.v1.Supplemented.facts:type_name -> huanxin.event.v1.Reserved
-	7,   // 66: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
-	24,  // 67: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
-	29,  // 68: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
-	30,  // 69: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
-	24,  // 70: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
-	32,  // 71: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
-	29,  // 72: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	0,   // 73: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
-	29,  // 74: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
-	7,   // 75: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
-	29,  // 76: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	36,  // 77: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
-	1,   // 78: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
-	29,  // 79: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	39,  // 80: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	39,  // 81: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 82: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	39,  // 83: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
-	29,  // 84: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
-	3,   // 85: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
-	7,   // 86: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 87: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 88: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
-	7,   // 89: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
-	29,  // 90: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	36,  // 91: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
-	39,  // 92: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	39,  // 93: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 94: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	4,   // 95: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
-	29,  // 96: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	36,  // 97: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
-	39,  // 98: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	30,  // 99: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
-	7,   // 100: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
-	39,  // 101: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 102: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	7,   // 103: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
-	29,  // 104: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
-	29,  // 105: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
-	65,  // 106: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
-	65,  // 107: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
-	29,  // 108: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
-	29,  // 109: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
-	29,  // 110: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
-	5,   // 111: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
-	112, // [112:112] is the sub-list for method output_type
-	112, // [112:112] is the sub-list for method input_type
-	112, // [112:112] is the sub-list for extension type_name
-	112, // [112:112] is the sub-list for extension extendee
-	0,   // [0:112] is the sub-list for field type_name
+	25,  // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
+	24,  // 11: huanxin.event.v1.Event.terminal_keys_proved:type_name -> huanxin.event.v1.TerminalKeysProved
+	27,  // 12: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
+	28,  // 13: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
+	29,  // 14: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
+	30,  // 15: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
+	33,  // 16: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
+	35,  // 17: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
+	36,  // 18: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
+	37,  // 19: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
+	39,  // 20: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
+	40,  // 21: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
+	42,  // 22: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
+	43,  // 23: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
+	44,  // 24: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
+	45,  // 25: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
+	46,  // 26: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
+	47,  // 27: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
+	48,  // 28: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
+	52,  // 29: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
+	53,  // 30: huanxin.event.v1.Event.work_item_closed:type_name -> huanxin.event.v1.WorkItemClosed
+	49,  // 31: huanxin.event.v1.Event.reversal_dead:type_name -> huanxin.event.v1.ReversalDead
+	50,  // 32: huanxin.event.v1.Event.reversal_requeued:type_name -> huanxin.event.v1.ReversalRequeued
+	51,  // 33: huanxin.event.v1.Event.reversal_resolved:type_name -> huanxin.event.v1.ReversalResolved
+	17,  // 34: huanxin.event.v1.Event.pause_set:type_name -> huanxin.event.v1.PauseSet
+	18,  // 35: huanxin.event.v1.Event.pause_lifted:type_name -> huanxin.event.v1.PauseLifted
+	19,  // 36: huanxin.event.v1.Event.kill_switch_set:type_name -> huanxin.event.v1.KillSwitchSet
+	20,  // 37: huanxin.event.v1.Event.hold_release_proposed:type_name -> huanxin.event.v1.HoldReleaseProposed
+	21,  // 38: huanxin.event.v1.Event.supplemented:type_name -> huanxin.event.v1.Supplemented
+	54,  // 39: huanxin.event.v1.Event.void_sent:type_name -> huanxin.event.v1.VoidSent
+	55,  // 40: huanxin.event.v1.Event.void_approved:type_name -> huanxin.event.v1.VoidApproved
+	56,  // 41: huanxin.event.v1.Event.void_declined:type_name -> huanxin.event.v1.VoidDeclined
+	57,  // 42: huanxin.event.v1.Event.void_released:type_name -> huanxin.event.v1.VoidReleased
+	58,  // 43: huanxin.event.v1.Event.refund_sent:type_name -> huanxin.event.v1.RefundSent
+	59,  // 44: huanxin.event.v1.Event.refund_approved:type_name -> huanxin.event.v1.RefundApproved
+	60,  // 45: huanxin.event.v1.Event.refund_declined:type_name -> huanxin.event.v1.RefundDeclined
+	61,  // 46: huanxin.event.v1.Event.refund_unknown:type_name -> huanxin.event.v1.RefundUnknown
+	62,  // 47: huanxin.event.v1.Event.entitlement_restored:type_name -> huanxin.event.v1.EntitlementRestored
+	65,  // 48: huanxin.event.v1.Event.inquiry_sent:type_name -> huanxin.event.v1.InquirySent
+	66,  // 49: huanxin.event.v1.Event.inquiry_ended:type_name -> huanxin.event.v1.InquiryEnded
+	63,  // 50: huanxin.event.v1.Event.payment_unknown:type_name -> huanxin.event.v1.PaymentUnknown
+	64,  // 51: huanxin.event.v1.Event.query_attempted:type_name -> huanxin.event.v1.QueryAttempted
+	68,  // 52: huanxin.event.v1.Event.batch_settled:type_name -> huanxin.event.v1.BatchSettled
+	69,  // 53: huanxin.event.v1.Event.batch_uploaded:type_name -> huanxin.event.v1.BatchUploaded
+	70,  // 54: huanxin.event.v1.Event.batch_upload_ended:type_name -> huanxin.event.v1.BatchUploadEnded
+	71,  // 55: huanxin.event.v1.Event.terminal_reported:type_name -> huanxin.event.v1.TerminalReported
+	72,  // 56: huanxin.event.v1.Event.request_kept:type_name -> huanxin.event.v1.RequestKept
+	73,  // 57: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
+	7,   // 58: huanxin.event.v1.MerchantSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 59: huanxin.event.v1.TerminalSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 60: huanxin.event.v1.ProductSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 61: huanxin.event.v1.BudgetReleased.by:type_name -> huanxin.event.v1.Authority
+	7,   // 62: huanxin.event.v1.PauseSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 63: huanxin.event.v1.PauseLifted.by:type_name -> huanxin.event.v1.Authority
+	7,   // 64: huanxin.event.v1.KillSwitchSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 65: huanxin.event.v1.HoldReleaseProposed.by:type_name -> huanxin.event.v1.Authority
+	33,  // 66: huanxin.event.v1.Supplemented.facts:type_name -> huanxin.event.v1.Reserved
+	7,   // 67: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
+	23,  // 68: huanxin.event.v1.TerminalSignedOn.keys:type_name -> huanxin.event.v1.WorkingKeys
+	26,  // 69: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
+	31,  // 70: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 71: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
+	26,  // 72: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
+	34,  // 73: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
+	31,  // 74: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	0,   // 75: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
+	31,  // 76: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
+	7,   // 77: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
+	31,  // 78: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	38,  // 79: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
+	1,   // 80: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
+	31,  // 81: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	41,  // 82: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	41,  // 83: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 84: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	41,  // 85: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
+	31,  // 86: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
+	3,   // 87: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
+	7,   // 88: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 89: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 90: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
+	7,   // 91: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
+	31,  // 92: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	38,  // 93: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
+	41,  // 94: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	41,  // 95: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 96: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	4,   // 97: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
+	31,  // 98: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	38,  // 99: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
+	41,  // 100: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	32,  // 101: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
+	7,   // 102: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
+	41,  // 103: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 104: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	7,   // 105: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
+	31,  // 106: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
+	31,  // 107: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
+	67,  // 108: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
+	67,  // 109: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
+	31,  // 110: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
+	31,  // 111: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
+	31,  // 112: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
+	5,   // 113: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
+	114, // [114:114] is the sub-list for method output_type
+	114, // [114:114] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -7282,6 +7457,7 @@ func file_event_proto_init() {
 		(*Event_BudgetReleased)(nil),
 		(*Event_TerminalSignedOn)(nil),
 		(*Event_TerminalSignedOff)(nil),
+		(*Event_TerminalKeysProved)(nil),
 		(*Event_EntitlementClaimed)(nil),
 		(*Event_CodeShown)(nil),
 		(*Event_EntitlementExpired)(nil),
@@ -7334,7 +7510,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
