@@ -35,6 +35,52 @@ func TestATerminalIsReadAndWrittenBack(t *testing.T) {
 	require.Equal(t, term, again)
 }
 
+func TestASerialNumberIsHashedBeforeItIsKept(t *testing.T) {
+	plain, err := ParseTerminal(till)
+	require.NoError(t, err)
+	hash, ok := plain.SerialHash()
+	require.True(t, ok)
+	require.Zero(t, hash)
+
+	records := [][]string{append(slices.Clone(till), "50SXX-4C304119"), slices.Clone(till), append(slices.Clone(till), "")}
+	clear, err := ParseTerminal(records[0])
+	require.NoError(t, err)
+	_, ok = clear.SerialHash()
+	require.False(t, ok)
+	HashSerials(records, func(serial []byte) [16]byte {
+		require.Equal(t, "50SXX-4C304119", string(serial))
+		return [16]byte{1, 2}
+	})
+	HashSerials(records, func([]byte) [16]byte { t.Error("hashed twice"); return [16]byte{} })
+	hashed, err := ParseTerminal(records[0])
+	require.NoError(t, err)
+	hash, ok = hashed.SerialHash()
+	require.True(t, ok)
+	require.Equal(t, [16]byte{1, 2}, hash)
+	again, err := ParseTerminal(hashed.Record())
+	require.NoError(t, err)
+	require.Equal(t, hashed, again)
+	for _, same := range records[1:] {
+		term, err := ParseTerminal(same)
+		require.NoError(t, err)
+		require.Equal(t, plain, term)
+	}
+	for _, bad := range []string{"a b", "#12", "#" + strings.Repeat("AB", 16), strings.Repeat("x", 51), "\x01"} {
+		_, err := ParseTerminal(append(slices.Clone(till), bad))
+		require.ErrorContains(t, err, "serial", bad)
+	}
+}
+
+func TestATableMayNameTheSerialNumberLast(t *testing.T) {
+	head := strings.Join(TerminalColumns(), ",")
+	rows, problems := ReadTerminals([]byte("# shop\r\n" + head + ",serial\r\n" + strings.Join(till, ",") + ",NX-1\r\n"))
+	require.Empty(t, problems)
+	require.Equal(t, "NX-1", rows[0].Value.Serial)
+	rows, problems = ReadTerminals([]byte(head + "\n" + strings.Join(till, ",") + "\n"))
+	require.Empty(t, problems)
+	require.Empty(t, rows[0].Value.Serial)
+}
+
 func TestEveryWrongFieldIsNamed(t *testing.T) {
 	for i, bad := range []string{"1", "", "21010", "x", "57", "a b!", "a a", "gone"} {
 		record := slices.Clone(shop)

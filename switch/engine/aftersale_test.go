@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"cmp"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -149,6 +151,11 @@ func (s *story) operate(verb string) any {
 		in.Act = engine.Kill{Merchant: s.arg("m", ""), Terminal: s.arg("t", ""), Off: verb == "start"}
 	case "suspend", "activate":
 		in.Act = engine.SetState{Merchant: s.arg("m", ""), Terminal: s.arg("t", ""), State: map[string]string{"suspend": "suspended", "activate": "active"}[verb]}
+	case "register":
+		row := slices.Clone(labTerminals[0])
+		var serial [16]byte
+		copy(serial[:], s.arg("serial", ""))
+		in.Act = engine.ChangeRows{Terminals: [][]string{append(row, cmp.Or(s.arg("clear", ""), "#"+hex.EncodeToString(serial[:])))}}
 	case "release-hold":
 		in.Act = engine.ReleaseHold{Purchase: s.number("purchase", 1)}
 	case "supplement":

@@ -343,6 +343,9 @@ func describeReply(b *strings.Builder, r *engine.Reply) {
 	if r.Batch != 0 {
 		fmt.Fprintf(b, " batch=%06d", r.Batch)
 	}
+	if k := r.Keys; k != nil {
+		fmt.Fprintf(b, " keys=%d/%s", k.Generation, k.Wrapped)
+	}
 	if len(r.Balance) > 0 {
 		fmt.Fprintf(b, " balance=%s", r.Balance)
 	}

@@ -172,7 +172,9 @@ func (s *story) input(verb string) any {
 	t, m := s.party()
 	switch verb {
 	case "signon":
-		return &engine.SignOnRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+		return s.signOn(t, m)
+	case "proved":
+		return &engine.KeysProved{Terminal: t, Generation: uint32(s.number("generation", 1))}
 	case "signoff":
 		return &engine.SignOffRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
 	case "echo":
@@ -214,6 +216,17 @@ func (s *story) input(verb string) any {
 		return &engine.Tick{}
 	}
 	return s.afterSale(verb)
+}
+
+func (s *story) signOn(t [8]byte, m [15]byte) *engine.SignOnRequest {
+	in := &engine.SignOnRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+	if serial := s.arg("serial", ""); serial != "" {
+		in.Serial = hashOf(serial)
+	}
+	if keys := s.arg("keys", ""); keys != "" {
+		in.Keys = &engine.NewKeys{Kind: uint32(s.number("kind", 1)), Wrapped: []byte(keys), Checks: []byte{1, 2, 3, 4}}
+	}
+	return in
 }
 
 func (s *story) position(text string) engine.Position {

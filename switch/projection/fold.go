@@ -167,7 +167,7 @@ func (f *fold) apply(ev *event.Event) error {
 	case *event.Event_MerchantSet, *event.Event_TerminalSet, *event.Event_ProductSet, *event.Event_PauseSet,
 		*event.Event_PauseLifted, *event.Event_KillSwitchSet, *event.Event_HoldReleaseProposed, *event.Event_Supplemented:
 		return f.applyOperator(ev)
-	case *event.Event_CodeShown:
+	case *event.Event_CodeShown, *event.Event_TerminalKeysProved:
 		return nil // see the package comment
 	case *event.Event_OwnershipTaken, *event.Event_ProgrammePinned, *event.Event_PolicyApplied:
 		return f.applyProgramme(ev)

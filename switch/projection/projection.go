@@ -18,7 +18,7 @@
 //     rows are what is left of acknowledged batches, and whoever appends to that journal must stop.
 //   - A failing store is tried again for ever, with a growing, jittered pause.
 //
-// What is not projected: one-time codes (they live for a minute), and the registry's and catalogue's rows, which the
+// What is not projected: one-time codes (they live for a minute), the working keys of terminals, and the registry's and catalogue's rows, which the
 // switch itself shows; who has changed one is an operator's act.
 package projection
 

@@ -76,12 +76,14 @@ func (h *History) session(p *purchase) {
 	switch h.random.IntN(6) {
 	case 0:
 		h.emit(&event.Event{Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
-			Terminal: "10000001", Merchant: "898210000000001", Batch: 1 + h.random.Uint32N(9)}}})
+			Terminal: "10000001", Merchant: "898210000000001", Batch: 1 + h.random.Uint32N(9), Serial: hash(9),
+			Keys: &event.WorkingKeys{Generation: 1, Kind: 1, Wrapped: []byte("wrapped"), Checks: []byte{1, 2, 3, 4}}}}})
 	case 1:
 		h.emit(&event.Event{Body: &event.Event_TerminalSignedOff{TerminalSignedOff: &event.TerminalSignedOff{
 			Terminal: "10000001", Merchant: "898210000000001"}}})
 	case 2:
 		h.emit(&event.Event{Body: &event.Event_CodeShown{CodeShown: &event.CodeShown{Entitlement: 1, Code: hash(7)}}})
+		h.emit(&event.Event{Body: &event.Event_TerminalKeysProved{TerminalKeysProved: &event.TerminalKeysProved{Terminal: "10000001", Generation: 1}}})
 	case 3:
 		h.emit(&event.Event{Body: &event.Event_TerminalReported{TerminalReported: &event.TerminalReported{
 			Key: key, Kind: "script", Purchase: p.id % 2 * p.id, Icc: []byte{0x95, 0}, Detail: "0000"}}})
