@@ -336,6 +336,7 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "engine.queue", c.Engine.Queue, 1)
 	atLeast(k, "engine.batch", c.Engine.Batch, 1)
 	atLeast(k, "engine.waiting", c.Engine.Waiting, 1)
+	c.checkAdmission(k)
 	k.given("journal.folder", c.Journal.Folder)
 	if !slices.Contains([]int{1, 3, 5}, c.Journal.Replicas) {
 		k.refuse("journal.replicas", "%d: want 1, 3 or 5", c.Journal.Replicas)
@@ -355,6 +356,16 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "control.answer-timeout", c.Control.AnswerTimeout, 100*time.Millisecond)
 	atLeast(k, "control.pending", c.Control.Pending, 1)
 	atLeast(k, "stop.drain", c.Stop.Drain, time.Second)
+}
+
+func (c *Config) checkAdmission(k *checker) {
+	a := c.Engine.Admission
+	atLeast(k, "engine.admission.target", a.Target, time.Millisecond)
+	atLeast(k, "engine.admission.interval", a.Interval, a.Target)
+	atLeast(k, "engine.admission.payments", a.Payments, a.Interval)
+	if a.Payments > hostMargin { // a host's time-out is counted from the decision
+		k.refuse("engine.admission.payments", "%v: want at most %v, by which a terminal waits longer than its host", a.Payments, hostMargin)
+	}
 }
 
 func (c *Config) checkDatabase(k *checker) {

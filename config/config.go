@@ -158,6 +158,15 @@ type Engine struct {
 	Queue   int    `mapstructure:"queue"`   // inputs that wait for the engine
 	Batch   int    `mapstructure:"batch"`   // inputs decided into one journal append
 	Waiting int    `mapstructure:"waiting"` // resends that may wait for the answer of one request
+
+	Admission Admission `mapstructure:"admission"`
+}
+
+// Admission is how long requests may wait to be decided.
+type Admission struct {
+	Target   time.Duration `mapstructure:"target"`   // something new, while the queue stands
+	Interval time.Duration `mapstructure:"interval"` // something new, in a burst; after so long without an empty queue it stands
+	Payments time.Duration `mapstructure:"payments"` // a payment that has not begun
 }
 
 // Journal is where and how the facts are kept.

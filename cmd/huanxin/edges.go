@@ -15,6 +15,7 @@ import (
 	"huanxin/switch/journal"
 	"huanxin/switch/keys"
 	"huanxin/switch/projection"
+	"huanxin/switch/stage"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wire"
 )
@@ -42,7 +43,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 		return err
 	}
 	s.front, err = terminal.New(terminal.Config{
-		Ports: ports, Security: s.cfg.Security, Submit: s.submit, Hasher: set.Hasher(), Vault: vault,
+		Ports: ports, Security: s.cfg.Security, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
 		Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
 	})
@@ -68,7 +69,7 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 		return err
 	}
 	s.gate, err = gateway.New(gateway.Config{
-		Submit: s.submit, Hasher: set.Hasher(), Vault: vault, WalletHost: payingWallet(s.cfg), Notify: s.wallets.Notify,
+		Submit: s.submit, TurnsAway: s.server.TurnsAway, Hasher: set.Hasher(), Vault: vault, WalletHost: payingWallet(s.cfg), Notify: s.wallets.Notify,
 		Tokens: tokens, Rand: rand.Reader,
 		Logger: s.log.Named("gateway"), Registerer: s.metrics, Gatherer: s.metrics, Ready: s.readiness,
 		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
@@ -81,11 +82,14 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 }
 
 // submit is the fronts' way to the engine. Until the programme is in force, and once the switch is stopping, it is closed.
-func (s *Switch) submit(body any) error {
+func (s *Switch) submit(body any) error { return s.submitRead(body, 0) }
+
+// submitRead is submit for what was read at that instant.
+func (s *Switch) submitRead(body any, received stage.Instant) error {
 	if why := s.stage.Load(); why != nil {
 		return *why
 	}
-	return s.server.Submit(body)
+	return s.server.SubmitRead(body, received)
 }
 
 // flush lets leave what a batch has released. A host's answer takes longer than a terminal's thanks, so it is asked first.

@@ -319,6 +319,10 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 		Admin:    s.desk.Deliver,
 		Flush:    s.flush,
 		Queue:    s.cfg.Engine.Queue, BatchInputs: s.cfg.Engine.Batch,
+		Admission: server.Admission{
+			Target: s.cfg.Engine.Admission.Target, Interval: s.cfg.Engine.Admission.Interval, Payments: s.cfg.Engine.Admission.Payments,
+			Stale: s.cfg.Terminal.AnswerTimeout,
+		},
 		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})

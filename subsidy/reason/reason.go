@@ -104,6 +104,7 @@ const (
 
 	RiskRefused   Code = 800
 	OverloadRetry Code = 900 // the switch is at its high-water mark; nothing was held
+	RequestStale  Code = 901 // its turn came when the terminal had given it up; nothing was held or charged
 )
 
 // Text is one reason in the two languages of the system.
@@ -194,6 +195,7 @@ var texts = map[Code]Text{
 
 	RiskRefused:   {"RISK_REFUSED", "交易未通过风险检查", "refused by risk control"},
 	OverloadRetry: {"OVERLOAD_RETRY", "系统繁忙，请稍后重试", "the switch is busy, try again"},
+	RequestStale:  {"REQUEST_STALE", "系统繁忙，请求已过时未受理", "the request waited too long and was dropped"},
 }
 
 // Text returns the texts of c. An unknown code, which only a newer journal can hold, prints as its number.

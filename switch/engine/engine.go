@@ -290,6 +290,8 @@ func (e *Engine) stepAfterSale(body any) {
 		e.operate(b)
 	case *Look:
 		e.look(b)
+	case *TurnAway:
+		e.turnAway(b)
 	case *TakeOwnership:
 		e.takeOwnership(b)
 	case *ApplyProgramme:

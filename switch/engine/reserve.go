@@ -348,7 +348,11 @@ func numbersOf(why []reason.Code) []uint32 {
 
 func (e *Engine) replyRefused(token Token, id uint64) {
 	f := e.refusals[id]
-	e.reply(Reply{Token: token, Response: rc("57"), Price: money.Amount(f.price), Reasons: f.reasons})
+	code := rc("57")
+	if slices.Contains(f.reasons, reason.RequestStale) { // it has not been judged
+		code = rc("96")
+	}
+	e.reply(Reply{Token: token, Response: code, Price: money.Amount(f.price), Reasons: f.reasons})
 }
 
 // hold takes everything for one purchase. The fact is good for this Step.

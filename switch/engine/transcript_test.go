@@ -157,6 +157,8 @@ func (s *story) run(b *strings.Builder, line string) {
 	case "saf":
 		s.saf(b)
 		return
+	case "late", "shed": // it waited too long for its turn, for its terminal or for the switch
+		out = s.step(&engine.TurnAway{Body: s.input(words[1]), Stale: words[0] == "late"})
 	default:
 		out = s.step(s.input(words[0]))
 	}

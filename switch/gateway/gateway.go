@@ -36,6 +36,9 @@ type Config struct {
 	// Submit hands a pointer to an engine input (*engine.ClaimRequest …) to the server loop. An error means that the input
 	// was not taken and nothing has happened; it becomes 503.
 	Submit func(body any) error
+	// TurnsAway, when set, says that a request that begins something new – a claim, or something else – would be turned away now:
+	// it is answered 503 before its body is read.
+	TurnsAway func(claim bool) bool
 	// Hasher makes the keyed hashes of persons, codes and contents.
 	Hasher *keys.Hasher
 	// Vault seals the payment codes of wallets.

@@ -514,3 +514,26 @@ func TestConfigIsChecked(t *testing.T) {
 	_, err = New(good)
 	require.ErrorContains(t, err, "register metrics")
 }
+
+func TestOverloadIsAnsweredBeforeABodyIsReadAndOnlyToWhatBegins(t *testing.T) {
+	var asked []bool
+	b := newBenchWith(t, func(c *Config) { c.TurnsAway = func(claim bool) bool { asked = append(asked, claim); return true } })
+	turned := map[string]bool{}
+	for _, e := range b.g.endpoints() {
+		r := httptest.NewRequest(e.method, strings.ReplaceAll(e.path, "{id}", "1"), strings.NewReader("{"))
+		r.Header.Set("Authorization", "Bearer "+sampleToken)
+		r.Header.Set("Content-Type", "application/json")
+		w := b.do(r)
+		if turned[e.method+" "+e.path] = w.Code == http.StatusServiceUnavailable; turned[e.method+" "+e.path] {
+			requireProblem(t, w, codeOverloaded)
+			require.Equal(t, retryAfter, w.Header().Get("Retry-After"))
+		}
+	}
+	require.Equal(t, map[string]bool{
+		"POST /v1/entitlements": true, "GET /v1/entitlements/{id}": true, "POST /v1/entitlements/{id}/codes": true,
+		"POST /v1/quotes": true, "POST /v1/reservations": true,
+		"POST /v1/entitlements/{id}/return": false, "POST /v1/reservations/{id}/commit": false, "POST /v1/reservations/{id}/cancel": false,
+		"POST /v1/reservations/{id}/refunds": false, "GET /v1/purchases/{id}": false,
+	}, turned)
+	require.Equal(t, []bool{true, false, false, false, false}, asked, "claims have a line of their own")
+}

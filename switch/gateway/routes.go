@@ -48,20 +48,30 @@ type endpoint struct {
 
 	missing  code // what APINotFound says here
 	declined code // what APIDeclined says here; "" where no wallet is asked
+	kind     kind
 }
+
+// kind says what an endpoint's request may meet in an overload.
+type kind uint8
+
+const (
+	goesOn kind = iota // it ends, undoes or asks about something that has begun
+	begins
+	claims
+)
 
 func (g *Gateway) endpoints() []endpoint {
 	return []endpoint{
-		{http.MethodPost, "/v1/entitlements", g.claim, codeNotFound, ""},
-		{http.MethodGet, "/v1/entitlements/{id}", g.show, codeNotFound, ""},
-		{http.MethodPost, "/v1/entitlements/{id}/return", g.giveBack, codeNotFound, ""},
-		{http.MethodPost, "/v1/entitlements/{id}/codes", g.showCode, codeNotFound, ""},
-		{http.MethodPost, "/v1/quotes", g.quote, codeNotFound, ""},
-		{http.MethodPost, "/v1/reservations", g.reserve, codeNotFound, ""},
-		{http.MethodPost, "/v1/reservations/{id}/commit", g.commit, codePurchaseNotFound, codePaymentDeclined},
-		{http.MethodPost, "/v1/reservations/{id}/cancel", g.cancel, codePurchaseNotFound, ""},
-		{http.MethodPost, "/v1/reservations/{id}/refunds", g.refund, codePurchaseNotFound, codeRefundDeclined},
-		{http.MethodGet, "/v1/purchases/{id}", g.showPurchase, codePurchaseNotFound, ""},
+		{http.MethodPost, "/v1/entitlements", g.claim, codeNotFound, "", claims},
+		{http.MethodGet, "/v1/entitlements/{id}", g.show, codeNotFound, "", begins},
+		{http.MethodPost, "/v1/entitlements/{id}/return", g.giveBack, codeNotFound, "", goesOn},
+		{http.MethodPost, "/v1/entitlements/{id}/codes", g.showCode, codeNotFound, "", begins},
+		{http.MethodPost, "/v1/quotes", g.quote, codeNotFound, "", begins},
+		{http.MethodPost, "/v1/reservations", g.reserve, codeNotFound, "", begins},
+		{http.MethodPost, "/v1/reservations/{id}/commit", g.commit, codePurchaseNotFound, codePaymentDeclined, goesOn},
+		{http.MethodPost, "/v1/reservations/{id}/cancel", g.cancel, codePurchaseNotFound, "", goesOn},
+		{http.MethodPost, "/v1/reservations/{id}/refunds", g.refund, codePurchaseNotFound, codeRefundDeclined, goesOn},
+		{http.MethodGet, "/v1/purchases/{id}", g.showPurchase, codePurchaseNotFound, "", goesOn},
 	}
 }
 
@@ -237,6 +247,9 @@ func (g *Gateway) run(ctx *fasthttp.RequestCtx, id string, e *endpoint) (a *answ
 	c := &call{req: &ctx.Request, id: id, of: e}
 	if c.caller, p = g.authenticate(c.req); p != nil {
 		return nil, p
+	}
+	if e.kind != goesOn && g.cfg.TurnsAway != nil && g.cfg.TurnsAway(e.kind == claims) {
+		return nil, newProblem(codeOverloaded)
 	}
 	if e.method == http.MethodPost {
 		if !isJSON(&c.req.Header) {

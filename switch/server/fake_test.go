@@ -103,6 +103,15 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 		f.send(engine.Send{Reply: &engine.Reply{Token: b.Token, Batch: uint32(f.seq)}})
 	case *engine.ClaimRequest:
 		f.send(engine.Send{API: &engine.APIReply{Token: b.Token}})
+	case *engine.ReserveRequest:
+		f.emit(&event.Event{Body: &event.Event_Reserved{Reserved: &event.Reserved{Purchase: uint64(b.Token)}}})
+		f.send(engine.Send{Reply: &engine.Reply{Token: b.Token, Batch: uint32(f.seq)}})
+	case *engine.SaleRequest:
+		f.send(engine.Send{Reply: &engine.Reply{Token: b.Token, Batch: uint32(f.seq)}})
+	case *engine.ReversalRequest:
+		f.send(engine.Send{Reply: &engine.Reply{Token: b.Token, Batch: uint32(f.seq)}})
+	case *engine.TurnAway:
+		f.turnAway(b)
 	case *engine.SetRows:
 		f.send(engine.Send{Admin: &engine.AdminReply{Token: b.Token}})
 	case *engine.Tick:
@@ -117,6 +126,33 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 	}
 	return f.out
 }
+
+// turnAway marks the token of its answer, so that tests can tell; a stale one makes an event.
+func (f *fakeEngine) turnAway(in *engine.TurnAway) {
+	var token engine.Token
+	switch b := in.Body.(type) {
+	case *engine.ReserveRequest:
+		token = b.Token
+	case *engine.SaleRequest:
+		token = b.Token
+	case *engine.ClaimRequest:
+		f.send(engine.Send{API: &engine.APIReply{Token: turnedAway | b.Token}})
+		return
+	default:
+		panic(fmt.Sprintf("%T is never turned away", b))
+	}
+	if in.Stale {
+		token |= droppedStale
+		f.emit(&event.Event{Body: &event.Event_SaleRefused{SaleRefused: &event.SaleRefused{}}})
+	}
+	f.send(engine.Send{Reply: &engine.Reply{Token: turnedAway | token, Batch: uint32(f.seq)}})
+}
+
+// Marks on the token of what was turned away.
+const (
+	turnedAway   engine.Token = 1 << 40
+	droppedStale engine.Token = 1 << 41
+)
 
 func (f *fakeEngine) emit(ev *event.Event) {
 	ev.Seq, ev.At = f.seq+1, f.at

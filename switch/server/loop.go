@@ -43,6 +43,7 @@ type loop struct {
 	at    int64 // of the last input
 	next  int64 // deadline that the timer is set for
 	timer *time.Timer
+	said  stage.Instant // when an overload was last logged
 }
 
 func newLoop(s *Server, eng Engine, end journal.Mark) *loop {
@@ -160,7 +161,7 @@ func (l *loop) step(next queued, begun stage.Instant) (done stage.Instant, err e
 			return 0, err
 		}
 	}
-	if err := l.decide(next.body, at); err != nil {
+	if err := l.decide(l.admitted(&next, begun), at); err != nil {
 		return 0, err
 	}
 	if next.claim {
@@ -170,6 +171,32 @@ func (l *loop) step(next queued, begun stage.Instant) (done stage.Instant, err e
 	l.s.cfg.Stages.Observe(stage.Decide, begun, done)
 	l.cur.decided = append(l.cur.decided, done)
 	return done, nil
+}
+
+// admitted is what the engine is to decide about an input: itself, or that it is turned away.
+func (l *loop) admitted(next *queued, now stage.Instant) any {
+	line := l.s.queue.line(next.claim)
+	tooLong := line.took(next, now)
+	switch {
+	case line.stale(next, now):
+		l.s.metrics.stale.Inc()
+		return &engine.TurnAway{Body: next.body, Stale: true}
+	case tooLong:
+		l.s.metrics.late.Inc()
+		l.say(now)
+		return &engine.TurnAway{Body: next.body}
+	}
+	return next.body
+}
+
+// sayEvery is how often an overload that lasts makes a line in the log.
+const sayEvery = stage.Instant(time.Minute)
+
+func (l *loop) say(now stage.Instant) {
+	if l.said == 0 || now-l.said > sayEvery {
+		l.said = now
+		l.s.log.Warn("overloaded: requests wait too long, new ones are turned away (huanxin_engine_refused_total); budgets are untouched")
+	}
 }
 
 // decide lets the engine decide one input, and packs what came out: the engine's buffers are reused at once.

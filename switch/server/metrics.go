@@ -12,6 +12,8 @@ import (
 // metrics of the loop, the journal and the snapshots.
 type metrics struct {
 	refused          *prometheus.CounterVec
+	full, overload   prometheus.Counter // of refused: at the journal's high-water mark, for want of room
+	late, stale      prometheus.Counter // because of the time they wait, or would; because their terminals had given them up
 	batchInputs      prometheus.Histogram
 	appendSeconds    prometheus.Histogram
 	snapshotFailures prometheus.Counter
@@ -29,7 +31,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, q queue, decided *atomic.Uint64, j Journal, v *vitals) (*metrics, error) {
 	m := &metrics{
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "huanxin_engine_refused_total", Help: "Inputs not taken into the queue, by cause.",
+			Name: "huanxin_engine_refused_total", Help: "Inputs that were not decided, by cause.",
 		}, []string{"cause"}),
 		batchInputs: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "huanxin_engine_batch_inputs", Help: "Inputs decided into one batch.",
@@ -43,6 +45,8 @@ func newMetrics(reg prometheus.Registerer, q queue, decided *atomic.Uint64, j Jo
 			Name: "huanxin_snapshot_failures_total", Help: "Snapshots that could not be written.",
 		}),
 	}
+	m.full, m.overload = m.refused.WithLabelValues("journal-full"), m.refused.WithLabelValues("overload")
+	m.late, m.stale = m.refused.WithLabelValues("queue-time"), m.refused.WithLabelValues("stale")
 	m.recovery = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "huanxin_recovery_seconds", Help: "How long the phases of the last start took: snapshot read, journal replayed, invariants checked.",
 	}, []string{"phase"})
@@ -61,6 +65,12 @@ func newMetrics(reg prometheus.Registerer, q queue, decided *atomic.Uint64, j Jo
 		}, func() float64 { return float64(decided.Load()) }),
 		m.refused, m.batchInputs, m.appendSeconds, m.snapshotFailures, m.recovery, m.replayed,
 		gauge("huanxin_engine_queue_depth", "Inputs that wait for the engine.", func() float64 { return float64(q.len()) }),
+		gauge("huanxin_engine_turning_away", "1 while requests wait too long and new ones are turned away.", func() float64 {
+			if q.others.turning.Load() || q.claims.turning.Load() {
+				return 1
+			}
+			return 0
+		}),
 		gauge("huanxin_journal_position", "The last acknowledged batch.", func() float64 { return float64(m.position.Load()) }),
 		gauge("huanxin_journal_full", "1 while the journal is at its high-water mark.", func() float64 {
 			if j.Full() {

@@ -7,9 +7,11 @@ import (
 
 // queued is an input that waits for the engine.
 type queued struct {
-	body  any
-	at    stage.Instant
-	claim bool
+	body         any
+	at, received stage.Instant // when it came into the line; when the front had read it
+	claim        bool
+	class        class
+	reversible   bool
 }
 
 // queue is what waits for the engine, bounded. Claims, which can come by the ten thousand a second when a round opens, wait
@@ -17,41 +19,54 @@ type queued struct {
 // most one claim in claimShare of its inputs, and while others wait at most every claimShare-th input is one. Within a line
 // the order of Submit is kept.
 type queue struct {
-	others, claims chan queued
+	others, claims *line
 }
 
 // claimShare is the part of a batch that claims may take: one in eight. With the default bound of a batch that is 128, half a
 // millisecond of deciding.
 const claimShare = 8
 
-func newQueue(bound int) queue {
-	return queue{others: make(chan queued, bound), claims: make(chan queued, bound)}
+func newQueue(bound int, admit Admission) queue {
+	return queue{others: newLine(bound, admit), claims: newLine(bound, admit)}
 }
 
-// put appends an input to its line, or reports that the line is full.
-func (q queue) put(body any, at stage.Instant) bool {
-	_, claim := body.(*engine.ClaimRequest)
-	line := q.others
+// line is the one for claims, or the one for all others.
+func (q queue) line(claim bool) *line {
 	if claim {
-		line = q.claims
+		return q.claims
 	}
-	select {
-	case line <- queued{body, at, claim}:
-		return true
-	default:
+	return q.others
+}
+
+// entry is an input as it waits.
+func entry(body any, received, now stage.Instant) queued {
+	_, claim := body.(*engine.ClaimRequest)
+	in := queued{body: body, at: now, received: received, claim: claim}
+	if received == 0 {
+		in.received = now
+	}
+	in.class, in.reversible = classOf(body)
+	return in
+}
+
+// put appends an input to its line, or reports that there is no room for it. The last quarter of the line of all others is for
+// what is never turned away.
+func (q queue) put(in queued) bool {
+	if in.class == begins && !in.claim && len(q.others.ch) >= max(1, cap(q.others.ch)/4*3) {
 		return false
 	}
+	return q.line(in.claim).put(in)
 }
 
 // len is how many inputs wait.
-func (q queue) len() int { return len(q.others) + len(q.claims) }
+func (q queue) len() int { return len(q.others.ch) + len(q.claims.ch) }
 
 // lines are those that w may take from now; nil is none.
 func (q queue) lines(w *work, batchInputs int) (others, claims <-chan queued) {
 	if w.claims < max(1, batchInputs/claimShare) {
-		claims = q.claims
+		claims = q.claims.ch
 	}
-	return q.others, claims
+	return q.others.ch, claims
 }
 
 // next takes what waits already.

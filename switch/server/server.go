@@ -11,7 +11,10 @@
 //   - A failed append, an append of unknown outcome, a broken invariant and a damaged stream end Run with an error; what
 //     was not acknowledged is dropped unsent. The process must exit: the engine in memory is ahead of the journal. The
 //     next start replays what is durable, and engine.TakeOwnership settles what was in flight.
-//   - The queue is bounded. When it is full Submit returns ErrOverload at once: the till gets 96, HTTP 503.
+//   - The queue is bounded in time and in length. What begins something new and has waited too long is turned away, at the door
+//     where that can be foreseen (ErrOverload), else when its turn comes; Admission says what that is, and what never is. When the
+//     queue is full Submit returns ErrOverload at once. The till gets 96, HTTP 503, and nothing has happened.
+//   - What a terminal has given up before its turn came is recorded as refused and not decided.
 //   - Claims wait in a line of their own and take at most an eighth of a batch: a rush of them is answered as fast as there is
 //     room, and tills and hosts neither queue behind it nor are refused for it.
 //   - With the journal at its high-water mark Submit returns ErrJournalFull for new reserves and claims. Everything else –
@@ -40,8 +43,8 @@ import (
 )
 
 var (
-	// ErrOverload is returned by Submit when the queue is full. Nothing has happened.
-	ErrOverload = errors.New("overloaded: the engine's queue is full")
+	// ErrOverload is returned by Submit when the input would wait too long, or the queue is full. Nothing has happened.
+	ErrOverload = errors.New("overloaded: the engine's queue is too long")
 	// ErrJournalFull is returned by Submit for a reserve or a claim when the journal is at its high-water mark.
 	ErrJournalFull = errors.New("journal at its high-water mark: no new holds and claims")
 	// ErrNotRunning is returned by Submit before the engine has recovered and after it has stopped.
@@ -106,6 +109,8 @@ type Config struct {
 	Clock func() int64
 	// Queue is the number of inputs that may wait for the engine, and of claims beside them. Default 16384.
 	Queue int
+	// Admission says how long inputs may wait.
+	Admission Admission
 	// BatchInputs and BatchBytes end the collection of a batch: inputs decided, bytes of packed events. Defaults 1024
 	// and 1 MiB. One Step's events are never split, so a batch may be larger by one Step.
 	BatchInputs int
@@ -124,7 +129,7 @@ type Config struct {
 	// nil costs nothing.
 	Point func(stage Stage, events []string)
 
-	// Logger, Metrics and Stages may be nil.
+	// Logger, Metrics and Stages may be nil. The clock of Stages is the one that waiting is measured by.
 	Logger  *zap.Logger
 	Metrics prometheus.Registerer
 	Stages  *stage.Times
@@ -138,6 +143,13 @@ func (c Config) checked() (Config, error) {
 		return c, errors.New("server: all four sinks are required")
 	case c.Queue < 0 || c.BatchInputs < 0 || c.BatchBytes < 0 || c.SnapshotEvery < 0:
 		return c, errors.New("server: negative bound")
+	}
+	if a := c.Admission; a.Target < 0 || a.Interval < 0 || a.Payments < 0 || a.Stale < 0 {
+		return c, errors.New("server: negative bound of admission")
+	}
+	c.Admission = c.Admission.withDefaults()
+	if c.Stages == nil {
+		c.Stages, _ = stage.New(nil) // which registers nothing, and so cannot fail
 	}
 	c.Queue = orElse(c.Queue, 16384)
 	c.BatchInputs = orElse(c.BatchInputs, 1024)
@@ -207,7 +219,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, queue: newQueue(cfg.Queue), started: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Logger, queue: newQueue(cfg.Queue, cfg.Admission), started: make(chan struct{})}
 	s.vitals = newVitals(s.log)
 	if s.metrics, err = newMetrics(cfg.Metrics, s.queue, &s.decided, cfg.Journal, s.vitals); err != nil {
 		return nil, fmt.Errorf("server: register metrics: %w", err)
@@ -217,24 +229,43 @@ func New(cfg Config) (*Server, error) {
 
 // Submit puts an input – a pointer to one of package engine's input types – into the queue, or refuses it at once. After
 // nil the input will be decided, unless the process dies; the answer comes through a sink.
-func (s *Server) Submit(body any) error {
+func (s *Server) Submit(body any) error { return s.SubmitRead(body, 0) }
+
+// SubmitRead is Submit for an input that was read from its sender at that instant of Config.Stages; 0 is now.
+func (s *Server) SubmitRead(body any, received stage.Instant) error {
 	switch body.(type) {
 	case *engine.ReserveRequest, *engine.ClaimRequest:
 		if s.cfg.Journal.Full() {
-			s.metrics.refused.WithLabelValues("journal-full").Inc()
+			s.metrics.full.Inc()
 			return ErrJournalFull
 		}
 	}
+	now := s.cfg.Stages.Now()
+	in := entry(body, received, now)
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if s.state != stateRunning {
 		return ErrNotRunning
 	}
-	if !s.queue.put(body, s.cfg.Stages.Now()) {
-		s.metrics.refused.WithLabelValues("overload").Inc()
+	if in.class == begins && s.queue.line(in.claim).turnsAway(now) {
+		s.metrics.late.Inc()
+		return ErrOverload
+	}
+	if !s.queue.put(in) {
+		s.metrics.overload.Inc()
 		return ErrOverload
 	}
 	return nil
+}
+
+// TurnsAway tells a front, before it has read a request that begins something new – a claim, or something else –, that it would be
+// turned away, and counts it as refused. The front then answers at once: the less it does for it, the more is left for the others.
+func (s *Server) TurnsAway(claim bool) bool {
+	if !s.queue.line(claim).turnsAway(s.cfg.Stages.Now()) {
+		return false
+	}
+	s.metrics.late.Inc()
+	return true
 }
 
 // Decided is how many inputs have been decided, ticks included. It may be asked at any time.

@@ -126,7 +126,7 @@ func TestClaimRushNeitherFillsTheQueueNorStandsBeforeTheTills(t *testing.T) {
 	for i := 2; i <= 5; i++ {
 		r.submit(signOn(i)) // there is room, and they are decided into the batch that is being filled
 	}
-	require.Eventually(t, func() bool { return len(r.s.queue.others) == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.s.queue.others.ch) == 0 }, time.Minute, time.Millisecond)
 	close(r.j.held)
 	r.await(4 + 1 + claims)
 	before := 0
@@ -143,12 +143,12 @@ func TestClaimRushNeitherFillsTheQueueNorStandsBeforeTheTills(t *testing.T) {
 }
 
 func TestClaimsAreAnsweredWhileTillsNeverStop(t *testing.T) {
-	q := newQueue(1000)
+	q := newQueue(1000, Admission{}.withDefaults())
 	for i := range 1000 {
-		require.True(t, q.put(signOn(i), 0))
-		require.True(t, q.put(&engine.ClaimRequest{}, 0))
+		require.True(t, q.put(entry(signOn(i), 1, 1)))
+		require.True(t, q.put(entry(&engine.ClaimRequest{}, 1, 1)))
 	}
-	require.False(t, q.put(&engine.ClaimRequest{}, 0))
+	require.False(t, q.put(entry(&engine.ClaimRequest{}, 1, 1)))
 	w := new(work)
 	for ; w.inputs < 800; w.inputs++ {
 		in, ok := q.next(w, 1024)

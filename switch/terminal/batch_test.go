@@ -15,6 +15,7 @@ import (
 	"huanxin/internal/money"
 	"huanxin/switch/engine"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -199,10 +200,10 @@ func requireRefusedIn(t *testing.T, codec *iso8583.Codec, f fields, text string)
 // readMessage reads one message as the front does, and says which kind it was taken for.
 func readMessage(t testing.TB, codec *iso8583.Codec, message []byte) (body any, no *refusal, k kind) {
 	cfg := testConfig(t, prometheus.NewRegistry())
-	cfg.Submit = func(any) error { return nil }
+	cfg.Submit = func(any, stage.Instant) error { return nil }
 	front, err := New(cfg)
 	require.NoError(t, err)
-	x := front.table.take()
+	x, _ := front.table.take()
 	x.load(nil, &port{Port: Port{Name: "test", Framing: wire.Raw2, Codec: codec}, front: front}, wire.Frame{Message: message}, fixedClock())
 	body, no = front.readers.New().(*reader).read(x)
 	return body, no, x.kind

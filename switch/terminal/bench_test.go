@@ -13,6 +13,7 @@ import (
 
 	"huanxin/switch/engine"
 	"huanxin/switch/keys"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -36,7 +37,7 @@ func BenchmarkRequest(b *testing.B) {
 			realKeys(b, &cfg)
 			var front *Front
 			var reply engine.Reply
-			cfg.Submit = func(body any) error {
+			cfg.Submit = func(body any, _ stage.Instant) error {
 				reply = engine.Reply{Token: tokenOf(body), Response: approved, At: testNow, Hold: 42, RRN: "516900000001"}
 				return nil
 			}
@@ -71,7 +72,7 @@ func BenchmarkPipelined(b *testing.B) {
 	cfg := testConfig(b, prometheus.NewRegistry())
 	realKeys(b, &cfg)
 	queue := make(chan engine.Token, 1<<16)
-	cfg.Submit = func(body any) error { queue <- tokenOf(body); return nil }
+	cfg.Submit = func(body any, _ stage.Instant) error { queue <- tokenOf(body); return nil }
 	front, err := New(cfg)
 	require.NoError(b, err)
 	require.NoError(b, front.Listen(context.Background()))

@@ -176,7 +176,7 @@ func (r *reader) card(mode [3]byte) (card *event.Card, qr bool, no *refusal) {
 	card, err := r.front.cfg.Vault.SealCard(&r.record)
 	if err != nil {
 		r.front.sealFailed(err)
-		return nil, false, &refusal{overloaded, codeTexts[overloaded]}
+		return nil, false, overload
 	}
 	return card, qr, nil
 }

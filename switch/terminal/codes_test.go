@@ -17,6 +17,7 @@ import (
 
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
+	"huanxin/switch/stage"
 )
 
 // codeRow is one row of the table of answer codes.
@@ -350,8 +351,14 @@ var provocations = map[string][]provocation{
 		}},
 	},
 	"96": {
-		{name: "queue is full", front: func(c *Config) { c.Submit = func(any) error { return errFull } },
+		{name: "queue is full", front: func(c *Config) { c.Submit = func(any, stage.Instant) error { return errFull } },
 			run: func(l *lab) fields { return l.ask(l.ordinary()) }},
+		{name: "something new in an overload", front: func(c *Config) { c.TurnsAway = func() bool { return true } },
+			run: func(l *lab) fields { return l.ask(l.next(reserve)) }},
+		{name: "given up before its turn", sb: reason.RequestStale, run: func(l *lab) fields {
+			l.givenUp = true
+			return l.ask(l.ordinary())
+		}},
 		{name: "settlement of an open sale", run: func(l *lab) fields {
 			l.says = ""
 			l.send(l.ordinary())

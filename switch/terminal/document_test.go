@@ -28,6 +28,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -175,7 +176,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	cfg := testConfig(t, reg)
 	cfg.QRHost = cfg.Host
 	cfg.Now = func() time.Time { return time.Unix(0, w.clock.Load()) }
-	cfg.Submit = func(body any) error { w.submitted <- body; return nil }
+	cfg.Submit = func(body any, _ stage.Instant) error { w.submitted <- body; return nil }
 	if change != nil {
 		change(&cfg)
 	}

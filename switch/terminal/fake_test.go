@@ -23,6 +23,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -207,7 +208,7 @@ func tokenOf(body any) engine.Token {
 	return 0
 }
 
-func (e *fakeEngine) Submit(body any) error {
+func (e *fakeEngine) Submit(body any, _ stage.Instant) error {
 	token := tokenOf(body)
 	if token == 0 {
 		panic("input without a token, or none that terminals make")

@@ -157,9 +157,8 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	f := p.front
 	begun, now := f.cfg.Stages.Now(), f.cfg.Now()
 	f.cfg.Stages.Observe(stage.Read, c.ReadAt(), begun)
-	x := f.table.take()
-	full := x == nil
-	if full {
+	x, room := f.table.take()
+	if x == nil {
 		x = f.spares.Get().(*exchange)
 	}
 	x.load(c, p, frame, now)
@@ -169,14 +168,14 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	f.readers.Put(r)
 	f.m.requests[x.kind].Inc()
 	f.cfg.Stages.Observe(stage.Decode, begun, f.cfg.Stages.Now())
-	if no == nil && full {
-		no = &refusal{overloaded, codeTexts[overloaded]}
+	if no == nil && !room.enough(x.kind) {
+		no = overload
 	}
 	if no == nil {
-		if f.cfg.Submit(body) == nil {
+		if f.cfg.Submit(body, c.ReadAt()) == nil {
 			return true // x now belongs to the engine's side
 		}
-		no = &refusal{overloaded, codeTexts[overloaded]}
+		no = overload
 	}
 	return f.refuse(x, no)
 }

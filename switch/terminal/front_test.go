@@ -27,6 +27,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -851,7 +852,7 @@ func TestConnectionsShareNothing(t *testing.T) {
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	good := testConfig(t, prometheus.NewRegistry())
-	good.Submit = func(any) error { return nil }
+	good.Submit = func(any, stage.Instant) error { return nil }
 	for want, change := range map[string]func(*Config){
 		"Security":   func(c *Config) { c.Security = "" },
 		"Ports":      func(c *Config) { c.Ports = nil },
@@ -885,7 +886,7 @@ func TestOnePortThatCannotOpenOpensNone(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	cfg := testConfig(t, prometheus.NewRegistry())
-	cfg.Submit = func(any) error { return nil }
+	cfg.Submit = func(any, stage.Instant) error { return nil }
 	second := cfg.Ports[0]
 	second.Name, second.Address = "second", taken.Addr().String()
 	cfg.Ports = append(cfg.Ports, second)
@@ -911,4 +912,33 @@ func TestTLSPort(t *testing.T) {
 	require.NoError(t, c.CloseWrite())
 	_, err := c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestLastOfTheTableIsForWhatEndsSomething(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.MaxPending = 8 })
+	held := make(chan any, 8)
+	b.engine.setScript(func(body any) *engine.Reply { held <- body; return nil })
+	c := b.dial()
+	for range 7 {
+		b.send(c, sale)
+		<-held
+	}
+	require.Equal(t, "96", b.ask(sale)[39], "the last eighth is not for sales")
+	b.send(c, reversal)
+	require.IsType(t, &engine.ReversalRequest{}, <-held)
+}
+
+func TestOverloadIsAnsweredBeforeARequestIsReadAndNeverToWhatEndsSomething(t *testing.T) {
+	turning := true
+	b := newBench(t, func(c *Config) { c.TurnsAway = func() bool { return turning } })
+	require.Equal(t, "96", b.ask(reserve)[39])
+	require.Equal(t, "96", b.ask(balance)[39])
+	require.Zero(t, b.engine.count())
+	for _, f := range []fields{sale, reversal, refund, void, cancel, settlement} {
+		b.ask(f)
+	}
+	require.Equal(t, 6, b.engine.count(), "payments are turned away by the server alone, which knows what is a repeat")
+	turning = false
+	b.ask(reserve)
+	require.Equal(t, 7, b.engine.count())
 }

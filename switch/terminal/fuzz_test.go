@@ -10,6 +10,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
 
@@ -51,7 +52,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	require.Len(f, kinds, int(kindCount)-2, "every kind but what is unknown and the sign-off, which reads as a sign-on")
 	cfg := testConfig(f, prometheus.NewRegistry())
-	cfg.Submit = func(any) error { return nil }
+	cfg.Submit = func(any, stage.Instant) error { return nil }
 	front, err := New(cfg)
 	require.NoError(f, err)
 	r := front.readers.New().(*reader)
@@ -59,7 +60,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, dialect byte, message []byte) {
 		codec := codecs[int(dialect)%len(codecs)]
 		p := &port{Port: Port{Name: "fuzz", Framing: wire.Raw2, Codec: codec, Positions: 2}, front: front}
-		x := front.table.take()
+		x, _ := front.table.take()
 		defer front.table.give(x)
 		x.load(nil, p, wire.Frame{Message: message}, fixedClock())
 		body, no := r.read(x)

@@ -25,6 +25,7 @@ type lab struct {
 	part    int64  // amount of its approval, 0 = all
 	unsent  bool   // the link is down
 	pending bool   // the wallet does not know yet
+	givenUp bool   // its turn comes when the terminal has given the message up
 }
 
 // newLab opens the sample programme at ten in the morning.
@@ -56,6 +57,9 @@ func (l *lab) send(f fields) {
 	require.NoError(l.t, err)
 	select {
 	case body := <-l.submitted:
+		if l.givenUp {
+			body = &engine.TurnAway{Body: body, Stale: true}
+		}
 		l.step(body)
 	case l.early = <-l.answers:
 	}

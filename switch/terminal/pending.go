@@ -84,12 +84,28 @@ func newTable(size int) *table {
 	return t
 }
 
+// room is how much of the table is left.
+type room uint8
+
+const (
+	noRoom room = iota
+	scarce      // the last eighth, which is for what ends or undoes something: for that there must always be an answer
+	plenty
+)
+
+// enough tells whether a message of this kind may take what is left.
+func (r room) enough(k kind) bool { return r == plenty || r == scarce && !k.begins() }
+
 // take returns a free exchange with a new token, nil when all are in use.
-func (t *table) take() *exchange {
+func (t *table) take() (*exchange, room) {
 	t.mu.Lock()
 	if len(t.free) == 0 {
 		t.mu.Unlock()
-		return nil
+		return nil, noRoom
+	}
+	left := plenty
+	if len(t.free) <= len(t.slots)/8 {
+		left = scarce
 	}
 	slot := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
@@ -98,7 +114,7 @@ func (t *table) take() *exchange {
 	t.mu.Unlock()
 	x := &t.slots[slot]
 	x.token.Store(token)
-	return x
+	return x, left
 }
 
 // find returns the exchange that waits under token, nil when none does.

@@ -24,6 +24,9 @@ var (
 	neverSent   = [2]byte{'9', '1'}
 )
 
+// overload is the answer to what is not taken because there is too much of it.
+var overload = &refusal{overloaded, codeTexts[overloaded]}
+
 func field(n int) string { return "域" + strconv.Itoa(n) }
 
 func missing(what string) *refusal    { return &refusal{malformed, "报文缺少" + what} }

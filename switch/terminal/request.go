@@ -54,6 +54,9 @@ func (r *reader) read(x *exchange) (body any, no *refusal) {
 	if no := r.classify(mti); no != nil {
 		return nil, no
 	}
+	if turn := r.front.cfg.TurnsAway; turn != nil && (x.kind == kindReserve || x.kind == kindBalance) && turn() {
+		return nil, overload
+	}
 	if r.m.Has(52) {
 		return nil, notOffered(pinRefused)
 	}
