@@ -94,11 +94,33 @@ func (c *Config) checkListeners(k *checker) {
 }
 
 func (c *Config) checkTLS(k *checker, key string, tls TLS) {
-	if (tls.Certificate == "") != (tls.Key == "") {
+	c.checkFiles(k, key, map[string]string{
+		"certificate": tls.Certificate, "key": tls.Key, "client-ca": tls.ClientCA, "client-bindings": tls.Bindings,
+	})
+	k.oneOf(key+"minimum", tls.Minimum, "1.2", "1.3")
+	k.oneOf(key+"client-identity", tls.Identity, "uri", "dns", "cn")
+	switch {
+	case tls.ClientCA != "" && tls.Certificate == "":
+		k.refuse(key+"client-ca", "nobody is asked for a certificate without TLS: set certificate and key")
+	case tls.Bindings != "" && tls.ClientCA == "":
+		k.refuse(key+"client-bindings", "identities are bound, and client-ca does not say who vouches for them")
+	case tls.Identity == "dns" && tls.ClientCA != "" && tls.Bindings == "":
+		k.refuse(key+"client-bindings", "client-identity dns needs it: a DNS name is nobody's number")
+	}
+}
+
+func (c *Config) checkLinkTLS(k *checker, key string, tls LinkTLS) {
+	c.checkFiles(k, key, map[string]string{"certificate": tls.Certificate, "key": tls.Key, "ca": tls.CA})
+	k.oneOf(key+"minimum", tls.Minimum, "1.2", "1.3")
+}
+
+// checkFiles looks for the files of a TLS section. What is in them is read when they are opened.
+func (c *Config) checkFiles(k *checker, key string, files map[string]string) {
+	if (files["certificate"] == "") != (files["key"] == "") {
 		k.refuse(key+"certificate", "certificate and key go together: set both or neither")
 		return
 	}
-	for name, path := range map[string]string{"certificate": tls.Certificate, "key": tls.Key} {
+	for name, path := range files {
 		if path == "" {
 			continue
 		}
@@ -109,6 +131,7 @@ func (c *Config) checkTLS(k *checker, key string, tls TLS) {
 }
 
 func (c *Config) checkHTTP(k *checker) {
+	c.checkTLS(k, "http.tls.", c.HTTP.TLS)
 	k.given("http.token-file", c.HTTP.TokenFile)
 	atLeast(k, "http.answer-timeout", c.HTTP.AnswerTimeout, time.Millisecond)
 	atLeast(k, "http.body-limit", c.HTTP.BodyLimit, 1024)
@@ -120,6 +143,7 @@ func (c *Config) checkHosts(k *checker) {
 		k.refuse("hosts", "want at least one")
 	}
 	for name, h := range c.Hosts {
+		c.checkLinkTLS(k, "hosts."+name+".tls.", h.TLS)
 		checkHost(k, "hosts."+name+".", h, c.Terminal.AnswerTimeout)
 	}
 	if c.Hosts[c.Routes.Default].Kind == WalletHost {
@@ -196,7 +220,7 @@ func checkWallet(k *checker, key string, h Host) {
 // Settings that hosts of one kind alone have.
 var (
 	ofCards = []string{
-		"addresses", "framing", "dialect", "tpdu", "header", "sign-on", "management", "original", "match-key", "acquirer", "forwarder",
+		"tls.enabled", "addresses", "framing", "dialect", "tpdu", "header", "sign-on", "management", "original", "match-key", "acquirer", "forwarder",
 		"echo-timeout", "write-timeout", "in-flight", "remember", "frame-limit", "reversal-done", "reversal-retry", "reversal-work-item",
 	}
 	ofWallets = []string{"url", "key-file", "attempt-timeout", "query-every", "cancel-after"}

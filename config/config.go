@@ -71,10 +71,27 @@ type Listener struct {
 	Positions    string        `mapstructure:"positions"`     // coordinates of DE58: WGS-84, GCJ-02, BD-09
 }
 
-// TLS is a certificate and its key, both PEM files. Empty: plain TCP.
+// TLS is the security of a listening port, by PEM files. Without a certificate: plain TCP.
 type TLS struct {
-	Certificate string `mapstructure:"certificate"`
-	Key         string `mapstructure:"key"`
+	Certificate string   `mapstructure:"certificate"`
+	Key         string   `mapstructure:"key"`
+	Minimum     string   `mapstructure:"minimum"` // 1.2, 1.3
+	Ciphers     []string `mapstructure:"ciphers"` // of 1.2; empty: those with forward secrecy and authenticated encryption
+	ClientCA    string   `mapstructure:"client-ca"`
+	Required    bool     `mapstructure:"client-required"`
+	Identity    string   `mapstructure:"client-identity"` // uri, dns, cn
+	Bindings    string   `mapstructure:"client-bindings"` // file: identity, and whom it may speak for
+}
+
+// LinkTLS is the security of a link that the switch dials.
+type LinkTLS struct {
+	Enabled     bool     `mapstructure:"enabled"`     // of a card network; a wallet's URL says it
+	CA          string   `mapstructure:"ca"`          // empty: the system's authorities
+	ServerName  string   `mapstructure:"server-name"` // empty: the host that is dialled
+	Certificate string   `mapstructure:"certificate"` // our own, for a peer that asks for one
+	Key         string   `mapstructure:"key"`
+	Minimum     string   `mapstructure:"minimum"`
+	Ciphers     []string `mapstructure:"ciphers"`
 }
 
 // Terminal is what is known of the terminals themselves.
@@ -88,6 +105,7 @@ type Terminal struct {
 // HTTP is the interface for acquirers, shops and claiming apps, with /metrics, /healthz and /readyz.
 type HTTP struct {
 	Address       string        `mapstructure:"address"`
+	TLS           TLS           `mapstructure:"tls"`
 	TokenFile     string        `mapstructure:"token-file"`
 	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer; then 504
 	BodyLimit     Size          `mapstructure:"body-limit"`
@@ -99,6 +117,7 @@ type Host struct {
 	Kind string `mapstructure:"kind"` // card, wallet
 
 	// Card networks and wallets.
+	TLS          LinkTLS       `mapstructure:"tls"`
 	Connections  int           `mapstructure:"connections"`
 	Timeout      time.Duration `mapstructure:"timeout"` // of a sale, counted from the decision
 	Echo         time.Duration `mapstructure:"echo"`    // idle time before an echo; between two probes of a wallet

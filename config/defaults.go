@@ -20,7 +20,7 @@ func Defaults() Config {
 		Listeners: map[string]Listener{"cup": cup, "nac": nac},
 		Terminal:  Terminal{AnswerTimeout: 30 * time.Second, Pending: 16384},
 		HTTP: HTTP{
-			Address: "127.0.0.1:8080", TokenFile: "token",
+			Address: "127.0.0.1:8080", TLS: defaultTLS(), TokenFile: "token",
 			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384,
 		},
 		Hosts:  map[string]Host{"unionpay": unionpay, "wallet": wallet},
@@ -44,10 +44,16 @@ func Defaults() Config {
 	}
 }
 
+func defaultTLS() TLS {
+	return TLS{Minimum: "1.2", Ciphers: []string{}, Required: true, Identity: "uri"}
+}
+
+func defaultLinkTLS() LinkTLS { return LinkTLS{Minimum: "1.2", Ciphers: []string{}} }
+
 // DefaultListener is what an entry of `listeners` starts from. Address and Framing have no default.
 func DefaultListener() Listener {
 	return Listener{
-		Dialect: "cup", TPDU: "swap",
+		Dialect: "cup", TPDU: "swap", TLS: defaultTLS(),
 		Connections: 4096, InFlight: 64, FrameLimit: 8 << 10,
 		FrameTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, WriteTimeout: 10 * time.Second,
 		Positions: "GCJ-02",
@@ -57,7 +63,7 @@ func DefaultListener() Listener {
 // DefaultHost is what an entry of `hosts` starts from. Addresses has no default.
 func DefaultHost() Host {
 	return Host{
-		Kind: CardHost, Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
+		Kind: CardHost, TLS: defaultLinkTLS(), Framing: "cup", Dialect: "cup", TPDU: "6000030000", Header: "603100310100", SignOn: true,
 		MatchKey: []int{37}, Acquirer: "48022100",
 		Connections: 1, Timeout: 15 * time.Second,
 		Echo: 30 * time.Second, EchoTimeout: 10 * time.Second,
@@ -73,7 +79,7 @@ func DefaultHost() Host {
 // DefaultWallet is what an entry of `hosts` with `kind: wallet` starts from. URL and KeyFile have no default.
 func DefaultWallet() Host {
 	return Host{
-		Kind: WalletHost, Connections: 32, Timeout: 15 * time.Second, Echo: 30 * time.Second, DialTimeout: 5 * time.Second,
+		Kind: WalletHost, TLS: defaultLinkTLS(), Connections: 32, Timeout: 15 * time.Second, Echo: 30 * time.Second, DialTimeout: 5 * time.Second,
 		ReconnectMin: 200 * time.Millisecond, ReconnectMax: 30 * time.Second, Queue: 4096,
 		RetryMin: 5 * time.Second, RetryMax: 5 * time.Minute, CutOff: wholeDay, LeastLife: time.Minute,
 		AttemptTimeout: 10 * time.Second, QueryEvery: 4 * time.Second, CancelAfter: time.Minute,

@@ -17,6 +17,7 @@ import (
 	"huanxin/switch/projection"
 	"huanxin/switch/stage"
 	"huanxin/switch/terminal"
+	"huanxin/switch/transport"
 	"huanxin/switch/wire"
 )
 
@@ -26,11 +27,12 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err != nil {
 		return fmt.Errorf("keys.file: %w", err)
 	}
-	profiles, err := hostProfiles(s.cfg, dialect)
+	s.credentials = &credentials{cfg: s.cfg}
+	profiles, err := hostProfiles(s.cfg, dialect, s.credentials)
 	if err != nil {
 		return &exitError{2, err}
 	}
-	ports, err := terminalPorts(s.cfg, dialect)
+	ports, err := terminalPorts(s.cfg, dialect, s.credentials)
 	if err != nil {
 		return &exitError{2, err}
 	}
@@ -60,7 +62,11 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err := s.openWallets(vault); err != nil {
 		return err
 	}
-	return s.openGateway(set, vault)
+	if err := s.openGateway(set, vault); err != nil {
+		return err
+	}
+	s.watcher, err = transport.NewWatcher(s.credentials.endpoints, s.metrics, s.log.Named("tls"))
+	return err
 }
 
 func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
@@ -77,7 +83,11 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 	if err != nil {
 		return err
 	}
-	s.web, err = gateway.NewServer(gateway.ServerConfig{}, s.gate)
+	secure, err := s.credentials.port("http", s.cfg.HTTP.TLS)
+	if err != nil {
+		return &exitError{2, err}
+	}
+	s.web, err = gateway.NewServer(gateway.ServerConfig{TLS: secure}, s.gate)
 	return err
 }
 

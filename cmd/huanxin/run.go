@@ -59,6 +59,7 @@ func (t *task) ended() error {
 type tasks struct {
 	fail                                 context.CancelCauseFunc // of the whole
 	web, engine, hosts, project, control *task
+	certificates                         *task
 	front                                *task // nil until the terminal ports are open
 	debug                                *task // nil without a profiler
 }
@@ -76,6 +77,7 @@ func (s *Switch) Run(ctx context.Context) error {
 	t.project = start("projection", fail, s.project)
 	t.control = start("control socket", fail, func(context.Context) error { return s.control.Serve(s.socket) })
 
+	t.certificates = start("certificates", fail, s.watchCertificates)
 	if s.debug != nil {
 		t.debug = start("profiler", fail, s.serveDebug)
 	}
@@ -199,7 +201,7 @@ func (s *Switch) closeFronts(t *tasks) error {
 	if t.debug != nil {
 		err = errors.Join(err, s.debug.Close(), t.debug.stop())
 	}
-	return errors.Join(err, t.web.stop(), t.control.stop())
+	return errors.Join(err, t.web.stop(), t.control.stop(), t.certificates.stop())
 }
 
 // Close gives back what newSwitch took: the journal, then the database, its private server last.

@@ -32,6 +32,7 @@ import (
 	"huanxin/switch/server"
 	"huanxin/switch/stage"
 	"huanxin/switch/terminal"
+	"huanxin/switch/transport"
 	"huanxin/switch/wallet"
 )
 
@@ -99,13 +100,17 @@ type Switch struct {
 	server    *server.Server
 	hosts     *host.Hosts
 	wallets   *wallet.Links
-	front     *terminal.Front
-	gate      *gateway.Gateway
-	web       *gateway.Server
-	listener  net.Listener
-	desk      *control.Desk // admin requests of operators and of the start sequence
-	control   *control.Server
-	socket    net.Listener // of control
+
+	credentials *credentials // TLS of ports and links
+	watcher     *transport.Watcher
+
+	front    *terminal.Front
+	gate     *gateway.Gateway
+	web      *gateway.Server
+	listener net.Listener
+	desk     *control.Desk // admin requests of operators and of the start sequence
+	control  *control.Server
+	socket   net.Listener // of control
 
 	debug       *http.Server // nil without debug.address
 	debugSocket net.Listener

@@ -394,7 +394,7 @@ func TestSecondSwitchOnTheSameStateIsRefused(t *testing.T) {
 
 func TestUnknownDialectIsRefusedWithItsKey(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1", "HUANXIN_LISTENERS_NAC_DIALECT=cpu")
-	_, err := terminalPorts(cfg, &codecs{})
+	_, err := terminalPorts(cfg, &codecs{}, &credentials{cfg: cfg})
 	require.ErrorContains(t, err, "listeners.nac.dialect: ")
 }
 

@@ -20,7 +20,7 @@ import (
 
 // openWallets builds the links to wallets; there may be none.
 func (s *Switch) openWallets(vault *keys.Vault) error {
-	profiles, err := walletProfiles(s.cfg, s.log)
+	profiles, err := walletProfiles(s.cfg, s.credentials, s.log)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *Switch) openWallets(vault *keys.Vault) error {
 }
 
 // walletProfiles are the links to wallets, by name, ascending. The key of a wallet is created at the first start.
-func walletProfiles(c *config.Config, log *zap.Logger) ([]wallet.Config, error) {
+func walletProfiles(c *config.Config, secure *credentials, log *zap.Logger) ([]wallet.Config, error) {
 	var profiles []wallet.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		h := c.Hosts[name]
@@ -50,8 +50,12 @@ func walletProfiles(c *config.Config, log *zap.Logger) ([]wallet.Config, error) 
 		if created {
 			log.Info("created the key shared with a wallet", zap.String("host", name), zap.String("file", c.Path(h.KeyFile)))
 		}
+		link, err := secure.link("hosts."+name, h.TLS)
+		if err != nil {
+			return nil, &exitError{2, err}
+		}
 		profiles = append(profiles, wallet.Config{
-			Name: name, URL: h.URL, Key: key, Connections: h.Connections, Queue: h.Queue, DialTimeout: h.DialTimeout,
+			Name: name, TLS: link, URL: h.URL, Key: key, Connections: h.Connections, Queue: h.Queue, DialTimeout: h.DialTimeout,
 			AttemptTimeout: h.AttemptTimeout, BarAfter: h.CancelAfter, Probe: h.Echo, RetryMin: h.ReconnectMin, RetryMax: h.ReconnectMax,
 		})
 	}

@@ -75,7 +75,7 @@ func (c *codecs) get(key, name string) (*iso8583.Codec, error) {
 const answerSlack = 5 * time.Second
 
 // terminalPorts are the listeners by name, ascending.
-func terminalPorts(c *config.Config, dialect *codecs) ([]terminal.Port, error) {
+func terminalPorts(c *config.Config, dialect *codecs, secure *credentials) ([]terminal.Port, error) {
 	var ports []terminal.Port
 	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
 		l, key := c.Listeners[name], "listeners."+name
@@ -94,10 +94,8 @@ func terminalPorts(c *config.Config, dialect *codecs) ([]terminal.Port, error) {
 			IdleTimeout: l.IdleTimeout, FrameTimeout: l.FrameTimeout, WriteTimeout: l.WriteTimeout,
 			AnswerWithin: c.Terminal.AnswerTimeout + answerSlack,
 		}
-		if l.TLS.Certificate != "" {
-			if port.TLS, err = wire.ServerTLS(c.Path(l.TLS.Certificate), c.Path(l.TLS.Key)); err != nil {
-				return nil, fmt.Errorf("%s.tls.certificate: %w", key, err)
-			}
+		if port.TLS, err = secure.port(key, l.TLS); err != nil {
+			return nil, err
 		}
 		ports = append(ports, port)
 	}
@@ -115,7 +113,7 @@ func coordinateSystem(name string) geo.CRS {
 }
 
 // hostProfiles are the links to card networks, by name, ascending.
-func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
+func hostProfiles(c *config.Config, dialect *codecs, secure *credentials) ([]host.Config, error) {
 	var profiles []host.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
 		h, key := c.Hosts[name], "hosts."+name
@@ -137,6 +135,11 @@ func hostProfiles(c *config.Config, dialect *codecs) ([]host.Config, error) {
 			DialTimeout: h.DialTimeout, WriteTimeout: h.WriteTimeout, Echo: h.Echo, EchoTimeout: h.EchoTimeout,
 			ReconnectMin: h.ReconnectMin, ReconnectMax: h.ReconnectMax,
 			Queue: h.Queue, InFlight: h.InFlight, Remember: h.Remember, FrameLimit: int(h.FrameLimit),
+		}
+		if h.TLS.Enabled {
+			if profile.TLS, err = secure.link(key, h.TLS); err != nil {
+				return nil, err
+			}
 		}
 		// A framing takes only what it has a place for; config has checked the hex.
 		if framing.TPDU() {

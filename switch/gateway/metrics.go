@@ -13,6 +13,8 @@ type metrics struct {
 	seconds    *prometheus.HistogramVec
 	late       prometheus.Counter
 	unreadable prometheus.Counter
+	secured    prometheus.Counter // TLS handshakes
+	refused    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
@@ -31,13 +33,17 @@ func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 			Name: "huanxin_http_unreadable_total", Help: "What was no request, too large, too slow or cut off: 400, 408 and 413, not among the requests.",
 		}),
 	}
+	shakes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_http_handshakes_total", Help: "TLS handshakes by result: done, or refused by either side, too slow or broken off.",
+	}, []string{"result"})
+	m.secured, m.refused = shakes.WithLabelValues("done"), shakes.WithLabelValues("refused")
 	if reg == nil {
 		return m, nil
 	}
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_http_pending", Help: "Requests that wait for a decision.",
 	}, func() float64 { return float64(p.size()) })
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, m.unreadable, waiting} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, m.unreadable, shakes, waiting} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

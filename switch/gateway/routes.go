@@ -208,7 +208,10 @@ func (g *Gateway) Unreadable(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		p = unreadable("no HTTP request, or it ended early")
 	}
-	if c, ok := ctx.Conn().(*boundedConn); ok {
+	switch c := ctx.Conn().(type) {
+	case *boundedConn:
+		c.unread.Store(true)
+	case *secureConn:
 		c.unread.Store(true)
 	}
 	g.metrics.unreadable.Inc()
@@ -247,6 +250,9 @@ func (g *Gateway) run(ctx *fasthttp.RequestCtx, id string, e *endpoint) (a *answ
 	c := &call{req: &ctx.Request, id: id, of: e}
 	if c.caller, p = g.authenticate(c.req); p != nil {
 		return nil, p
+	}
+	if !peerOf(ctx.Conn()).Admits([]byte(c.caller)) {
+		return nil, newProblem(codeUnauthenticated) // another's token: its certificate says so
 	}
 	if e.kind != goesOn && g.cfg.TurnsAway != nil && g.cfg.TurnsAway(e.kind == claims) {
 		return nil, newProblem(codeOverloaded)

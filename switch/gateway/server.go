@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"huanxin/switch/transport"
 )
 
 // ServerConfig bounds what a connection may take of the process.
@@ -22,6 +25,9 @@ type ServerConfig struct {
 	IdleTimeout time.Duration
 	// MaxConnections bounds open connections. One more waits in the kernel's queue until another closes. Default 8192: each may keep a header, a body and an answer in memory, 28 KiB.
 	MaxConnections int
+	// TLS, when set, is spoken on every connection; ReadTimeout bounds the handshake. A caller whose certificate is bound to other names
+	// than that of its token is not taken for who it says.
+	TLS *transport.Server
 }
 
 // maxHeader bounds a request's header in bytes.
@@ -50,6 +56,8 @@ func (c *ServerConfig) setDefaultsAndCheck() error {
 type Server struct {
 	http           *fasthttp.Server
 	maxConnections int
+	secure         *transport.Server // nil: plain TCP
+	metrics        *metrics
 
 	mu       sync.Mutex
 	listener *boundedListener // nil until it serves
@@ -61,7 +69,7 @@ func NewServer(cfg ServerConfig, g *Gateway) (*Server, error) {
 	if err := cfg.setDefaultsAndCheck(); err != nil {
 		return nil, err
 	}
-	return &Server{maxConnections: cfg.MaxConnections, http: &fasthttp.Server{
+	return &Server{maxConnections: cfg.MaxConnections, secure: cfg.TLS, metrics: g.metrics, http: &fasthttp.Server{
 		Handler:            g.Handle,
 		ErrorHandler:       g.Unreadable,
 		ReadTimeout:        cfg.ReadTimeout,
@@ -95,6 +103,9 @@ func (s *Server) Serve(l net.Listener) error {
 	s.mu.Unlock()
 	if ended {
 		return bounded.Close()
+	}
+	if s.secure != nil {
+		return s.http.Serve(&secureListener{bounded, s.secure, s.metrics})
 	}
 	return s.http.Serve(bounded)
 }
@@ -153,7 +164,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	c := &boundedConn{Conn: conn, of: l}
+	c := &boundedConn{Conn: conn, socket: conn, of: l}
 	l.mu.Lock()
 	late := l.open == nil
 	if !late {
@@ -201,15 +212,17 @@ func (l *boundedListener) closeAll() {
 	l.open = nil
 	l.mu.Unlock()
 	for c := range open {
-		_ = c.cut() // of no interest to anybody
+		c.once.Do(c.leave)
+		_ = c.socket.Close() // of no interest to anybody
 	}
 }
 
 type boundedConn struct {
-	net.Conn
-	once   sync.Once
-	of     *boundedListener
-	unread atomic.Bool // something may lie in the socket that nobody will read
+	net.Conn          // what is read and written
+	socket   net.Conn // below TLS, if there is any
+	once     sync.Once
+	of       *boundedListener
+	unread   atomic.Bool // something may lie in the socket that nobody will read
 }
 
 // What a connection that is closed unread may still send: a system that is closed with input unread resets the connection, and the
@@ -230,11 +243,63 @@ func (c *boundedConn) Close() error {
 
 func (c *boundedConn) cut() error {
 	err := c.Conn.Close()
-	c.once.Do(func() {
-		c.of.mu.Lock()
-		delete(c.of.open, c)
-		c.of.mu.Unlock()
-		<-c.of.slots
-	})
+	c.once.Do(c.leave)
 	return err
+}
+
+func (c *boundedConn) leave() {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	<-c.of.slots
+}
+
+// secureListener speaks TLS on every connection that it has accepted.
+type secureListener struct {
+	*boundedListener
+	tls     *transport.Server
+	metrics *metrics
+}
+
+func (l *secureListener) Accept() (net.Conn, error) {
+	conn, err := l.boundedListener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c, ok := conn.(*boundedConn)
+	if !ok {
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
+	secure := tls.Server(c.socket, l.tls.TLS())
+	c.Conn = secure
+	return &secureConn{boundedConn: c, tls: secure, of: l}, nil
+}
+
+// secureConn is a connection under TLS. fasthttp begins with its handshake, in the connection's own goroutine and with its deadlines.
+type secureConn struct {
+	*boundedConn
+	tls  *tls.Conn
+	of   *secureListener
+	peer *transport.Peer // set by the handshake
+}
+
+// Handshake is part of what fasthttp takes for a connection under TLS, and so is ConnectionState.
+func (c *secureConn) Handshake() error {
+	if err := c.tls.Handshake(); err != nil {
+		c.of.metrics.refused.Inc()
+		return err
+	}
+	c.of.metrics.secured.Inc()
+	c.peer = c.of.tls.Peer(c.tls.ConnectionState())
+	return nil
+}
+
+func (c *secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// peerOf is who is at the other end of a connection.
+func peerOf(conn net.Conn) *transport.Peer {
+	if c, ok := conn.(*secureConn); ok {
+		return c.peer
+	}
+	return nil
 }

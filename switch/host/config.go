@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"huanxin/switch/iso8583"
+	"huanxin/switch/transport"
 	"huanxin/switch/wire"
 )
 
@@ -17,6 +18,8 @@ type Config struct {
 	Name string
 	// Addresses are tried in turn, each attempt the next one.
 	Addresses []string
+	// TLS is spoken on every connection; nil: plain TCP.
+	TLS *transport.Client
 	// Framing, TPDU (5 bytes) and Header (6 bytes) of what is sent, where the framing has them.
 	Framing wire.Framing
 	TPDU    []byte
@@ -41,7 +44,7 @@ type Config struct {
 	// Acquirer is DE32 and Forwarder is DE33 towards this host; "" leaves the field out.
 	Acquirer  string
 	Forwarder string
-	// DialTimeout bounds a TCP connect (default 5 s), WriteTimeout one write (default 10 s).
+	// DialTimeout bounds a TCP connect, and a TLS handshake (default 5 s), WriteTimeout one write (default 10 s).
 	DialTimeout  time.Duration
 	WriteTimeout time.Duration
 	// Echo is the silence after which the line is probed (default 30 s); when nothing at all has come EchoTimeout later

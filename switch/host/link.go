@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -72,12 +73,34 @@ func (l *link) session(ctx context.Context, attempt int) (lived time.Duration, e
 		l.host.count.connect("dial")
 		return 0, fmt.Errorf("dial: %w", err)
 	}
+	if nc, err = l.secure(ctx, nc, address); err != nil {
+		l.host.count.connect("tls")
+		return 0, err
+	}
 	s := &session{
 		link: l, nc: nc, control: make(chan *item, maxControl), signOn: make(chan string, 1),
 		flight: newFlight(max(1, cfg.InFlight/cfg.Connections)), ended: make(chan struct{}),
 	}
 	s.heard.Store(l.host.now().UnixNano())
 	return s.run(ctx)
+}
+
+// secure puts TLS on a connection, where the profile wants it. When it fails the connection is closed.
+func (l *link) secure(ctx context.Context, nc net.Conn, address string) (net.Conn, error) {
+	cfg := &l.host.cfg
+	if cfg.TLS == nil {
+		return nc, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err == nil {
+		secure := tls.Client(nc, cfg.TLS.TLS(host))
+		shake, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+		defer cancel()
+		if err = secure.HandshakeContext(shake); err == nil {
+			return secure, nil
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("TLS handshake: %w", err), nc.Close())
 }
 
 // session is one connection. The reader and the writer are a goroutine each; whichever fails first ends both.

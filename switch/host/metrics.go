@@ -14,7 +14,7 @@ import (
 type Metrics struct {
 	up        *prometheus.GaugeVec     // connections signed on
 	queued    *prometheus.GaugeVec     // requests waiting for a connection
-	connects  *prometheus.CounterVec   // by result: up, dial, signon
+	connects  *prometheus.CounterVec   // by result: up, dial, tls, signon
 	requests  *prometheus.CounterVec   // by kind and fate: sent, down, full, expired, encode, lost
 	answers   *prometheus.CounterVec   // by kind and verdict: in_time, late, repeated, unasked
 	malformed *prometheus.CounterVec   // frames that are no message, or no answer we know

@@ -204,7 +204,7 @@ func readMessage(t testing.TB, codec *iso8583.Codec, message []byte) (body any, 
 	front, err := New(cfg)
 	require.NoError(t, err)
 	x, _ := front.table.take()
-	x.load(nil, &port{Port: Port{Name: "test", Framing: wire.Raw2, Codec: codec}, front: front}, wire.Frame{Message: message}, fixedClock())
+	x.load(new(wire.Conn), &port{Port: Port{Name: "test", Framing: wire.Raw2, Codec: codec}, front: front}, wire.Frame{Message: message}, fixedClock())
 	body, no = front.readers.New().(*reader).read(x)
 	return body, no, x.kind
 }

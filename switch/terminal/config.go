@@ -1,7 +1,6 @@
 package terminal
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
 	"huanxin/switch/stage"
+	"huanxin/switch/transport"
 	"huanxin/switch/wire"
 )
 
@@ -82,8 +82,9 @@ type Port struct {
 	SwapTPDU bool
 	// Positions is the coordinate system of a position in DE58 (GA, GB), which does not name its own. Default GCJ-02.
 	Positions geo.CRS
-	// TLS, when set, is spoken on the port.
-	TLS *tls.Config
+	// TLS, when set, is spoken on the port. Where it asks for certificates, a connection speaks only for the terminals that its own is
+	// bound to.
+	TLS *transport.Server
 	// Limits of the port's connections; zero takes the default of wire.Config.
 	MaxFrame, MaxConns, MaxInFlight                       int
 	IdleTimeout, FrameTimeout, WriteTimeout, AnswerWithin time.Duration

@@ -3,13 +3,10 @@ package terminal
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -895,23 +892,6 @@ func TestOnePortThatCannotOpenOpensNone(t *testing.T) {
 	require.ErrorContains(t, front.Listen(context.Background()), "second")
 	_, err = net.Dial("tcp", front.Addr("cup").String())
 	require.Error(t, err)
-}
-
-func TestTLSPort(t *testing.T) {
-	server := httptest.NewTLSServer(nil) // for its certificate
-	defer server.Close()
-	b := newBench(t, func(c *Config) {
-		c.Ports[0].TLS = &tls.Config{Certificates: server.TLS.Certificates, MinVersion: tls.VersionTLS12}
-	})
-	trust := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c := tls.Client(b.dial(), &tls.Config{RootCAs: trust, ServerName: "example.com"})
-	for range 3 {
-		b.send(c, echo)
-		require.Equal(t, "00", b.receive(c)[39])
-	}
-	require.NoError(t, c.CloseWrite())
-	_, err := c.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF)
 }
 
 func TestLastOfTheTableIsForWhatEndsSomething(t *testing.T) {

@@ -62,7 +62,7 @@ func FuzzRequest(f *testing.F) {
 		p := &port{Port: Port{Name: "fuzz", Framing: wire.Raw2, Codec: codec, Positions: 2}, front: front}
 		x, _ := front.table.take()
 		defer front.table.give(x)
-		x.load(nil, p, wire.Frame{Message: message}, fixedClock())
+		x.load(new(wire.Conn), p, wire.Frame{Message: message}, fixedClock())
 		body, no := r.read(x)
 		require.True(t, (body == nil) != (no == nil), "either an input or a refusal")
 		require.Equal(t, make([]byte, scratchSize), r.scratch[:scratchSize], "scratch is wiped")

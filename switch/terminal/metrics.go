@@ -18,6 +18,7 @@ type metrics struct {
 	unexpected   prometheus.Counter
 	minimal      prometheus.Counter
 	omitted      prometheus.Counter
+	impostors    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
@@ -37,6 +38,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 		unexpected:   counter("unexpected_replies_total", "Replies under a token that nobody waits under."),
 		minimal:      counter("minimal_answers_total", "Answers that could not be written and were sent without any details."),
 		omitted:      counter("omitted_fields_total", "Fields left out of an answer: they do not fit the port's dialect."),
+		impostors:    counter("impostors_total", "Requests for a terminal that the certificate of their connection is not bound to."),
 	}
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_terminal_pending", Help: "Requests waiting for their answer."},
@@ -47,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 		m.approvals[k] = m.answers.WithLabelValues(k.String(), string(approved[:]))
 	}
 	for _, c := range []prometheus.Collector{
-		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, pending,
+		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, m.impostors, pending,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register terminal metrics: %w", err)

@@ -22,6 +22,8 @@ var (
 	tooLittle   = [2]byte{'5', '1'}
 	overloaded  = [2]byte{'9', '6'}
 	neverSent   = [2]byte{'9', '1'}
+
+	unregistered = [2]byte{'9', '7'}
 )
 
 // overload is the answer to what is not taken because there is too much of it.

@@ -298,10 +298,14 @@ func (r *reader) cause() (cause [2]byte) {
 
 func (r *reader) token() engine.Token { return engine.Token(r.x.token.Load()) }
 
-// party reads DE41 and DE42.
+// party reads DE41 and DE42. Who speaks for a terminal that its certificate does not name is refused, whatever it asks.
 func (r *reader) party(terminal *[8]byte, merchant *[15]byte) *refusal {
 	if r.m.CopyField(terminal[:], 41) != len(terminal) || !printable(terminal[:]) {
 		return wrong(field(41))
+	}
+	if !r.x.conn.Peer().Admits(terminal[:]) {
+		r.front.m.impostors.Inc()
+		return &refusal{unregistered, "终端号与证书不符"}
 	}
 	if r.m.CopyField(merchant[:], 42) != len(merchant) || !printable(merchant[:]) {
 		return wrong(field(42))

@@ -2,11 +2,14 @@ package wallet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"time"
+
+	"huanxin/switch/transport"
 )
 
 // Config is the profile of one wallet.
@@ -32,6 +35,8 @@ type Config struct {
 	Probe    time.Duration
 	RetryMin time.Duration
 	RetryMax time.Duration
+	// TLS is spoken with an https URL. Default: the system's authorities, TLS 1.2 or later.
+	TLS *transport.Client
 	// Dial replaces the dialler of TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -68,6 +73,12 @@ func (c Config) withDefaults() (Config, error) {
 	if err := c.check(); err != nil {
 		return c, fmt.Errorf("%w %q: %w", ErrConfig, c.Name, err)
 	}
+	if c.TLS == nil {
+		var err error
+		if c.TLS, err = transport.NewClient(transport.Config{Name: c.Name}); err != nil {
+			return c, err
+		}
+	}
 	return c, nil
 }
 
@@ -96,4 +107,23 @@ func (c *Config) base() (*url.URL, error) {
 		return nil, errors.New("field URL: want http:// or https://, a host, and perhaps a path")
 	}
 	return u, nil
+}
+
+// dialTLS connects to an https URL, under the certificates of this moment.
+func (c *Config) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*c.DialTimeout) // one for the connect, one for the handshake
+	defer cancel()
+	nc, err := c.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(nc, c.TLS.TLS(host))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("TLS: %w", err), nc.Close())
+	}
+	return secure, nil
 }

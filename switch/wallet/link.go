@@ -47,7 +47,7 @@ func newLink(cfg Config, deps *Deps, out *outbox.Outbox, dice *sync.Mutex) (*lin
 		return nil, fmt.Errorf("%w %q: %w", ErrConfig, cfg.Name, err)
 	}
 	transport := &http.Transport{
-		DialContext: cfg.Dial, TLSHandshakeTimeout: cfg.DialTimeout, DisableCompression: true,
+		DialContext: cfg.Dial, DialTLSContext: cfg.dialTLS, DisableCompression: true,
 		MaxConnsPerHost: cfg.Connections + 1, MaxIdleConnsPerHost: cfg.Connections + 1, // one is the probe's
 		IdleConnTimeout: 2 * cfg.Probe, MaxResponseHeaderBytes: maxBody, Protocols: new(http.Protocols),
 	}

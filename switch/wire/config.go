@@ -1,12 +1,12 @@
 package wire
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
 
 	"huanxin/switch/stage"
+	"huanxin/switch/transport"
 )
 
 // Config is how the connections of one listening port, or one host link, behave.
@@ -35,8 +35,8 @@ type Config struct {
 	// MaxQueue bounds the bytes waiting to be written; a peer that lets more pile up is closed. As many again may be in
 	// the write under way. Default 256 KiB.
 	MaxQueue int
-	// TLS, when set, is spoken on every connection. See ServerTLS.
-	TLS *tls.Config
+	// TLS, when set, is spoken on every connection; see Conn.Peer.
+	TLS *transport.Server
 	// Metrics counts what happens; one per process.
 	Metrics *Metrics
 	// Stages, when set, gives the clock of Conn.ReadAt.
@@ -90,13 +90,4 @@ func setDuration(v *time.Duration, def time.Duration) {
 	if *v == 0 {
 		*v = def
 	}
-}
-
-// ServerTLS loads a certificate chain and its key (PEM) for a listening port: TLS 1.2 or later, Go's default suites.
-func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load TLS certificate %s: %w", certFile, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"huanxin/switch/stage"
+	"huanxin/switch/transport"
 )
 
 // ErrClosed is returned by Send and Answer when the connection has ended: the peer will not get the frame.
@@ -49,6 +50,8 @@ type Conn struct {
 	m   *portMetrics
 	h   Handler
 	nc  net.Conn
+
+	peer *transport.Peer // set by the handshake, before the first frame
 
 	// Data is the Handler's own, untouched here.
 	Data any
@@ -131,11 +134,25 @@ func (c *Conn) handshake() Cause {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.FrameTimeout)
 	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
+	err := t.HandshakeContext(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		c.m.shakes[shakeTimeout].Inc()
 		return CauseHandshake
+	case err != nil:
+		c.m.shakes[shakeRefused].Inc()
+		return CauseHandshake
+	}
+	c.m.shakes[shakeDone].Inc()
+	if c.cfg.TLS != nil {
+		c.peer = c.cfg.TLS.Peer(t.ConnectionState())
 	}
 	return causeNone
 }
+
+// Peer is who is at the other end, as its certificate has proved: nil, which admits everybody, on a port that asks for none. It stays
+// the same for the life of the connection, and is for Handler.Frame and everything after it.
+func (c *Conn) Peer() *transport.Peer { return c.peer }
 
 // read is the read loop: deadline, read, hand over every whole frame.
 func (c *Conn) read() Cause {

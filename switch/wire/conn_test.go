@@ -3,18 +3,11 @@ package wire
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,6 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"huanxin/switch/transport"
+	"huanxin/switch/transport/transporttest"
 )
 
 // echo answers every frame with itself, at once. It records what it was given.
@@ -525,9 +521,7 @@ func TestFramesAreWipedAfterUse(t *testing.T) {
 }
 
 func TestTLSServesAndRefusesOldVersions(t *testing.T) {
-	cert, key, pool := certificate(t)
-	secure, err := ServerTLS(cert, key)
-	require.NoError(t, err)
+	secure, pool := certificate(t, nil)
 	reg := prometheus.NewRegistry()
 	cfg := config(t, reg)
 	cfg.TLS = secure
@@ -549,41 +543,101 @@ func TestTLSServesAndRefusesOldVersions(t *testing.T) {
 	require.NoError(t, <-served)
 	require.Equal(t, 1.0, count(reg, "huanxin_wire_closes_total", "peer"))
 	require.Equal(t, 1.0, count(reg, "huanxin_wire_closes_total", "handshake"))
+	require.Equal(t, 1.0, count(reg, "huanxin_wire_handshakes_total", "done"))
+	require.Equal(t, 1.0, count(reg, "huanxin_wire_handshakes_total", "refused"))
 }
 
 func TestSilentTLSPeerIsCutAfterTheFrameTimeout(t *testing.T) {
-	cert, key, _ := certificate(t)
-	secure, err := ServerTLS(cert, key)
-	require.NoError(t, err)
+	secure, _ := certificate(t, nil)
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, &echo{}, func(c *Config) { c.TLS, c.FrameTimeout = secure, 10*time.Second })
 		p.pipes.dial()
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		p.requireClosed(t, CauseHandshake)
+		require.Equal(t, 1.0, p.count("huanxin_wire_handshakes_total", "timeout"))
 	})
 }
 
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func TestHandshakeThatDoesNotEndHoldsUpNobody(t *testing.T) {
+	secure, pool := certificate(t, nil)
+	cfg := config(t, prometheus.NewRegistry())
+	cfg.TLS = secure
+	l, err := Listen(t.Context(), "127.0.0.1:0", cfg, &echo{})
 	require.NoError(t, err)
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true,
+	served := make(chan error, 1)
+	go func() { served <- l.Serve() }()
+	for range 8 { // they have come first, and say nothing
+		silent, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer silent.Close()
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost"})
 	require.NoError(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	ask(t, c, "sealed")
+	require.NoError(t, c.Close())
+	l.Close()
+	require.NoError(t, <-served)
+}
+
+// named answers with the identity of its peer.
+type named struct{}
+
+func (named) Frame(c *Conn, f Frame) bool {
+	answer := c.Peer().Identity()
+	if !c.Peer().Admits(f.Message) {
+		answer += " refused"
+	}
+	return c.Send(raw2([]byte(answer))) == nil
+}
+
+func (named) Closed(*Conn, Cause) {}
+
+func TestPeerIsWhoTheCertificateSays(t *testing.T) {
+	var mine tls.Certificate
+	secure, pool := certificate(t, func(ca *transporttest.Authority, cfg *transport.Config) {
+		cfg.CA, cfg.Identity = ca.File, transport.ByCN
+		cert, key, err := ca.Issue("till", transporttest.Subject{CN: "10016919"})
+		require.NoError(t, err)
+		mine, err = tls.LoadX509KeyPair(cert, key)
+		require.NoError(t, err)
+	})
+	cfg := config(t, prometheus.NewRegistry())
+	cfg.TLS = secure
+	l, err := Listen(t.Context(), "127.0.0.1:0", cfg, named{})
 	require.NoError(t, err)
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	require.NoError(t, os.WriteFile(certFile, certPEM, 0o600))
-	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
-	pool = x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(certPEM))
-	return certFile, keyFile, pool
+	served := make(chan error, 1)
+	go func() { served <- l.Serve() }()
+	c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{mine}})
+	require.NoError(t, err)
+	for terminal, want := range map[string]string{"10016919": "10016919", "10016918": "10016919 refused"} {
+		_, err = c.Write(raw2([]byte(terminal)))
+		require.NoError(t, err)
+		hear(t, c, want)
+	}
+	require.NoError(t, c.Close())
+	l.Close()
+	require.NoError(t, <-served)
+}
+
+// certificate is the TLS of a port called localhost, and who vouches for it.
+func certificate(t *testing.T, change func(*transporttest.Authority, *transport.Config)) (*transport.Server, *x509.CertPool) {
+	t.Helper()
+	ca, err := transporttest.New(t.TempDir(), "ca")
+	require.NoError(t, err)
+	cfg := transport.Config{Name: "port"}
+	cfg.Certificate, cfg.Key, err = ca.Issue("server", transporttest.Subject{DNS: []string{"localhost"}})
+	require.NoError(t, err)
+	if change != nil {
+		change(ca, &cfg)
+	}
+	secure, err := transport.NewServer(cfg)
+	require.NoError(t, err)
+	text, err := os.ReadFile(ca.File)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(text))
+	return secure, pool
 }
 
 func TestConfigNamesTheFieldThatIsWrong(t *testing.T) {

@@ -12,6 +12,7 @@
 //	frame size              MaxFrame, refused at the length field      oversized
 //	bytes that are no frame                                            garbage
 //	time for one frame      FrameTimeout, from its first byte on       slow
+//	TLS handshake           FrameTimeout, beside the accept loop       handshake
 //	silence                 IdleTimeout, while nothing is owed         idle
 //	answers owed            MaxInFlight, then reading pauses           (no end: back-pressure)
 //	answers not taken       MaxQueue bytes, WriteTimeout               overflow, stalled

@@ -94,7 +94,7 @@ func (l *Listener) Serve() error {
 func (l *Listener) serve(nc net.Conn) {
 	raw := nc
 	if l.cfg.TLS != nil {
-		nc = tls.Server(nc, l.cfg.TLS)
+		nc = tls.Server(nc, l.cfg.TLS.TLS())
 	}
 	c := newConn(nc, &l.cfg, l.m, l.h)
 	if !l.add(c) {

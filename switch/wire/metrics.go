@@ -14,6 +14,7 @@ type Metrics struct {
 	frames *prometheus.CounterVec
 	bytes  *prometheus.CounterVec
 	closes *prometheus.CounterVec
+	shakes *prometheus.CounterVec
 }
 
 // NewMetrics registers the connection metrics. The one label besides direction and cause is the port's or link's name.
@@ -35,8 +36,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			[]string{"port", "direction"}),
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_wire_closes_total", Help: "Connections ended, by cause."}, []string{"port", "cause"}),
+		shakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_handshakes_total", Help: "TLS handshakes, by result: done, refused, timeout."}, []string{"port", "result"}),
 	}
-	for _, c := range []prometheus.Collector{m.open, m.opened, m.over, m.frames, m.bytes, m.closes} {
+	for _, c := range []prometheus.Collector{m.open, m.opened, m.over, m.frames, m.bytes, m.closes, m.shakes} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register wire metrics: %w", err)
 		}
@@ -52,7 +55,19 @@ type portMetrics struct {
 	framesOut         prometheus.Counter
 	bytesOut          prometheus.Counter
 	closes            [causeCount]prometheus.Counter
+	shakes            [len(shakeNames)]prometheus.Counter
 }
+
+// shake is how a TLS handshake ended.
+type shake uint8
+
+const (
+	shakeDone    shake = iota
+	shakeRefused       // by either side, or the connection broke
+	shakeTimeout
+)
+
+var shakeNames = [...]string{"done", "refused", "timeout"}
 
 func (m *Metrics) port(name string) *portMetrics {
 	p := &portMetrics{
@@ -63,6 +78,9 @@ func (m *Metrics) port(name string) *portMetrics {
 		framesOut: m.frames.WithLabelValues(name, "out"),
 		bytesIn:   m.bytes.WithLabelValues(name, "in"),
 		bytesOut:  m.bytes.WithLabelValues(name, "out"),
+	}
+	for i, result := range shakeNames {
+		p.shakes[i] = m.shakes.WithLabelValues(name, result)
 	}
 	for c := CausePeer; c < causeCount; c++ {
 		p.closes[c] = m.closes.WithLabelValues(name, c.String())
