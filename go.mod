@@ -3,6 +3,7 @@ module huanxin
 go 1.26.0
 
 require (
+	github.com/emmansun/gmsm v0.44.1
 	github.com/go-viper/mapstructure/v2 v2.4.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/minio/highwayhash v1.0.4

@@ -60,6 +60,7 @@ func newRootCommand() *cobra.Command {
 		newHoldCommand(),
 		newISO8583Command(),
 		newJournalCommand(),
+		newKeysCommand(),
 		newPartyCommand(merchants()),
 		newPartyCommand(terminals()),
 		newPauseCommand(),

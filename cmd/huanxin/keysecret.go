@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// secretFlags read what one command gets of secrets: from a file, from standard input or, for tests, from the command line.
+type secretFlags struct {
+	lines  *bufio.Reader // of standard input, shared by everything that is read from there
+	warned bool
+}
+
+// maxSecretLine bounds a line of standard input and a file: more than any key block, and a message in hexadecimal.
+const maxSecretLine = 1 << 20
+
+// secretFlag is one of them.
+type secretFlag struct {
+	name  string
+	value string
+	file  string
+}
+
+func (s *secretFlag) register(cmd *cobra.Command, name, usage string) {
+	s.name = name
+	cmd.Flags().StringVar(&s.value, name, "", usage+"，- 为标准输入的下一行 – hexadecimal; - is the next line of standard input")
+	cmd.Flags().StringVar(&s.file, name+"-file", "", "从文件读取 – a file with it")
+}
+
+func (s *secretFlag) given(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed(s.name) || cmd.Flags().Changed(s.name+"-file")
+}
+
+// bytes are those of the flag. The caller wipes them.
+func (s *secretFlags) bytes(cmd *cobra.Command, flag *secretFlag) ([]byte, error) {
+	text, err := s.text(cmd, flag)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := hexBytes(text)
+	if err != nil {
+		return nil, badInput("%s: --%s: %w", cmd.CommandPath(), flag.name, err)
+	}
+	return raw, nil
+}
+
+func (s *secretFlags) text(cmd *cobra.Command, flag *secretFlag) (string, error) {
+	direct, file := cmd.Flags().Changed(flag.name), cmd.Flags().Changed(flag.name+"-file")
+	switch {
+	case direct && file:
+		return "", badInput("%s: --%s and --%[2]s-file exclude each other", cmd.CommandPath(), flag.name)
+	case file:
+		text, err := readSecretFile(flag.file)
+		if err != nil {
+			return "", badInput("%s: --%s-file: %w", cmd.CommandPath(), flag.name, err)
+		}
+		return text, nil
+	case !direct:
+		return "", badInput("%s: --%s or --%[2]s-file is missing", cmd.CommandPath(), flag.name)
+	case flag.value == "-":
+		return s.line(cmd)
+	}
+	if !s.warned {
+		s.warned = true
+		fmt.Fprintln(cmd.ErrOrStderr(), "警告：命令行上的明文密钥或 PIN 会留在进程列表和历史记录里，仅限测试 – warning: a clear key or PIN on "+
+			"the command line shows in the process list and in the shell's history: for tests only, else use a file or -")
+	}
+	return flag.value, nil
+}
+
+// line is the next line of standard input.
+func (s *secretFlags) line(cmd *cobra.Command) (string, error) {
+	if s.lines == nil {
+		s.lines = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxSecretLine))
+	}
+	line, err := s.lines.ReadString('\n')
+	if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
+		return "", badInput("%s: read standard input: %w", cmd.CommandPath(), err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+func readSecretFile(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxSecretLine+1))
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxSecretLine {
+		return "", fmt.Errorf("larger than %d bytes", maxSecretLine)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+var errNotHex = errors.New("want an even number of hexadecimal digits")
+
+// hexBytes reads hexadecimal with any blanks. Its error quotes nothing.
+func hexBytes(text string) ([]byte, error) {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, text)
+	raw, err := hex.DecodeString(text)
+	if err != nil {
+		clear(raw)
+		return nil, errNotHex
+	}
+	return raw, nil
+}
+
+// noArgs refuses arguments without quoting them: one may be a key.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return badInput("%s: takes flags only, not %d arguments", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
