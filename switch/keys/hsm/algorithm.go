@@ -160,11 +160,12 @@ const (
 	ISO3                         // format 3, with the card number and random fill
 	ISO4                         // format 4, with the card number; 16 bytes, under AES (or SM4, by agreement)
 	ISO0SM4                      // format 0 in a block of 16 bytes, under SM4 (pos-dialect §6)
-	Bare                         // DE53 digit 1: without the card number. It is read, never written
+	Bare                         // DE53 digit 1: without the card number; 8 bytes. It is read, never written
+	BareSM4                      // the same in a block of 16 bytes, under SM4
 	pinEnd
 )
 
-var pinNames = [pinEnd]string{"", "iso-0", "iso-3", "iso-4", "iso-0-sm4", "bare"}
+var pinNames = [pinEnd]string{"", "iso-0", "iso-3", "iso-4", "iso-0-sm4", "bare", "bare-sm4"}
 
 // Valid reports whether f is a format of the list.
 func (f PINFormat) Valid() bool { return f > 0 && f < pinEnd }
@@ -186,20 +187,20 @@ func ParsePIN(name string) (PINFormat, error) {
 
 // Size is the block's in bytes.
 func (f PINFormat) Size() int {
-	if f == ISO4 || f == ISO0SM4 {
+	if f == ISO4 || f == ISO0SM4 || f == BareSM4 {
 		return 16
 	}
 	return 8
 }
 
 // WithPAN reports whether the format carries the card number.
-func (f PINFormat) WithPAN() bool { return f.Valid() && f != Bare }
+func (f PINFormat) WithPAN() bool { return f.Valid() && f != Bare && f != BareSM4 }
 
 func (f PINFormat) takes(a Algorithm) bool {
 	switch f {
 	case ISO4:
 		return a == AES || a == SM4
-	case ISO0SM4:
+	case ISO0SM4, BareSM4:
 		return a == SM4
 	}
 	return a == DES || a == TDES
@@ -209,7 +210,7 @@ func (f PINFormat) takes(a Algorithm) bool {
 type PIN struct {
 	Key    Key
 	Format PINFormat
-	PAN    []byte // the card number's digits; empty for Bare
+	PAN    []byte // the card number's digits; not looked at where the format has none
 }
 
 // String prints no card number.
@@ -241,7 +242,7 @@ func AllowPIN(from, to PIN, block []byte) error {
 			return fmt.Errorf("%w: %s is not under %s", ErrAlgorithm, side.pin.Format, i.Algorithm)
 		}
 		if side.pin.Format.WithPAN() && !validPAN(side.pin.PAN) {
-			return fmt.Errorf("%w: %s takes a card number of 12 to 19 digits", ErrPIN, side.pin.Format)
+			return fmt.Errorf("%w: %s takes a card number of 8 to 19 digits", ErrPIN, side.pin.Format)
 		}
 	}
 	if from.Format.WithPAN() && string(from.PAN) != string(to.PAN) {
@@ -259,7 +260,7 @@ func validPAN(pan []byte) bool {
 			return false
 		}
 	}
-	return len(pan) >= 12 && len(pan) <= 19
+	return len(pan) >= 8 && len(pan) <= 19
 }
 
 // Wrapping is how one key lies under another.

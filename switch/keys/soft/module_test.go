@@ -1,0 +1,189 @@
+package soft
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/hsm/hsmtest"
+)
+
+func testLMK(t testing.TB, mode Mode, seed byte) *LMK {
+	l, err := newLMK(mode, bytes.Repeat([]byte{seed}, LMKSize))
+	require.NoError(t, err)
+	return l
+}
+
+func testModule(t testing.TB, mode Mode, seed byte) *Module {
+	m, err := New(Config{LMK: testLMK(t, mode, seed), Rand: rand.Reader})
+	require.NoError(t, err)
+	return m
+}
+
+func TestModuleKeepsTheContract(t *testing.T) {
+	for _, mode := range []Mode{International, National} {
+		t.Run(mode.String(), func(t *testing.T) {
+			hsmtest.Run(t, hsmtest.Modules{
+				Open:     func(t testing.TB) hsm.Module { return testModule(t, mode, 7) },
+				Stranger: func(t testing.TB) hsm.Module { return testModule(t, mode, 8) },
+			})
+		})
+	}
+}
+
+// Keys and PINs must not be found in what is printed of a module, a handle or a master key.
+func TestNothingPrintsAKey(t *testing.T) {
+	m := testModule(t, International, 7)
+	secret := []byte("0123456789abcdef")
+	k, _, err := m.Form(hsm.Spec{Bind: "x", Purpose: hsm.MAK, Algorithm: hsm.AES}, bytes.Repeat(secret, 2), bytes.Repeat([]byte{1}, 32))
+	require.NoError(t, err)
+	for _, v := range []any{m, k, m.LMK(), *m.LMK()} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+			text := fmt.Sprintf(verb, v)
+			require.NotContains(t, text, "7, 7", verb)
+			require.NotContains(t, text, "[7 7", verb)
+			require.NotContains(t, text, "070707", verb)
+			require.Less(t, len(text), 60, "%s %s", verb, text)
+		}
+	}
+}
+
+func TestTokensOfAFormerMasterKeyStillOpen(t *testing.T) {
+	m := testModule(t, International, 7)
+	spec := hsm.Spec{Bind: "terminal/1/mak", Purpose: hsm.MAK, Algorithm: hsm.TDES}
+	made, token, err := m.Generate(spec)
+	require.NoError(t, err)
+	old := m.LMK()
+	next := testLMK(t, National, 9)
+
+	m.Adopt(next, old)
+	loaded, err := m.Load(spec.Bind, token)
+	require.NoError(t, err)
+	require.Equal(t, made.Info(), loaded.Info())
+	again, err := m.Rewrap(spec.Bind, "terminal/2/mak", token)
+	require.NoError(t, err)
+	id, err := TokenLMK(again)
+	require.NoError(t, err)
+	require.Equal(t, next.ID(), id)
+
+	// Another process has the new key, and the old one as a token under it.
+	former, err := m.WrapFormer("lmk/old", old)
+	require.NoError(t, err)
+	other, err := New(Config{LMK: next, Rand: rand.Reader})
+	require.NoError(t, err)
+	_, err = other.Load(spec.Bind, token)
+	require.ErrorIs(t, err, hsm.ErrToken)
+	got, err := other.AddFormer("lmk/old", former)
+	require.NoError(t, err)
+	require.Equal(t, old.ID(), got)
+	_, err = other.Load(spec.Bind, token)
+	require.NoError(t, err)
+	_, err = other.Load(spec.Bind, again)
+	require.ErrorIs(t, err, hsm.ErrToken, "rewrapped for another place")
+	loaded, err = other.Load("terminal/2/mak", again)
+	require.NoError(t, err)
+	require.Equal(t, made.Info(), loaded.Info())
+	_, err = other.AddFormer("terminal/2/mak", again)
+	require.ErrorIs(t, err, hsm.ErrPurpose)
+}
+
+func TestMasterKeyReadsBack(t *testing.T) {
+	for _, mode := range []Mode{International, National} {
+		l := testLMK(t, mode, 3)
+		text := string(l.AppendSecret(nil))
+		back, err := ParseLMK(text)
+		require.NoError(t, err)
+		require.Equal(t, l.ID(), back.ID())
+		require.Equal(t, mode, back.Mode())
+		for i := range text {
+			changed := []byte(text)
+			changed[i] ^= 1
+			_, err := ParseLMK(string(changed))
+			require.ErrorIs(t, err, ErrLMK, "character %d", i)
+			require.NotContains(t, err.Error(), "0303")
+		}
+	}
+	require.NotEqual(t, testLMK(t, International, 3).ID(), testLMK(t, National, 3).ID())
+	_, err := newLMK(International, make([]byte, LMKSize))
+	require.ErrorIs(t, err, ErrLMK)
+}
+
+// Tokens of the key of pos-dialect §5, under the master keys of this test.
+const (
+	tokenInternational = "0174968B7C03021001050505050505050505050505E903F8748EB5E8AB4B94E7BA89E2086EE75ED04EDF580DB9742EB07D0903488F"
+	tokenNational      = "01FF766C0103021001050505050505050505050505D3CC251CFAC4D78560748C4C0D788B5B54F5E0E49D12D22D56013B1FCA836691"
+)
+
+func unhex(t testing.TB, text string) []byte {
+	b, err := hex.DecodeString(text)
+	require.NoError(t, err)
+	return b
+}
+
+// TestTokenStaysTheSameForEver is a fixture: tokens stand in journals.
+func TestTokenStaysTheSameForEver(t *testing.T) {
+	for mode, token := range map[Mode]string{
+		International: tokenInternational,
+		National:      tokenNational,
+	} {
+		m := testModule(t, mode, 7)
+		k, err := m.Load("terminal/10000001/mak", unhex(t, token))
+		require.NoError(t, err)
+		require.Equal(t, hsm.Info{Purpose: hsm.MAK, Algorithm: hsm.TDES, Length: 16, Exportable: true, KCV: k.Info().KCV}, k.Info())
+		code, err := m.MAC(nil, k, hsm.CUPECB, []byte("0200"))
+		require.NoError(t, err)
+		require.Equal(t, "2DEAE09C", string(code))
+	}
+}
+
+func FuzzToken(f *testing.F) {
+	m := testModule(f, International, 7)
+	f.Add(unhex(f, tokenInternational))
+	f.Add(unhex(f, tokenNational))
+	f.Fuzz(func(t *testing.T, token []byte) {
+		k, err := m.Load("terminal/10000001/mak", token)
+		if err != nil {
+			require.ErrorIs(t, err, hsm.ErrToken)
+			return
+		}
+		require.Equal(t, unhex(t, tokenInternational), token, "the one token that opens")
+		require.Equal(t, hsm.MAK, k.Info().Purpose)
+	})
+}
+
+func FuzzParseLMK(f *testing.F) {
+	f.Add(string(testLMK(f, International, 3).AppendSecret(nil)))
+	f.Add("sm4-gcm::")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := ParseLMK(text)
+		if err != nil {
+			require.ErrorIs(t, err, ErrLMK)
+			return
+		}
+		require.Equal(t, text, string(l.AppendSecret(nil)), "one key has one writing")
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	m := testModule(b, International, 7)
+	data := bytes.Repeat([]byte{0x5A}, 200)
+	for _, a := range []hsm.Algorithm{hsm.TDES, hsm.SM4} {
+		b.Run(a.String(), func(b *testing.B) {
+			k, _, err := m.Generate(hsm.Spec{Purpose: hsm.MAK, Algorithm: a})
+			require.NoError(b, err)
+			code, err := m.MAC(nil, k, hsm.CUPECB, data)
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := m.Verify(k, hsm.CUPECB, data, code); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,200 @@
+package soft
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"huanxin/switch/keys/block"
+	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/tr31"
+)
+
+// Import takes in a wrapped key.
+func (m *Module) Import(spec hsm.Spec, under hsm.Key, w hsm.Wrapping, wrapped, check []byte) (hsm.Key, []byte, error) {
+	wrapper, err := m.of(under)
+	if err != nil {
+		return nil, nil, err
+	}
+	var secret []byte
+	if w == hsm.WrapECB {
+		spec, secret, err = wrapper.importECB(spec, wrapped)
+	} else {
+		spec, secret, err = wrapper.importBlock(spec, w, wrapped)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(secret)
+	kcv, err := checkValue(spec.Algorithm, secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(check) > len(kcv) || len(check) == 0 && w == hsm.WrapECB || subtle.ConstantTimeCompare(kcv[:len(check)], check) != 1 {
+		return nil, nil, hsm.ErrKCV
+	}
+	if err := weak(spec.Algorithm, secret); err != nil {
+		return nil, nil, err
+	}
+	return m.take(spec, secret)
+}
+
+func (k *key) importECB(spec hsm.Spec, wrapped []byte) (hsm.Spec, []byte, error) {
+	if spec.Length == 0 {
+		spec.Length = len(wrapped)
+	}
+	spec, err := spec.Check()
+	if err != nil {
+		return spec, nil, err
+	}
+	if err := hsm.AllowWrap(infoOf(spec), k.info, hsm.WrapECB); err != nil {
+		return spec, nil, err
+	}
+	if len(wrapped) != spec.Length {
+		return spec, nil, fmt.Errorf("%w: %d bytes, want %d", hsm.ErrWrapped, len(wrapped), spec.Length)
+	}
+	b, err := k.block()
+	if err != nil {
+		return spec, nil, err
+	}
+	secret, err := block.AppendECBOpened(make([]byte, 0, len(wrapped)), b, wrapped)
+	if err != nil {
+		return spec, nil, fmt.Errorf("%w: %w", hsm.ErrWrapped, err)
+	}
+	return spec, secret, nil
+}
+
+// importBlock opens a key block. What it may be used for is in it: a block that allows less than the purpose takes is
+// refused, since a key of this module has its whole purpose.
+func (k *key) importBlock(spec hsm.Spec, w hsm.Wrapping, wrapped []byte) (hsm.Spec, []byte, error) {
+	if err := hsm.Allow(k.info, hsm.OpBlock); err != nil {
+		return spec, nil, err
+	}
+	if len(wrapped) == 0 || w == hsm.WrapTR31B && wrapped[0] != byte(tr31.B) || w == hsm.WrapTR31D && wrapped[0] != byte(tr31.D) {
+		return spec, nil, fmt.Errorf("%w: not a block of %s", hsm.ErrWrapped, w)
+	}
+	head, secret, err := tr31.Unwrap(k.secret, string(wrapped))
+	if err != nil {
+		return spec, nil, errors.Join(hsm.ErrWrapped, err)
+	}
+	spec, err = agree(spec, &head, len(secret))
+	if err == nil {
+		err = hsm.AllowWrap(infoOf(spec), k.info, w)
+	}
+	if err != nil {
+		clear(secret)
+		return spec, nil, err
+	}
+	return spec, secret, nil
+}
+
+// agree holds what a block says against what is wanted.
+func agree(spec hsm.Spec, head *tr31.Header, length int) (hsm.Spec, error) {
+	algorithm := map[byte]hsm.Algorithm{'D': hsm.DES, 'T': hsm.TDES, 'A': hsm.AES, 'H': hsm.HMAC}[head.Algorithm]
+	switch {
+	case algorithm == 0:
+		return spec, fmt.Errorf("%w: a block for algorithm %c", hsm.ErrAlgorithm, head.Algorithm)
+	case spec.Algorithm != 0 && spec.Algorithm != algorithm, spec.Length != 0 && spec.Length != length:
+		return spec, fmt.Errorf("%w: the block holds %s of %d bytes", hsm.ErrAlgorithm, algorithm, length)
+	}
+	spec.Algorithm, spec.Length = algorithm, length
+	spec, err := spec.Check()
+	if err != nil {
+		return spec, err
+	}
+	use := blockUse(spec.Purpose, spec.Algorithm)
+	if head.Usage != use.usage && !(use.usage[0] == 'M' && head.Usage[0] == 'M') {
+		return spec, fmt.Errorf("%w: the block is for usage %s, a %s is %s", hsm.ErrPurpose, head.Usage, spec.Purpose, use.usage)
+	}
+	if !contains(use.modes, head.Mode) {
+		return spec, fmt.Errorf("%w: the block is for mode %c, a %s takes one of %s", hsm.ErrPurpose, head.Mode, spec.Purpose, use.modes)
+	}
+	if spec.Exportable && head.Exportability == 'N' {
+		return spec, fmt.Errorf("%w: so says its block", hsm.ErrExport)
+	}
+	return spec, nil
+}
+
+// use is what a key block says of a key of a purpose, by ANSI X9.143 §6.3.
+type use struct {
+	usage string
+	modes string // those that are taken in; the first is what is written
+}
+
+func blockUse(p hsm.Purpose, a hsm.Algorithm) use {
+	switch p {
+	case hsm.PIK:
+		return use{"P0", "BDN"}
+	case hsm.ZPK:
+		return use{"P0", "BEN"}
+	case hsm.MAK, hsm.ZAK:
+		switch a {
+		case hsm.HMAC:
+			return use{"M7", "CN"}
+		case hsm.AES:
+			return use{"M6", "CN"}
+		case hsm.DES:
+			return use{"M1", "CN"}
+		}
+		return use{"M3", "CN"}
+	case hsm.TDK:
+		return use{"D0", "BDEN"}
+	case hsm.TMK, hsm.ZMK:
+		return use{"K0", "BDEN"}
+	}
+	return use{"K1", "BDEN"}
+}
+
+func contains(letters string, c byte) bool {
+	for i := range len(letters) {
+		if letters[i] == c {
+			return true
+		}
+	}
+	return false
+}
+
+func infoOf(s hsm.Spec) hsm.Info {
+	return hsm.Info{Purpose: s.Purpose, Algorithm: s.Algorithm, Length: s.Length, Exportable: s.Exportable}
+}
+
+// Export wraps a key under another.
+func (m *Module) Export(handle, under hsm.Key, w hsm.Wrapping) ([]byte, error) {
+	k, err := m.of(handle)
+	if err != nil {
+		return nil, err
+	}
+	wrapper, err := m.of(under)
+	if err != nil {
+		return nil, err
+	}
+	if err := hsm.AllowWrap(k.info, wrapper.info, w); err != nil {
+		return nil, err
+	}
+	if !k.info.Exportable {
+		return nil, fmt.Errorf("%w: a %s", hsm.ErrExport, k.info.Purpose)
+	}
+	if w == hsm.WrapECB {
+		b, err := wrapper.block()
+		if err != nil {
+			return nil, err
+		}
+		return block.AppendECB(nil, b, k.secret)
+	}
+	letter := map[hsm.Algorithm]byte{hsm.DES: 'D', hsm.TDES: 'T', hsm.AES: 'A', hsm.HMAC: 'H'}[k.info.Algorithm]
+	if letter == 0 {
+		return nil, fmt.Errorf("%w: X9.143 has no letter for %s", hsm.ErrAlgorithm, k.info.Algorithm)
+	}
+	use := blockUse(k.info.Purpose, k.info.Algorithm)
+	version, hide := tr31.B, 24 // of the cipher's longest key
+	if w == hsm.WrapTR31D {
+		version, hide = tr31.D, 32
+	}
+	text, err := tr31.Wrap(wrapper.secret, tr31.Header{
+		Version: version, Usage: use.usage, Algorithm: letter, Mode: use.modes[0], KeyVersion: "00", Exportability: 'E',
+	}, k.secret, hide, m.rand)
+	if err != nil {
+		return nil, fmt.Errorf("export a %s: %w", k.info.Purpose, err)
+	}
+	return []byte(text), nil
+}

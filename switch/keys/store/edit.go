@@ -1,0 +1,530 @@
+package store
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/soft"
+)
+
+// Authority is who orders an act, and why.
+type Authority struct {
+	By       string
+	Second   string // the second person, where two are demanded
+	Reason   string
+	Document string
+	Account  string // of the machine
+}
+
+// Edit is one edit of the store, inside Store.Edit. Its methods change nothing on disk; the end of the edit does.
+type Edit struct {
+	store    *Store
+	contents contents
+	by       Authority
+}
+
+// Edit carries out one edit and writes it. The function sees the file as it is now, under the lock. With an error, its own
+// or that of the disk, nothing has changed.
+func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	guard, err := lock(s.cfg.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, guard.Close()) }()
+	if _, err := s.reload(); err != nil {
+		return err
+	}
+	v := s.view.Load()
+	e := &Edit{store: s, by: by, contents: contents{
+		lmk: v.lmk, hash: v.hash, records: append([]Record(nil), v.records...), audit: append([]Entry(nil), v.audit...),
+	}}
+	before := len(e.contents.audit)
+	own := s.module.LMK()
+	defer func() {
+		if err != nil {
+			s.module.Adopt(own) // a rotation of the master key that came to nothing
+		}
+	}()
+	if err := f(e); err != nil {
+		return err
+	}
+	if len(e.contents.audit) == before {
+		return nil // nothing was done
+	}
+	return e.write()
+}
+
+// write makes the edit durable and visible.
+func (e *Edit) write() error {
+	s := e.store
+	if err := e.contents.check(); err != nil {
+		return err
+	}
+	text, err := e.contents.appendFile(nil, s.module.LMK())
+	if err != nil {
+		return err
+	}
+	if len(text) > maxFile {
+		return fmt.Errorf("%w: the file would have more than %d bytes", ErrAct, maxFile)
+	}
+	if err := replace(s.cfg.Path, text); err != nil {
+		return fmt.Errorf("write key store: %w", err)
+	}
+	return s.take(text)
+}
+
+// act enters one act.
+func (e *Edit) act(act string, r *Record, detail string) error {
+	entry := Entry{
+		At: e.store.now(), Act: act, By: strings.TrimSpace(e.by.By), Second: strings.TrimSpace(e.by.Second), Reason: strings.TrimSpace(e.by.Reason),
+		Document: strings.TrimSpace(e.by.Document), Account: e.by.Account, Detail: detail,
+	}
+	if r != nil {
+		entry.Label, entry.Generation, entry.Purpose, entry.Algorithm, entry.KCV = r.Label, r.Generation, r.Purpose, r.Algorithm, r.KCV
+	}
+	if err := entry.check(); err != nil {
+		return err
+	}
+	e.contents.audit = chained(e.contents.audit, entry)
+	return nil
+}
+
+// Wanted says what key is put into the store.
+type Wanted struct {
+	Label      string
+	Algorithm  hsm.Algorithm
+	Length     int // bytes; 0 is the algorithm's usual one
+	Exportable bool
+	Pending    bool // not in use until Activate
+	Detail     string
+}
+
+// add puts a key into the store as the newest generation of its label: make gives handle and token for a spec. What was
+// in use becomes former, unless the new key is pending.
+func (e *Edit) add(act string, w Wanted, make func(hsm.Spec) (hsm.Key, []byte, error)) (Record, error) {
+	purpose, err := PurposeOf(w.Label)
+	if err != nil {
+		return Record{}, err
+	}
+	spec, err := hsm.Spec{Purpose: purpose, Algorithm: w.Algorithm, Length: w.Length, Exportable: w.Exportable}.Check()
+	if err != nil {
+		return Record{}, err
+	}
+	if purpose == hsm.Hash && len(e.of(w.Label)) > 0 {
+		return Record{}, fmt.Errorf("%w: %s is there. %s", ErrAct, w.Label, WhyHashKeysStay)
+	}
+	r := Record{
+		Label: w.Label, Generation: e.generations(w.Label) + 1, Purpose: purpose.String(), Algorithm: spec.Algorithm.String(), Length: spec.Length,
+		Exportable: spec.Exportable, Created: e.store.now(), State: Active,
+	}
+	if w.Pending {
+		r.State = Pending
+	}
+	// The check value is part of the bind, and known only when the key is there: it is made under a passing one.
+	const passing = "huanxin key in the making"
+	spec.Bind = passing
+	k, token, err := make(spec)
+	if err != nil {
+		return Record{}, err
+	}
+	defer k.Release()
+	info := k.Info()
+	r.Algorithm, r.Length, r.Exportable = info.Algorithm.String(), info.Length, info.Exportable
+	r.KCV = strings.ToUpper(hex.EncodeToString(info.KCV[:]))
+	if r.Token, err = e.store.module.Rewrap(passing, r.bind(), token); err != nil {
+		return Record{}, err
+	}
+	if !w.Pending {
+		if err := e.stepBack(w.Label, purpose); err != nil {
+			return Record{}, err
+		}
+	}
+	e.contents.records = append(e.contents.records, r)
+	e.order()
+	return r, e.act(act, &r, w.Detail)
+}
+
+// of are the places of a label's records.
+func (e *Edit) of(label string) (list []int) {
+	for i := range e.contents.records {
+		if e.contents.records[i].Label == label {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+func (e *Edit) generations(label string) int { return len(e.of(label)) }
+
+// order keeps the records of a label together and in order.
+func (e *Edit) order() { sortRecords(e.contents.records) }
+
+// stepBack makes the key in use former: of its label, of card keys whichever seals.
+func (e *Edit) stepBack(label string, purpose hsm.Purpose) error {
+	for i := range e.contents.records {
+		r := &e.contents.records[i]
+		same := r.Label == label || purpose == hsm.Card && r.Purpose == hsm.Card.String()
+		if same && r.State == Active {
+			if err := e.move(r, Former); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// move gives a record another state, and with it another token.
+func (e *Edit) move(r *Record, to State) (err error) {
+	bind := r.bind()
+	r.State = to
+	if to == Retired {
+		r.Token = nil
+		return nil
+	}
+	r.Token, err = e.store.module.Rewrap(bind, r.bind(), r.Token)
+	return err
+}
+
+// Generate draws a key.
+func (e *Edit) Generate(w Wanted) (Record, error) {
+	return e.add("generate", w, e.store.module.Generate)
+}
+
+// Form makes a key of components, which the caller wipes.
+func (e *Edit) Form(w Wanted, components ...[]byte) (Record, error) {
+	return e.add("ceremony", w, func(spec hsm.Spec) (hsm.Key, []byte, error) {
+		return e.store.module.Form(spec, components...)
+	})
+}
+
+// Import takes in a key that lies wrapped under a key of the store.
+func (e *Edit) Import(w Wanted, under hsm.Key, wrapping hsm.Wrapping, wrapped, check []byte) (Record, error) {
+	return e.add("import", w, func(spec hsm.Spec) (hsm.Key, []byte, error) {
+		return e.store.module.Import(spec, under, wrapping, wrapped, check)
+	})
+}
+
+// Export wraps a key of the store under another one.
+func (e *Edit) Export(label string, generation int, under string, wrapping hsm.Wrapping) ([]byte, error) {
+	k, r, err := e.store.Generation(label, generation)
+	if err != nil {
+		return nil, err
+	}
+	wrapper, ok := e.store.Find(under)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s is not in use", ErrNoKey, under)
+	}
+	wrapped, err := e.store.module.Export(k, wrapper, wrapping)
+	if err != nil {
+		return nil, err
+	}
+	return wrapped, e.act("export", &r, fmt.Sprintf("%s under %s", wrapping, under))
+}
+
+// WhyHashKeysStay is why a hash key is not changed.
+const WhyHashKeysStay = "A hash key stays for the life of a programme: under another one every person would have another hash, which is a fresh quota, " +
+	"and every card, serial and code would be unknown. A new programme begins with new keys"
+
+// Rotate draws a new key in the place of one, of the same kind unless w says otherwise. A terminal's master key is pending
+// until it is activated, since the terminal must be loaded with it first; a card key seals from now on.
+func (e *Edit) Rotate(label string, algorithm hsm.Algorithm, pending bool) (Record, error) {
+	if label == "card" {
+		return e.rotateCard(algorithm)
+	}
+	purpose, err := PurposeOf(label)
+	if err != nil {
+		return Record{}, err
+	}
+	switch purpose {
+	case hsm.Hash:
+		return Record{}, fmt.Errorf("%w: %s", ErrAct, WhyHashKeysStay)
+	case hsm.Card:
+		return Record{}, fmt.Errorf("%w: card keys rotate together: huanxin keys rotate card", ErrAct)
+	case hsm.LMK:
+		return Record{}, fmt.Errorf("%w: the master key rotates as: huanxin keys rotate lmk", ErrAct)
+	}
+	list := e.of(label)
+	if len(list) == 0 {
+		return Record{}, fmt.Errorf("%w: %s", ErrNoKey, label)
+	}
+	old := e.contents.records[list[len(list)-1]]
+	spec, err := old.spec()
+	if err != nil {
+		return Record{}, err
+	}
+	w := Wanted{Label: label, Algorithm: spec.Algorithm, Length: spec.Length, Exportable: spec.Exportable, Pending: pending}
+	if algorithm != 0 && algorithm != spec.Algorithm {
+		w.Algorithm, w.Length = algorithm, 0
+	}
+	return e.add("rotate", w, e.store.module.Generate)
+}
+
+// rotateCard draws a new card key, which seals from now on. All of before open.
+func (e *Edit) rotateCard(algorithm hsm.Algorithm) (Record, error) {
+	w := Wanted{Algorithm: algorithm}
+	n := 0
+	for i := range e.contents.records {
+		r := &e.contents.records[i]
+		if r.Purpose != hsm.Card.String() {
+			continue
+		}
+		n++
+		if r.State == Active && algorithm == 0 {
+			spec, err := r.spec()
+			if err != nil {
+				return Record{}, err
+			}
+			w.Algorithm, w.Length = spec.Algorithm, spec.Length
+		}
+	}
+	if n == 0 {
+		return Record{}, fmt.Errorf("%w: card", ErrNoKey)
+	}
+	for id := n + 1; ; id++ {
+		if w.Label = fmt.Sprintf("card/c%d", id); len(e.of(w.Label)) == 0 {
+			return e.add("rotate", w, e.store.module.Generate)
+		}
+	}
+}
+
+// Activate puts the newest pending key of a label in use.
+func (e *Edit) Activate(label string) (Record, error) {
+	purpose, err := PurposeOf(label)
+	if err != nil {
+		return Record{}, err
+	}
+	list := e.of(label)
+	for at := len(list) - 1; at >= 0; at-- {
+		r := &e.contents.records[list[at]]
+		if r.State != Pending {
+			continue
+		}
+		if err := e.stepBack(label, purpose); err != nil {
+			return Record{}, err
+		}
+		if err := e.move(r, Active); err != nil {
+			return Record{}, err
+		}
+		return *r, e.act("activate", r, "")
+	}
+	return Record{}, fmt.Errorf("%w: %s has no pending key", ErrNoKey, label)
+}
+
+// Retire destroys a key. Generation 0 is the only one that is not retired.
+func (e *Edit) Retire(label string, generation int) (Record, error) {
+	purpose, err := PurposeOf(label)
+	if err != nil {
+		return Record{}, err
+	}
+	switch purpose {
+	case hsm.Hash:
+		return Record{}, fmt.Errorf("%w: %s", ErrAct, WhyHashKeysStay)
+	case hsm.Card:
+		return Record{}, fmt.Errorf("%w: a card key opens envelopes of the journal, for as long as the journal is kept; rotate it instead", ErrAct)
+	}
+	var found *Record
+	for _, i := range e.of(label) {
+		r := &e.contents.records[i]
+		if r.State == Retired || generation != 0 && r.Generation != generation {
+			continue
+		}
+		if found != nil {
+			return Record{}, fmt.Errorf("%w: %s has several keys: which generation?", ErrAct, label)
+		}
+		found = r
+	}
+	if found == nil {
+		return Record{}, fmt.Errorf("%w: %s", ErrNoKey, label)
+	}
+	was := found.State
+	if err := e.move(found, Retired); err != nil {
+		return Record{}, err
+	}
+	return *found, e.act("retire", found, "was "+string(was))
+}
+
+// RotateLMK wraps everything under a new master key: of the source's environment, or drawn and written to its file. The key
+// before stays in the store, wrapped under the new one: tokens that lie in the journal are under it.
+func (e *Edit) RotateLMK(mode soft.Mode) (Record, error) {
+	s := e.store
+	old := s.module.LMK()
+	next, err := s.nextLMK(mode, old)
+	if err != nil {
+		return Record{}, err
+	}
+	s.module.Adopt(next, old)
+	r := Record{
+		Label: "lmk/" + old.ID().String(), Purpose: hsm.LMK.String(), Algorithm: old.Mode().Algorithm().String(), Length: soft.LMKSize,
+		KCV: strings.ToUpper(old.ID().String()), Created: s.now(), State: Former,
+	}
+	r.Generation = e.generations(r.Label) + 1
+	if r.Token, err = s.module.WrapFormer(r.bind(), old); err != nil {
+		return Record{}, err
+	}
+	for i := range e.contents.records {
+		k := &e.contents.records[i]
+		if k.State == Retired {
+			continue
+		}
+		if k.Token, err = s.module.Rewrap(k.bind(), k.bind(), k.Token); err != nil {
+			return Record{}, err
+		}
+	}
+	e.contents.records = append(e.contents.records, r)
+	e.order()
+	e.contents.lmk = next.ID()
+	return r, e.act("rotate-lmk", &r, fmt.Sprintf("%s follows %s", next.ID(), old.ID()))
+}
+
+// nextLMK is the key that takes over. Of a file both are in it before the store is written, the new one alone afterwards
+// (Settle): whenever the process ends, the file has the key that the store is under.
+func (s *Store) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
+	if s.cfg.LMK.Env != "" {
+		if s.cfg.LMK.Next == "" {
+			return nil, fmt.Errorf("%w: the master key comes from %s, so the next one must be in %s (huanxin keys lmk draws one)", ErrAct, EnvLMK, EnvNextLMK)
+		}
+		next, err := soft.ParseLMK(s.cfg.LMK.Next)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", EnvNextLMK, err)
+		}
+		if next.ID() == old.ID() {
+			return nil, fmt.Errorf("%w: %s holds the key that is in use", ErrAct, EnvNextLMK)
+		}
+		return next, nil
+	}
+	next, err := soft.GenerateLMK(mode, s.cfg.Rand)
+	if err != nil {
+		return nil, err
+	}
+	text := appendLMKFile(nil, next, old)
+	defer clear(text)
+	if err := replace(s.cfg.LMK.File, text); err != nil {
+		return nil, fmt.Errorf("write master key file: %w", err)
+	}
+	return next, nil
+}
+
+// SettleLMK takes keys that the store is no longer under out of the master key file, after a rotation. It is also the end
+// of a rotation that was interrupted.
+func (s *Store) SettleLMK() error {
+	if s.cfg.LMK.Env != "" {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, err := s.cfg.LMK.load()
+	if err != nil {
+		return err
+	}
+	if len(list) == 1 {
+		return nil
+	}
+	own, err := pick(list, s.view.Load().lmk)
+	if err != nil {
+		return err
+	}
+	text := appendLMKFile(nil, own)
+	defer clear(text)
+	if err := replace(s.cfg.LMK.File, text); err != nil {
+		return fmt.Errorf("write master key file: %w", err)
+	}
+	return nil
+}
+
+// Known is a key that is known in clear and brought into a new store: those of the first format.
+type Known struct {
+	Wanted Wanted
+	State  State
+	Secret []byte // the caller wipes it
+}
+
+// New says what a new store begins with.
+type New struct {
+	Mode  soft.Mode        // of the master key, when one must be made
+	Hash  hsm.MACAlgorithm // of look-up hashes, for the life of the programme
+	By    Authority
+	Act   string // create or migrate
+	Known []Known
+	Draw  []Wanted
+	Over  bool // over an existing file, which the caller has kept a copy of
+}
+
+// Create makes a store, and a file with a new master key when the source is a file that is not there. Without New.Over it
+// never overwrites: an existing store is an error that is fs.ErrExist.
+func Create(cfg Config, n New) (*Store, error) {
+	lmk, err := cfg.LMK.loadOrMake(n.Mode, cfg)
+	if err != nil {
+		return nil, err
+	}
+	module, err := soft.New(soft.Config{LMK: lmk, Rand: cfg.Rand})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, module: module}
+	e := &Edit{store: s, by: n.By, contents: contents{lmk: lmk.ID(), hash: n.Hash}}
+	for _, k := range n.Known {
+		r, err := e.add(n.Act, k.Wanted, func(spec hsm.Spec) (hsm.Key, []byte, error) {
+			return module.Form(spec, k.Secret, make([]byte, len(k.Secret)))
+		})
+		if err != nil {
+			return nil, err
+		}
+		if k.State != Former {
+			continue
+		}
+		for i := range e.contents.records {
+			if o := &e.contents.records[i]; o.Label == r.Label && o.State == Active {
+				if err := e.move(o, Former); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	for _, w := range n.Draw {
+		if _, err := e.add(n.Act, w, module.Generate); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.contents.check(); err != nil {
+		return nil, err
+	}
+	text, err := e.contents.appendFile(nil, lmk)
+	if err != nil {
+		return nil, err
+	}
+	put := WriteOnce
+	if n.Over {
+		put = replace
+	}
+	if err := put(cfg.Path, text); err != nil {
+		return nil, fmt.Errorf("create key store: %w", err)
+	}
+	return s, s.take(text)
+}
+
+// loadOrMake is the newest master key of the source; one is drawn when its file is not there.
+func (s Source) loadOrMake(mode soft.Mode, cfg Config) (*soft.LMK, error) {
+	list, err := s.load()
+	if err == nil {
+		return list[0], nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	lmk, err := soft.GenerateLMK(mode, cfg.Rand)
+	if err != nil {
+		return nil, err
+	}
+	text := appendLMKFile(nil, lmk)
+	defer clear(text)
+	if err := WriteOnce(s.File, text); err != nil {
+		return nil, fmt.Errorf("create master key file: %w", err)
+	}
+	return lmk, nil
+}
