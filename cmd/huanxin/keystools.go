@@ -212,7 +212,7 @@ Exit codes: 0 printed; 2 wrong use.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "格式 – 0, 3, 4 or no-pan")
-	cmd.Flags().StringVar(&pan, "pan", "", "卡号 – the card number, 8 to 19 digits")
+	cmd.Flags().StringVar(&pan, "pan", "", "卡号 – the card number, at most 19 digits")
 	cmd.Flags().StringVar(&cipherName, "cipher", "", "分组密码 – des, aes or sm4; des for 0, 3 and no-pan, aes for 4 if it is left out")
 	cmd.Flags().StringVar(&fill, "fill", "", "随机部分 – hexadecimal digits instead of random ones")
 	pin.register(cmd, "pin", "密码")

@@ -1,6 +1,9 @@
 package mac
 
-import "crypto/subtle"
+import (
+	"crypto/subtle"
+	"encoding/binary"
+)
 
 // cupLength is the code's length: characters of field 64.
 const cupLength = 8
@@ -19,9 +22,15 @@ const upperHex = "0123456789ABCDEF"
 // Only two blocks are enciphered, however long the message is.
 func (k *Key) cup(s *scratch, data []byte) {
 	sum, text := s.sum[:k.size], s.side[:2*k.size]
+	var words [2]uint64 // a block of 8 bytes uses the first
 	for len(data) >= k.size {
-		subtle.XORBytes(sum, sum, data[:k.size])
+		for i := range k.size / 8 {
+			words[i] ^= binary.BigEndian.Uint64(data[8*i:])
+		}
 		data = data[k.size:]
+	}
+	for i := range k.size / 8 {
+		binary.BigEndian.PutUint64(sum[8*i:], words[i])
 	}
 	subtle.XORBytes(sum, sum, data)
 	putHex(text, sum)

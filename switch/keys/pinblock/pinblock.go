@@ -39,8 +39,8 @@ var (
 	ErrFormat = errors.New("unknown PIN block format")
 	// ErrPIN is returned when a PIN is not 4 to 12 digits.
 	ErrPIN = errors.New("a PIN has 4 to 12 digits")
-	// ErrPAN is returned when a PAN is not 8 to 19 digits.
-	ErrPAN = errors.New("a PAN has 8 to 19 digits")
+	// ErrPAN is returned when a PAN is not 1 to 19 digits, or in a translation not 8 to 19.
+	ErrPAN = errors.New("wrong length of a PAN, or not all digits")
 	// ErrBlock is returned when an opened block is none of its format: the key, the PAN or the format is another one.
 	// The terminal gets 99.
 	ErrBlock = errors.New("not a PIN block of this format under this key and PAN")
@@ -56,7 +56,7 @@ var (
 // Lengths of PINs and PANs in digits.
 const (
 	MinPIN, MaxPIN = 4, 12
-	minPAN, maxPAN = 8, 19
+	minPAN, maxPAN = 8, 19 // ISO/IEC 7812-1; of fewer digits too little would enter the block to tell cards apart
 )
 
 // ParseFormat is the format of that name, which is what String gives.
@@ -277,7 +277,7 @@ func (w *work) layPAN(f Format, pan []byte) error {
 	if !f.HasPAN() {
 		return nil
 	}
-	if len(pan) < minPAN || len(pan) > maxPAN || !isDigits(pan) {
+	if len(pan) == 0 || len(pan) > maxPAN || !isDigits(pan) {
 		return ErrPAN
 	}
 	at, digits := 0, pan

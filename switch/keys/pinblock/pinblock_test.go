@@ -82,6 +82,7 @@ func TestFormatFourIsEncipheredTwiceAroundThePAN(t *testing.T) {
 		"4321987654321098765": "74321987654321098765000000000000",
 		"432198765432":        "04321987654320000000000000000000",
 		"87654321":            "00000876543210000000000000000000",
+		"7":                   "00000000000070000000000000000000",
 	} {
 		got, err := Encipher(nil, ISO4, key, []byte("1234"), []byte(pan), fixed(t, "0123456789ABCDEF"))
 		require.NoError(t, err)
@@ -98,7 +99,7 @@ func TestFormatFourIsEncipheredTwiceAroundThePAN(t *testing.T) {
 var (
 	allFormats = []Format{ISO0, ISO3, ISO4, Wide0, Bare, BareWide}
 	drawPIN    = rapid.StringMatching(`[0-9]{4,12}`)
-	drawPAN    = rapid.StringMatching(`[0-9]{8,19}`)
+	drawPAN    = rapid.StringMatching(`[0-9]{8,19}`) // what a translation takes
 )
 
 func drawCipher(t *rapid.T, f Format, label string) cipher.Block {
@@ -201,12 +202,18 @@ func TestWhatIsNoPINOrPANIsRefused(t *testing.T) {
 		_, err := AppendClear(nil, ISO0, []byte(pin), []byte("6224240000000017"), Fill{})
 		require.ErrorIs(t, err, ErrPIN)
 	}
-	for _, pan := range []string{"", "1234567", "12345678901234567890", "62242400000000D7"} {
+	for _, pan := range []string{"", "12345678901234567890", "62242400000000D7"} {
 		for _, f := range []Format{ISO0, ISO3, ISO4, Wide0} {
 			_, err := AppendClear(nil, f, []byte("1234"), []byte(pan), fixed(t, "F"))
 			require.ErrorIs(t, err, ErrPAN)
 		}
 	}
+	key := mustCipher(t, block.DES, make([]byte, 16))
+	short, err := Encipher(nil, ISO0, key, []byte("1234"), []byte("1234567"), Fill{})
+	require.NoError(t, err)
+	side := Side{ISO0, key, []byte("1234567")}
+	_, err = Translate(nil, short, side, side, Fill{})
+	require.ErrorIs(t, err, ErrPAN)
 	des, aes := mustCipher(t, block.DES, make([]byte, 16)), mustCipher(t, block.AES, make([]byte, 16))
 	for f, b := range map[Format]cipher.Block{ISO0: aes, ISO3: aes, ISO4: des, Wide0: des, Bare: aes, 0: des, formatEnd: des} {
 		_, err := Encipher(nil, f, b, []byte("1234"), []byte("6224240000000017"), fixed(t, "F"))
@@ -214,7 +221,7 @@ func TestWhatIsNoPINOrPANIsRefused(t *testing.T) {
 		_, err = Decipher(nil, f, b, make([]byte, 16), []byte("6224240000000017"))
 		require.ErrorIs(t, err, ErrFormat)
 	}
-	_, err := ParseFormat("2")
+	_, err = ParseFormat("2")
 	require.ErrorIs(t, err, ErrFormat)
 	for _, f := range allFormats {
 		named, err := ParseFormat(f.String())

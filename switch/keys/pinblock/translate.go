@@ -25,6 +25,9 @@ func Translate(dst, src []byte, from, to Side, fill Fill) ([]byte, error) {
 	if from.Format.HasPAN() && subtle.ConstantTimeCompare(from.PAN, to.PAN) != 1 {
 		return dst, ErrPANChange
 	}
+	if len(to.PAN) < minPAN {
+		return dst, ErrPAN
+	}
 	w := works.Get().(*work)
 	defer w.release()
 	if err := w.open(from.Format, from.Block, src, from.PAN); err != nil {

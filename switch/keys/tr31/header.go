@@ -124,8 +124,8 @@ func (h *Header) keyFits(n int) error {
 	}
 	good := true
 	switch h.Algorithm {
-	case 'T':
-		good = n == 16 || n == 24
+	case 'T': // also of one DES key, which some modules file under T
+		good = n == 8 || n == 16 || n == 24
 	case 'D':
 		good = n == 8
 	case 'A':
@@ -219,12 +219,12 @@ func parseBlock(text string) (block OptionalBlock, size int, err error) {
 		if len(text) < longHeader {
 			return block, 0, malformed("the text ends inside optional block %s", block.ID)
 		}
-		// X9.143 counts the characters of the length, 04; TR-31:2018 was read as counting bytes, 02. A length of two
-		// characters would have stood in the place of the 00.
+		// X9.143 counts the characters of the length, 04. TR-31:2018 was also read as counting its bytes, 02: a length of
+		// two characters would need no long form.
 		if text[4:6] != "04" && text[4:6] != "02" {
 			return block, 0, malformed("length of the length of optional block %s: want 04", block.ID)
 		}
-		size, ok = hexadecimal(text[6:10])
+		size, ok = hexadecimal(text[6:longHeader])
 	}
 	switch {
 	case !ok:

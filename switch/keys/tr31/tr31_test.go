@@ -110,6 +110,32 @@ func TestBlocksOfX9143(t *testing.T) {
 	}
 }
 
+// Two HSM-made and a library's: 3DES protection keys of two and three keys, a longer padding, one DES key as T.
+func TestBlocksOfOthers(t *testing.T) {
+	for _, test := range []struct{ kbpk, key, text string }{
+		{"EFE0853B256B583D868F251CE99EA1D9", "5DB50B454F8389ADCE573BE50861F2BF", "B0080K0TN00N00001C414014375212C24995E405B5EE052CB92B67F455EA2680F6751088F9F1C228"},
+		{"4141414141414141414141414141414141414141414141414141414141414141", "BE19E6A07A760F10EF8E83A226B63AAD141F463FDDD4F47DB244B4023EC3CACC", "D0144D0AN00N0000127862F945C2DED04530FAF7CDBC8B0BA10C7AA79BD5E0C2C5D6AC173BF588E4B19ACF1357178D50EA0AB193228E13958304FC6149632DFDCADF3A5B3D57E814"},
+		{"AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBCCCCCCCCCCCCCCCC", "CCCCCCCCCCCCCCCCDDDDDDDDDDDDDDDD", "B0096M3TC00E0000C7C6FE86A5DE769C20DCA238C52341378B484D544A9764D43963C3B2824AE56C2D07A565DD3AB342"},
+		{"AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBB", "EEEEEEEEEEEEEEEE", "B0096M3TC00E0000B6CD513680EF255FC0DC590726FD0129A7CF6602E7F271631AB4EE7350642F11181AF4CC12F12FD9"},
+	} {
+		kbpk := unhex(t, test.kbpk)
+		h, key, err := Unwrap(kbpk, test.text)
+		require.NoError(t, err, test.text)
+		require.Equal(t, unhex(t, test.key), key)
+		require.Equal(t, test.text, rewrap(t, kbpk, h, key, test.text))
+	}
+}
+
+func TestALongBlockHasEitherLengthOfItsLength(t *testing.T) {
+	data := strings.Repeat("x", 262)
+	for _, count := range []string{"02", "04"} {
+		block, size, err := parseBlock("LB00" + count + "0110" + data + "rest")
+		require.NoError(t, err)
+		require.Equal(t, OptionalBlock{"LB", data}, block)
+		require.Equal(t, 0x110, size)
+	}
+}
+
 func TestEveryChangedCharacterIsRefused(t *testing.T) {
 	for _, v := range vectors(t) {
 		kbpk := unhex(t, v.Input.KBPK)
@@ -160,7 +186,7 @@ func TestWhatIsWrappedUnwraps(t *testing.T) {
 		sizes := map[Version][]int{B: {16, 24}, D: {16, 24, 32}}[h.Version]
 		n := rapid.SampledFrom(sizes).Draw(t, "protection")
 		kbpk := rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "protection key")
-		lengths, known := map[byte][]int{'A': {16, 24, 32}, 'T': {16, 24}, 'D': {8}}[h.Algorithm]
+		lengths, known := map[byte][]int{'A': {16, 24, 32}, 'T': {8, 16, 24}, 'D': {8}}[h.Algorithm]
 		if !known {
 			lengths = []int{1, 6, 7, 14, 15, 33, 64, 200}
 		}
@@ -309,7 +335,7 @@ func TestAProtectionKeyIsAsStrongAsWhatItProtects(t *testing.T) {
 // A block whose MAC is right and whose content is not was made so by a holder of the protection key.
 func TestAWrongLengthInsideIsRefused(t *testing.T) {
 	kbpk := make([]byte, 16)
-	for _, bits := range []uint16{0, 1, 127, 129, 136, 64, 192, 0xFFF8} {
+	for _, bits := range []uint16{0, 1, 127, 129, 136, 56, 192, 0xFFF8} {
 		h := Header{Version: B, Usage: "P0", Algorithm: 'T', Mode: 'E', KeyVersion: "00", Exportability: 'E', Context: '0'}
 		header, err := h.append(nil)
 		require.NoError(t, err)
