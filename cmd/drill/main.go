@@ -46,10 +46,15 @@ type options struct {
 	lasts    time.Duration // campaign
 }
 
+const about = `演示与演练。Demonstration, smoke test and drills. A drill starts a switch, hosts and PostgreSQL of its own below --state,
+makes trouble while terminals and shops work, and compares the books: what was answered, the journal, PostgreSQL, the hosts' ledgers.
+It ends with one line in which every figure but the first must be 0, and exits 1 otherwise. Its folder is kept for a look:
+logs, answers, ledgers, journal. internal/drill/README.md says what each does.`
+
 func newRootCommand() *cobra.Command {
 	var o options
 	root := &cobra.Command{
-		Use: "drill", Short: "演示与演练 – demonstration, smoke test and drills", SilenceUsage: true, SilenceErrors: true,
+		Use: "drill", Short: "演示与演练 – demonstration, smoke test and drills", Long: about, SilenceUsage: true, SilenceErrors: true,
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -27,15 +27,15 @@ func (a *Arena) Frozen(ctx context.Context) (err error) {
 	return a.trouble(ctx, site, "frozen", plan, upset, func() error {
 		for _, one := range []struct {
 			name      string
-			processes []*process.Process
+			processes []**process.Process // the switch may be another one by then
 			meanwhile func() error
 		}{
-			{"the switch", []*process.Process{site.Serve}, func() error { return site.usurped(ctx) }},
-			{"the card network", []*process.Process{site.Host}, nil},
-			{"the wallet", []*process.Process{site.Wallet}, nil},
-			{"both hosts", []*process.Process{site.Host, site.Wallet}, nil},
-			{"the switch and its hosts", []*process.Process{site.Serve, site.Host, site.Wallet}, nil},
-			{"the switch, once more", []*process.Process{site.Serve}, nil},
+			{"the switch", []**process.Process{&site.Serve}, func() error { return site.usurped(ctx) }},
+			{"the card network", []**process.Process{&site.Host}, nil},
+			{"the wallet", []**process.Process{&site.Wallet}, nil},
+			{"both hosts", []**process.Process{&site.Host, &site.Wallet}, nil},
+			{"the switch and its hosts", []**process.Process{&site.Serve, &site.Host, &site.Wallet}, nil},
+			{"the switch, once more", []**process.Process{&site.Serve}, nil},
 		} {
 			before, err := ReadBook(site.journalDir())
 			if err != nil {
@@ -45,6 +45,9 @@ func (a *Arena) Frozen(ctx context.Context) (err error) {
 				return fmt.Errorf("%s stopped: %w", one.name, err)
 			}
 			if err := wait(ctx, outageLead); err != nil {
+				return err
+			}
+			if err := site.revived(ctx); err != nil {
 				return err
 			}
 			after, err := ReadBook(site.journalDir())
@@ -58,15 +61,31 @@ func (a *Arena) Frozen(ctx context.Context) (err error) {
 	})
 }
 
+// revived starts the switch again when it has ended itself, which it may for one reason: it was stopped in the middle of an append, and
+// cannot tell that from a disk that took too long (journal.append-timeout).
+func (s *Site) revived(ctx context.Context) error {
+	select {
+	case <-s.Serve.Done():
+	default:
+		return nil
+	}
+	if tail := s.Serve.Tail(12); !strings.Contains(tail, "append failed: the disk took") {
+		return fmt.Errorf("the switch ended; the end of %s:\n%s", s.Serve.Log(), tail)
+	}
+	s.Serve.Kill() // it is gone already: its files go too
+	s.say("  the switch was stopped in the middle of an append, ended itself for that, and is started again")
+	return s.StartServe(ctx)
+}
+
 // frozen stops processes, and lets them go on whatever happens meanwhile.
-func frozen(ctx context.Context, list []*process.Process, meanwhile func() error) (err error) {
+func frozen(ctx context.Context, list []**process.Process, meanwhile func() error) (err error) {
 	defer func() {
 		for _, p := range list {
-			err = errors.Join(err, p.Signal(syscall.SIGCONT))
+			err = errors.Join(err, (*p).Signal(syscall.SIGCONT))
 		}
 	}()
 	for _, p := range list {
-		if err := p.Signal(syscall.SIGSTOP); err != nil {
+		if err := (*p).Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 	}
