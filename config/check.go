@@ -55,7 +55,6 @@ func atLeast[N int | Size | time.Duration](c *checker, key string, value, least 
 // check returns everything that is wrong, one line for each.
 func (c *Config) check() []string {
 	k := &checker{}
-	k.oneOf("security", c.Security, InsecureDemo)
 	k.given("programme", c.Programme)
 	k.given("state", c.State)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -87,10 +86,44 @@ func (c *Config) checkListeners(k *checker) {
 		if l.FrameLimit > 65537 {
 			k.refuse(key+"frame-limit", "%v: a two-byte length cannot say more than 65537B", l.FrameLimit)
 		}
+		k.oneOf(key+"security", l.Security, InsecureDemo, WithKeys)
+		checkTerminalKeys(k, key+"keys.", l.Keys)
 		k.oneOf(key+"positions", l.Positions, "WGS-84", "GCJ-02", "BD-09")
 	}
 	atLeast(k, "terminal.pending", c.Terminal.Pending, 1)
 	atLeast(k, "terminal.answer-timeout", c.Terminal.AnswerTimeout, hostMargin)
+}
+
+var (
+	pinFormat = regexp.MustCompile(`^[1-9]=[a-z0-9-]+$`)
+	groupName = regexp.MustCompile(`^[A-Za-z0-9._-]{0,32}$`)
+)
+
+// checkTerminalKeys is about the form of each setting. Whether they go together, and with the dialect, the terminal ports say.
+func checkTerminalKeys(k *checker, key string, s TerminalKeys) {
+	k.oneOf(key+"cipher", s.Cipher, "des", "3des", "sm4")
+	k.oneOf(key+"form", s.Form, "standard", "compact")
+	k.given(key+"mac", s.MAC)
+	if !groupName.MatchString(s.Group) {
+		k.refuse(key+"group", "%q: want letters, digits, - _ . only", s.Group)
+	}
+	for name, n := range map[string]int{"length": s.Length, "mac-length": s.MACLength} {
+		if !slices.Contains([]int{0, 8, 16, 24}, n) {
+			k.refuse(key+name, "%d: want 8, 16, 24, or 0 for what the cipher has", n)
+		}
+	}
+	for name, proof := range map[string]string{
+		"settlement": s.Settlement, "upload": s.Upload, "report": s.Report, "sign-off": s.SignOff,
+	} {
+		k.oneOf(key+name, proof, "mac", "proved", "unproved")
+	}
+	for _, f := range s.PINFormats {
+		if !pinFormat.MatchString(f) {
+			k.refuse(key+"pin-formats", "%q: want the first digit of DE53, = and a format, such as 2=iso-0", f)
+		}
+	}
+	atLeast(k, key+"overlap", s.Overlap, time.Second)
+	atLeast(k, key+"age", s.Age, time.Minute)
 }
 
 func (c *Config) checkTLS(k *checker, key string, tls TLS) {
@@ -285,19 +318,18 @@ func checkMatchKey(k *checker, key string, fields []int) {
 	}
 }
 
-// checkAddresses holds every address to its form, all ports apart, and, without line security, everything on loopback:
-// terminal and host lines carry card data in clear.
+// checkAddresses holds every address to its form, all ports apart, and on loopback what carries card data without security.
 func (c *Config) checkAddresses(k *checker) {
 	owner := map[string]string{} // address → key
-	see := func(key, address string) {
+	see := func(key, address string, secured bool) {
 		host, port, err := net.SplitHostPort(address)
 		number, badPort := strconv.Atoi(port)
 		if err != nil || badPort != nil || number < 0 || number > 65535 {
 			k.refuse(key, "%q: want host:port", address)
 			return
 		}
-		if c.Security == InsecureDemo && !isLoopback(host) {
-			k.refuse(key, "%q is not a loopback address, and security is %s", address, InsecureDemo)
+		if !secured && !isLoopback(host) {
+			k.refuse(key, "%q is not a loopback address, and it is not secured", address)
 		}
 		if number == 0 {
 			return
@@ -308,11 +340,11 @@ func (c *Config) checkAddresses(k *checker) {
 		owner[port] = key
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
-		see("listeners."+name+".address", c.Listeners[name].Address)
+		see("listeners."+name+".address", c.Listeners[name].Address, c.Listeners[name].Security == WithKeys)
 	}
-	see("http.address", c.HTTP.Address)
+	see("http.address", c.HTTP.Address, false)
 	if c.Debug.Address != "" {
-		see("debug.address", c.Debug.Address)
+		see("debug.address", c.Debug.Address, false)
 		if host, _, err := net.SplitHostPort(c.Debug.Address); err == nil && !isLoopback(host) {
 			k.refuse("debug.address", "%q is not a loopback address: it shows the process's memory", c.Debug.Address)
 		}
@@ -323,7 +355,7 @@ func (c *Config) checkAddresses(k *checker) {
 		owner = maps.Clone(listening)
 		if c.Hosts[name].Kind == WalletHost {
 			if address := walletAddress(c.Hosts[name].URL); address != "" {
-				see("hosts."+name+".url", address)
+				see("hosts."+name+".url", address, false)
 			}
 			continue
 		}
@@ -331,7 +363,7 @@ func (c *Config) checkAddresses(k *checker) {
 			k.refuse("hosts."+name+".addresses", "want at least one")
 		}
 		for _, address := range c.Hosts[name].Addresses {
-			see("hosts."+name+".addresses", address)
+			see("hosts."+name+".addresses", address, false)
 		}
 	}
 }
@@ -408,5 +440,4 @@ func (c *Config) checkDatabase(k *checker) {
 	atLeast(k, "database.connections", d.Connections, 2)
 	atLeast(k, "database.batch-events", d.BatchEvents, 1)
 	checkBackOff(k, "database.retry-", d.RetryMin, d.RetryMax)
-	atLeast(k, "database.write-timeout", d.WriteTimeout, time.Second)
 }

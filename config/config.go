@@ -24,8 +24,6 @@ import (
 // Config is every setting of `huanxin serve`. The comments of huanxin.yaml say what each means to an operator; the ones
 // here say what it means to the program.
 type Config struct {
-	// Security is insecure-demo: no line security exists yet, so every address must be loopback and DE52 is refused.
-	Security string `mapstructure:"security"`
 	// Programme names a folder of config/programmes, or is a path to one.
 	Programme string `mapstructure:"programme"`
 	// State is the folder under which everything that the process writes lies.
@@ -57,10 +55,12 @@ type Log struct {
 
 // Listener is one port for terminals.
 type Listener struct {
-	Address      string        `mapstructure:"address"` // host:port; port 0 lets the system choose
-	Framing      string        `mapstructure:"framing"` // cup, nac, ncc, ascii4, raw2, raw4
-	Dialect      string        `mapstructure:"dialect"` // a name of config/dialects or a path to a JSON file
-	TPDU         string        `mapstructure:"tpdu"`    // swap, unchanged
+	Address      string        `mapstructure:"address"`  // host:port; port 0 lets the system choose
+	Framing      string        `mapstructure:"framing"`  // cup, nac, ncc, ascii4, raw2, raw4
+	Dialect      string        `mapstructure:"dialect"`  // a name of config/dialects or a path to a JSON file
+	TPDU         string        `mapstructure:"tpdu"`     // swap, unchanged
+	Security     string        `mapstructure:"security"` // insecure-demo, keys
+	Keys         TerminalKeys  `mapstructure:"keys"`     // with keys
 	TLS          TLS           `mapstructure:"tls"`
 	Connections  int           `mapstructure:"connections"`   // at once; one more is closed at once
 	InFlight     int           `mapstructure:"in-flight"`     // requests of one connection; more pause its reading
@@ -69,6 +69,23 @@ type Listener struct {
 	IdleTimeout  time.Duration `mapstructure:"idle-timeout"`  // without any frame
 	WriteTimeout time.Duration `mapstructure:"write-timeout"` // for one write
 	Positions    string        `mapstructure:"positions"`     // coordinates of DE58: WGS-84, GCJ-02, BD-09
+}
+
+// TerminalKeys is how the messages of a listener are secured, and what a sign-on delivers.
+type TerminalKeys struct {
+	Cipher     string        `mapstructure:"cipher"`      // des, 3des, sm4
+	Length     int           `mapstructure:"length"`      // bytes of a PIN or data key; 0 = by the cipher
+	MACLength  int           `mapstructure:"mac-length"`  // bytes of a MAC key; 0 = as length
+	Form       string        `mapstructure:"form"`        // of DE62: standard, compact
+	Group      string        `mapstructure:"group"`       // whose master key a terminal has that has none of its own
+	MAC        string        `mapstructure:"mac"`         // algorithm of DE64
+	Settlement string        `mapstructure:"settlement"`  // proof: mac, proved, unproved
+	Upload     string        `mapstructure:"upload"`      // the same
+	Report     string        `mapstructure:"report"`      // the same
+	SignOff    string        `mapstructure:"sign-off"`    // the same
+	PINFormats []string      `mapstructure:"pin-formats"` // first digit of DE53=format; empty: by the cipher
+	Overlap    time.Duration `mapstructure:"overlap"`     // how long former keys are accepted
+	Age        time.Duration `mapstructure:"age"`         // of keys, when a terminal is asked to sign on
 }
 
 // TLS is the security of a listening port, by PEM files. Without a certificate: plain TCP.
@@ -215,8 +232,6 @@ type Database struct {
 	BatchEvents int           `mapstructure:"batch-events"` // events projected in one transaction at most
 	RetryMin    time.Duration `mapstructure:"retry-min"`
 	RetryMax    time.Duration `mapstructure:"retry-max"`
-	// WriteTimeout bounds one transaction of the projection: what takes longer is given up and begun anew.
-	WriteTimeout time.Duration `mapstructure:"write-timeout"`
 }
 
 // Keys is the strict-permission files with the keys of envelopes and keyed hashes.
@@ -249,11 +264,14 @@ type Debug struct {
 
 // Drill is for drills only: how a test makes this process fail.
 type Drill struct {
-	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3", "snapshot-named 1"; empty = never
+	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3"; empty = never
 }
 
-// InsecureDemo is the only value of Security until line security exists.
-const InsecureDemo = "insecure-demo"
+// Values of Listener.Security.
+const (
+	InsecureDemo = "insecure-demo"
+	WithKeys     = "keys"
+)
 
 // Path puts a relative path below the state folder. An empty path stays empty.
 func (c *Config) Path(p string) string {

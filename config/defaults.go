@@ -13,7 +13,6 @@ func Defaults() Config {
 	wallet.URL, wallet.KeyFile = "http://127.0.0.1:7102", "wallet.key"
 
 	return Config{
-		Security:  InsecureDemo,
 		Programme: "liaoning-2025",
 		State:     "var",
 		Log:       Log{Level: "info", Format: "console"},
@@ -35,7 +34,7 @@ func Defaults() Config {
 		Snapshot: Snapshot{Every: 5 * time.Minute, Events: 1_000_000},
 		Database: Database{
 			Enabled: true, Folder: "postgres", Connections: 4, BatchEvents: 20_000,
-			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second, WriteTimeout: time.Minute,
+			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second,
 		},
 		Keys:    Keys{File: "keys/keys.yaml"},
 		Control: Control{Socket: "control.sock", AnswerTimeout: 10 * time.Second, Pending: 64},
@@ -53,7 +52,11 @@ func defaultLinkTLS() LinkTLS { return LinkTLS{Minimum: "1.2", Ciphers: []string
 // DefaultListener is what an entry of `listeners` starts from. Address and Framing have no default.
 func DefaultListener() Listener {
 	return Listener{
-		Dialect: "cup", TPDU: "swap", TLS: defaultTLS(),
+		Dialect: "cup", TPDU: "swap", TLS: defaultTLS(), Security: InsecureDemo,
+		Keys: TerminalKeys{
+			Cipher: "3des", Form: "standard", MAC: "cup-ecb", Settlement: "proved", Upload: "proved", Report: "proved", SignOff: "proved",
+			PINFormats: []string{}, Overlap: 10 * time.Minute, Age: 24 * time.Hour,
+		},
 		Connections: 4096, InFlight: 64, FrameLimit: 8 << 10,
 		FrameTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, WriteTimeout: 10 * time.Second,
 		Positions: "GCJ-02",

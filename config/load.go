@@ -176,10 +176,18 @@ func settings(prefix string, value reflect.Value) map[string]any {
 func unknownKeys(v *viper.Viper, known map[string]any) (problems []string) {
 	for _, key := range v.AllKeys() {
 		if _, ok := known[key]; !ok && (v.Get(key) != nil || !isSection(key, known)) {
-			problems = append(problems, key+": unknown key")
+			problems = append(problems, key+": "+unknown(key))
 		}
 	}
 	return problems
+}
+
+// unknown says what is wrong with a key that is no setting.
+func unknown(key string) string {
+	if key == "security" {
+		return "is said for each listener now: listeners.NAME.security"
+	}
+	return "unknown key"
 }
 
 // isSection reports whether settings lie below key; an empty section (`log:` and nothing below) is legal.

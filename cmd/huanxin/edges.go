@@ -45,7 +45,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 		return err
 	}
 	s.front, err = terminal.New(terminal.Config{
-		Ports: ports, Security: s.cfg.Security, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
+		Ports: ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
 		Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
 	})
@@ -54,7 +54,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	}
 	s.hosts, err = host.New(profiles, host.Deps{
 		Server: s.server, Originals: s.front, Cards: vault, Logger: s.log.Named("host"), Metrics: hostMetrics,
-		Place: s.crash.places, Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
+		Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
 	})
 	if err != nil {
 		return err

@@ -92,7 +92,6 @@ type Switch struct {
 	metrics   *prometheus.Registry
 	times     *stage.Times
 	machine   busyMeter
-	crash     crashPoint
 
 	private   *postgres.Private  // nil when database.url is set or the database is off
 	database  *postgres.Database // this and the projector are nil when the database is off
@@ -144,9 +143,6 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 		}
 	}()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.crash, err = newCrashPoint(cfg, log); err != nil {
-		return nil, &exitError{2, err}
-	}
 	if err := s.loadProgramme(); err != nil {
 		return nil, &exitError{2, err}
 	}
@@ -259,9 +255,7 @@ func (s *Switch) migrate(ctx context.Context) error {
 func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	var marks []journal.Mark
 	if s.migrated.Load() {
-		looking, cancel := context.WithTimeout(ctx, databaseReach)
-		at, err := s.database.Projection().Position(looking)
-		cancel()
+		at, err := s.database.Projection().Position(ctx)
 		if err != nil {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -275,7 +269,7 @@ func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
-		MustReach: marks, MustExist: unproven || !noKeys && !j.New, Logger: s.log.Named("journal"), Place: s.crash.places,
+		MustReach: marks, MustExist: unproven || !noKeys && !j.New, Logger: s.log.Named("journal"),
 	})
 	if errors.Is(err, journal.ErrAbsent) && unproven {
 		return fmt.Errorf("journal.new: %w, and a new one is not begun while the database cannot be reached: only that shows that there are no rows of an older one, "+
@@ -310,6 +304,10 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	}
 	engineCfg := engineConfig(s.cfg, province)
 	engineCfg.Cold = s.journal.Cold()
+	point, err := crashPoint(s.cfg, s.log)
+	if err != nil {
+		return &exitError{2, err}
+	}
 	if s.times, err = stage.New(s.metrics); err != nil {
 		return err
 	}
@@ -330,19 +328,16 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 			Target: s.cfg.Engine.Admission.Target, Interval: s.cfg.Engine.Admission.Interval, Payments: s.cfg.Engine.Admission.Payments,
 			Stale: s.cfg.Terminal.AnswerTimeout,
 		},
-		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy,
-		Point: s.crash.batches, Place: s.crash.places,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy, Point: point,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})
 	if err != nil || !s.cfg.Database.Enabled {
 		return err
 	}
-	store := s.database.Projection()
-	store.Place = s.crash.places
 	s.projector, err = projection.New(projection.Config{
-		Journal: journalSource{s.journal}, Store: store, Place: s.crash.places,
+		Journal: journalSource{s.journal}, Store: s.database.Projection(),
 		BatchEvents: s.cfg.Database.BatchEvents, Busy: s.machine.Busy, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
-		WriteTimeout: s.cfg.Database.WriteTimeout, Log: s.log.Named("projection"), Metrics: s.metrics,
+		Log: s.log.Named("projection"), Metrics: s.metrics,
 	})
 	return err
 }

@@ -94,6 +94,11 @@ func terminalPorts(c *config.Config, dialect *codecs, secure *credentials) ([]te
 			IdleTimeout: l.IdleTimeout, FrameTimeout: l.FrameTimeout, WriteTimeout: l.WriteTimeout,
 			AnswerWithin: c.Terminal.AnswerTimeout + answerSlack,
 		}
+		if l.Security == config.WithKeys {
+			if port.Line, err = terminalLine(&l.Keys); err != nil {
+				return nil, fmt.Errorf("%s.keys.%w", key, err)
+			}
+		}
 		if port.TLS, err = secure.port(key, l.TLS); err != nil {
 			return nil, err
 		}

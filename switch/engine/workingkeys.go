@@ -13,13 +13,13 @@ import (
 //
 //   - A sign-on delivers new keys. They are pending: nobody has proved yet that the terminal has them, and those in use
 //     stay in use. So a stranger who repeats somebody's sign-on changes nothing for the terminal.
-//   - While keys are pending, a further sign-on delivers the same ones again for pendingLife: a sign-on that is resent,
+//   - While keys are pending, a further sign-on delivers the same ones again for PendingLife: a sign-on that is resent,
 //     two in a row, and a replay that crosses the honest one all end with the same keys.
 //   - The first good MAC under pending keys makes them the current ones (TerminalKeysProved). Those before them are kept
 //     beside them: the front accepts them for its overlap.
 
-// pendingLife is how long keys that nobody has used are delivered again before new ones take their place.
-const pendingLife = int64(time.Hour)
+// PendingLife is how long keys that nobody has used are delivered again before new ones take their place.
+const PendingLife = int64(time.Hour)
 
 // NewKeys are the working keys that a sign-on may deliver.
 type NewKeys struct {
@@ -66,7 +66,7 @@ func (e *Engine) deliver(s *terminalState, in *NewKeys) *event.WorkingKeys {
 	}
 	generation := uint32(1)
 	if s.keys != nil {
-		if p := s.keys.pending; p != nil && p.Kind == in.Kind && e.now < p.IssuedAt+pendingLife {
+		if p := s.keys.pending; p != nil && p.Kind == in.Kind && e.now < p.IssuedAt+PendingLife {
 			return &event.WorkingKeys{Generation: p.Generation}
 		}
 		generation = s.keys.last + 1

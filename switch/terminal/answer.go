@@ -30,13 +30,15 @@ type answerer struct {
 	packed []byte // the message
 	frame  []byte // the frame
 
-	omitted []int // fields of the last answer that the dialect does not take
+	mac     []byte // of the last answer that has one
+	omitted []int  // fields of the last answer that the dialect does not take
 }
 
 // answer builds the frame of an answer to x. It is valid until the next call. A field that does not fit the dialect of the
 // port is left out, and only it: the till needs the rest, the reference number and the amounts above all. The error is for
-// what cannot be left out, the answer code, and for an answer that is too large as a whole.
-func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
+// what cannot be left out, the answer code, and for an answer that is too large as a whole. field62 are the working keys that
+// a sign-on delivers.
+func (a *answerer) answer(x *exchange, r *engine.Reply, field62 []byte) ([]byte, error) {
 	a.begin(x)
 	a.b.Copy(&x.msg, echoed...)
 	a.batch(x, r)
@@ -53,6 +55,7 @@ func (a *answerer) answer(x *exchange, r *engine.Reply) ([]byte, error) {
 	a.set(54, r.Balance)
 	a.totals(x, r)
 	a.tags(x, r)
+	a.set(62, field62)
 	return a.pack(x)
 }
 
@@ -71,8 +74,19 @@ func (a *answerer) begin(x *exchange) {
 
 func (a *answerer) pack(x *exchange) ([]byte, error) {
 	var err error
+	if x.mac != nil {
+		a.b.SetZero(macField)
+	}
 	if a.packed, err = a.b.Append(a.packed[:0]); err != nil {
 		return nil, err
+	}
+	if x.mac != nil {
+		if err = a.seal(x); err != nil {
+			return nil, err
+		}
+	}
+	if x.renew && len(x.head) == wire.HeaderSize { // pos-dialect §1: processing request 3
+		x.head[2] = x.head[2]&0xF0 | 3
 	}
 	tpdu := x.tpdu
 	var swapped [wire.TPDUSize]byte

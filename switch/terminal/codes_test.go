@@ -17,6 +17,7 @@ import (
 
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
+	"huanxin/switch/keys/hsm"
 	"huanxin/switch/stage"
 )
 
@@ -381,6 +382,47 @@ var provocations = map[string][]provocation{
 		{name: "balance", run: func(l *lab) fields { return l.later(l.next(balance)) }},
 		{name: "pre-authorisation", run: func(l *lab) fields { return l.later(l.next(preauth)) }},
 	},
+	"99": {
+		{name: "PIN", front: withLine, run: func(l *lab) fields {
+			return l.secured(l.ordinary().with(fields{52: "0000000000000000", 53: "1600000000000000"}))
+		}},
+		{name: "PIN of a reserve", front: withLine, run: func(l *lab) fields {
+			return l.secured(l.next(reserve, fields{52: "0000000000000000", 53: "2600000000000000"}))
+		}},
+		{name: "PIN of a QR sale", front: withLine, run: func(l *lab) fields {
+			return l.secured(l.wallet().with(fields{52: "0000000000000000", 53: "2600000000000000"}))
+		}},
+		{name: "issuer", issuer: true, run: func(l *lab) fields { l.says = "99"; return l.ask(l.ordinary()) }},
+	},
+	"A0": {
+		{name: "no keys", front: withLine, run: func(l *lab) fields { return l.ask(l.ordinary()) }},
+		{name: "wrong", front: withLine, run: func(l *lab) fields {
+			l.secured(l.next(balance))
+			return l.ask(l.ordinary().with(fields{64: "3030303030303030"}))
+		}},
+		{name: "missing", front: withLine, run: func(l *lab) fields { l.secured(l.next(balance)); return l.ask(l.ordinary()) }},
+		{name: "barred", front: withLine, run: func(l *lab) fields {
+			l.secured(l.next(balance))
+			l.ask(l.ordinary())
+			return l.ask(l.ordinary())
+		}},
+		{name: "unproved", front: withLine, run: func(l *lab) fields {
+			l.loadKeys()
+			return l.ask(l.next(settlement))
+		}},
+		{name: "issuer", issuer: true, run: func(l *lab) fields { l.says = "A0"; return l.ask(l.ordinary()) }},
+	},
+	"A7": {
+		{name: "no master key", front: withLine, run: func(l *lab) fields {
+			l.front.cfg.Keys.Masters.(*masters).groups = nil
+			return l.ask(signOn)
+		}},
+		{name: "no keys for PINs", front: withLine, run: func(l *lab) fields {
+			l.front.cfg.Keys.PINs = nil
+			return l.secured(l.ordinary().with(fields{52: "0000000000000000", 53: "2600000000000000"}))
+		}},
+		{name: "issuer", issuer: true, run: func(l *lab) fields { l.says = "A7"; return l.ask(l.ordinary()) }},
+	},
 	"others": {
 		{name: "sale", issuer: true, run: func(l *lab) fields { l.says = "61"; return l.ask(l.ordinary()) }},
 		{name: "void", issuer: true, run: func(l *lab) fields { d := l.buy(); l.says = "05"; return l.ask(l.void(d)) }},
@@ -393,6 +435,38 @@ var provocations = map[string][]provocation{
 // approvals are the sales that an issuer approves with a code of its own.
 func approvals(code string) []provocation {
 	return []provocation{{name: "sale", issuer: true, run: func(l *lab) fields { l.says = code; return l.ask(l.ordinary()) }}}
+}
+
+// withLine gives the port keys.
+func withLine(c *Config) {
+	module, m, err := makeModule()
+	if err != nil {
+		panic(err)
+	}
+	c.Keys = &Keys{Module: module, Masters: m, PINs: &hostPINs{module: module}}
+	c.Ports[0].Line = &Line{Cipher: hsm.TDES, Group: "3des"}
+}
+
+// loadKeys gives the terminal of the examples working keys, as the engine would have them after a restart.
+func (l *lab) loadKeys() keySet {
+	terminal, line := [8]byte([]byte(sale[41])), l.front.ports[0].Line
+	set, err := generate(l.front.cfg.Keys.Module, terminal, line.sort())
+	require.NoError(l.t, err)
+	now := l.clock.Load()
+	l.front.LoadKeys([]engine.TerminalKeys{{Terminal: terminal, Active: &engine.KeyPair{
+		Generation: 1, Kind: line.sort().number(), Wrapped: string(set.wrapped), IssuedAt: now, ProvedAt: now,
+	}}})
+	return set
+}
+
+// secured asks with a good MAC.
+func (l *lab) secured(f fields) fields {
+	set := l.loadKeys()
+	raw := encode(l.t, l.codec, f.with(fields{64: "0000000000000000"}))
+	mac, err := l.front.cfg.Keys.Module.MAC(nil, set.keys[macKey], hsm.CUPECB, raw[:len(raw)-macSize])
+	require.NoError(l.t, err)
+	copy(raw[len(raw)-macSize:], mac)
+	return l.askRaw(raw)
 }
 
 func toWallet(c *Config) { c.QRHost = "wallet" }

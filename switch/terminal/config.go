@@ -13,6 +13,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/keys/hsm"
 	"huanxin/switch/stage"
 	"huanxin/switch/transport"
 	"huanxin/switch/wire"
@@ -31,16 +32,22 @@ type Vault interface {
 	SealCard(*keys.CardRecord) (*event.Card, error)
 }
 
-// SecurityDemo is the one value of Config.Security so far: no MAC is checked or made, no PIN accepted, and every port
-// must lie on a loopback address.
-const SecurityDemo = "insecure-demo"
+// Keys are what ports with a Line need.
+type Keys struct {
+	// Module makes and opens working keys, and checks, makes and translates with them.
+	Module hsm.Module
+	// Masters finds the master keys of terminals.
+	Masters Masters
+	// PINs translates PIN blocks for hosts; nil: DE52 is answered A7.
+	PINs PINs
+}
 
 // Config is what the terminal front needs.
 type Config struct {
 	// Ports are the listening ports, at least one.
 	Ports []Port
-	// Security is how lines are secured: SecurityDemo.
-	Security string
+	// Keys are those of the ports that have a Line, nil when none has.
+	Keys *Keys
 	// Submit hands an engine input to the server. It must not block; an error means that the input was not taken, and
 	// the terminal is answered 96. An input is the taker's until its answer is delivered, and nobody's to read afterwards.
 	// received is when its connection gave its bytes, 0 without Stages.
@@ -73,7 +80,7 @@ type Config struct {
 type Port struct {
 	// Name is the configured name, a label of metrics.
 	Name string
-	// Address is host:port, loopback while Security is SecurityDemo. Port 0 lets the system choose; see Front.Addr.
+	// Address is host:port, loopback without Line. Port 0 lets the system choose; see Front.Addr.
 	Address string
 	// Framing and Codec are the port's wire format.
 	Framing wire.Framing
@@ -85,6 +92,9 @@ type Port struct {
 	// TLS, when set, is spoken on the port. Where it asks for certificates, a connection speaks only for the terminals that its own is
 	// bound to.
 	TLS *transport.Server
+	// Line is how messages are secured. nil is for demonstrations: no MAC is checked or made and no PIN accepted, so the port must
+	// lie on a loopback address.
+	Line *Line
 	// Limits of the port's connections; zero takes the default of wire.Config.
 	MaxFrame, MaxConns, MaxInFlight                       int
 	IdleTimeout, FrameTimeout, WriteTimeout, AnswerWithin time.Duration
@@ -111,8 +121,6 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	switch {
-	case c.Security != SecurityDemo:
-		return c, fmt.Errorf("%w: Security %q, want %s", ErrConfig, c.Security, SecurityDemo)
 	case len(c.Ports) == 0:
 		return c, fmt.Errorf("%w: no Ports", ErrConfig)
 	case c.Submit == nil:
@@ -134,6 +142,9 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		if err := p.check(); err != nil {
 			return c, err
+		}
+		if p.Line != nil && (c.Keys == nil || c.Keys.Module == nil || c.Keys.Masters == nil) {
+			return c, fmt.Errorf("%w: port %s has a Line, and there are no Keys", ErrConfig, p.Name)
 		}
 		if names[p.Name] {
 			return c, fmt.Errorf("%w: two ports are named %s", ErrConfig, p.Name)
@@ -160,10 +171,18 @@ func (p *Port) check() error {
 	if err != nil {
 		return fmt.Errorf("%w: port %s: Address: %w", ErrConfig, p.Name, err)
 	}
+	if p.Line != nil {
+		line, err := p.Line.withDefaults(p.Codec)
+		if err != nil {
+			return fmt.Errorf("%w: port %s: Line: %w", ErrConfig, p.Name, err)
+		}
+		p.Line = &line
+		return nil
+	}
 	// A name is not resolved: what it means may change after the check.
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("%w: port %s: Address %s is no loopback address, which %s demands",
-			ErrConfig, p.Name, p.Address, SecurityDemo)
+		return fmt.Errorf("%w: port %s: Address %s is no loopback address, which a port without line security demands",
+			ErrConfig, p.Name, p.Address)
 	}
 	return nil
 }

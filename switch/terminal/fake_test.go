@@ -306,8 +306,8 @@ func testConfig(t testing.TB, reg *prometheus.Registry) Config {
 	m, err := wire.NewMetrics(reg)
 	require.NoError(t, err)
 	return Config{
-		Ports:    []Port{{Name: "cup", Address: "127.0.0.1:0", Framing: wire.CUP, Codec: loadCodec(t, "cup"), SwapTPDU: true}},
-		Security: SecurityDemo, Hasher: testHasher{}, Vault: &testVault{}, Host: "unionpay", QRHost: "wallet",
+		Ports:  []Port{{Name: "cup", Address: "127.0.0.1:0", Framing: wire.CUP, Codec: loadCodec(t, "cup"), SwapTPDU: true}},
+		Hasher: testHasher{}, Vault: &testVault{}, Host: "unionpay", QRHost: "wallet",
 		Metrics: m, Registerer: reg,
 	}
 }

@@ -1,11 +1,13 @@
 // Package terminal is the edge to POS terminals: it listens, reads ISO 8583 requests, turns them into engine inputs, and
 // writes the answers. docs/interface/iso8583.md says what terminals see of it.
 //
-// It decides nothing about money or subsidies and keeps no state but the requests that wait for an answer. It answers by
-// itself only what never becomes an engine input: 30 for a message that cannot be read or lacks a field, 40 for what is
-// not offered, 13 for a payment or refund of zero, 96 when the server's queue or the table of pending requests is full.
+// It decides nothing about money or subsidies and keeps no state but the requests that wait for an answer, and the keys that
+// the engine has recorded. It answers by itself only what never becomes an engine input: 30 for a message that cannot be read or
+// lacks a field, 40 for what is not offered, 13 for a payment or refund of zero, 96 when the server's queue or the table of pending
+// requests is full; on a port with a Line also A0 for a wrong or missing MAC (guard.go), 99 and A7 for a PIN or keys that cannot be
+// passed on.
 //
-// Duties of the caller, in order: New, Listen, Serve (which blocks) beside a server that takes Submit; every reply of the
+// Duties of the caller, in order: New, LoadKeys where ports have a Line, Listen, Serve (which blocks) beside a server that takes Submit; every reply of the
 // engine to Deliver, once, from one goroutine or several, and Flush after the last of those at hand; at the end Drain,
 // then Close. Original may be called between a request's Submit and its Deliver.
 //
@@ -38,6 +40,8 @@ type Front struct {
 	readers   sync.Pool // of *reader
 	answerers sync.Pool // of *answerer
 	spares    sync.Pool // of *exchange, for requests that find the table full
+	ring      *ring     // nil without keys
+	keyFault  atomic.Bool
 
 	mu        sync.Mutex   // guards unflushed
 	unflushed []*wire.Conn // connections with answers that wait for Flush
@@ -61,6 +65,9 @@ func New(cfg Config) (*Front, error) {
 		return nil, err
 	}
 	f := &Front{cfg: cfg, table: newTable(cfg.MaxPending)}
+	if cfg.Keys != nil {
+		f.ring = newRing(cfg.Keys.Module)
+	}
 	if f.m, err = newMetrics(cfg.Registerer, f.table); err != nil {
 		return nil, err
 	}
@@ -161,6 +168,9 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	if x == nil {
 		x = f.spares.Get().(*exchange)
 	}
+	if p.Line != nil && c.Data == nil {
+		c.Data = new(guards)
+	}
 	x.load(c, p, frame, now)
 	c.Expect()
 	r := f.readers.Get().(*reader)
@@ -224,7 +234,8 @@ func (f *Front) Flush() {
 func (f *Front) answer(x *exchange, reply *engine.Reply, later bool) {
 	a := f.answerers.Get().(*answerer)
 	defer f.answerers.Put(a)
-	frame, err := a.answer(x, reply)
+	field62, reply := f.signedOn(x, reply)
+	frame, err := a.answer(x, reply, field62)
 	f.omitted(x, a.omitted)
 	if err != nil {
 		f.m.minimal.Inc()
@@ -244,6 +255,24 @@ func (f *Front) answer(x *exchange, reply *engine.Reply, later bool) {
 	if f.send(conn, frame, later) != nil {
 		f.m.undelivered.Inc()
 	}
+}
+
+// signedOn takes over what an accepted sign-on delivers: the keys before the terminal can use them, and the connection, which
+// is open to it again. Keys that cannot be delivered are an answer of their own.
+func (f *Front) signedOn(x *exchange, reply *engine.Reply) ([]byte, *engine.Reply) {
+	if x.delivery == nil || reply.Keys == nil {
+		return nil, reply
+	}
+	field62, err := f.field62(x.terminal, x.delivery, reply.Keys)
+	if err != nil {
+		f.keyFailed(err)
+		return nil, &engine.Reply{Response: notSecured, At: reply.At, Text: "工作密钥下发失败"}
+	}
+	f.ring.deliver(x.terminal, reply.Keys)
+	g := x.conn.Data.(*guards)
+	g.change(x.terminal, shown{proved: g.get(x.terminal).proved})
+	f.m.delivered.Inc()
+	return field62, reply
 }
 
 func (f *Front) send(conn *wire.Conn, frame []byte, later bool) error {
@@ -301,8 +330,36 @@ func (f *Front) Original(token engine.Token) (*iso8583.Message, *iso8583.Codec, 
 	return &x.msg, x.port.Codec, true
 }
 
+// PIN returns the PIN block of the request that waits under token as its host takes it, nil when it has none. Like Original it is
+// valid until the request is answered.
+func (f *Front) PIN(token engine.Token) []byte {
+	x := f.table.find(token)
+	if x == nil || x.pinSize == 0 {
+		return nil
+	}
+	return x.pin[:x.pinSize]
+}
+
+// LoadKeys takes over the working keys that the engine has, before Listen.
+func (f *Front) LoadKeys(list []engine.TerminalKeys) {
+	if f.ring == nil {
+		return
+	}
+	for _, t := range list {
+		f.ring.load(t)
+	}
+}
+
 // Pending returns how many requests wait for an answer.
 func (f *Front) Pending() int { return f.table.inUse() }
+
+// keyFailed counts what a key module refuses. It is logged once: a terminal could have it logged with every message.
+func (f *Front) keyFailed(err error) {
+	f.m.keyFaults.Inc()
+	if !f.keyFault.Swap(true) {
+		f.cfg.Log.Error("key module refused; further refusals are only counted (huanxin_terminal_key_failures_total)", zap.Error(err))
+	}
+}
 
 func (f *Front) sealFailed(err error) {
 	f.cfg.Log.Error("card could not be sealed, answered 96", zap.Error(fmt.Errorf("seal card: %w", err)))

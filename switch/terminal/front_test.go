@@ -851,7 +851,6 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	good := testConfig(t, prometheus.NewRegistry())
 	good.Submit = func(any, stage.Instant) error { return nil }
 	for want, change := range map[string]func(*Config){
-		"Security":   func(c *Config) { c.Security = "" },
 		"Ports":      func(c *Config) { c.Ports = nil },
 		"Submit":     func(c *Config) { c.Submit = nil },
 		"Vault":      func(c *Config) { c.Vault = nil },

@@ -77,7 +77,7 @@ func FuzzRequest(f *testing.F) {
 		} else {
 			require.Equal(t, engine.Token(x.token.Load()), tokenOf(body))
 		}
-		frame, err := a.answer(x, reply)
+		frame, err := a.answer(x, reply, nil)
 		require.NoError(t, err)
 		whole, _, err := wire.Raw2.Next(frame, 0)
 		require.NoError(t, err)

@@ -52,8 +52,10 @@ func (l *lab) pass(d time.Duration) {
 }
 
 // send sends one message and lets the engine decide.
-func (l *lab) send(f fields) {
-	_, err := l.conn.Write(frameOf(l.t, wire.CUP, encode(l.t, l.codec, f)))
+func (l *lab) send(f fields) { l.sendRaw(encode(l.t, l.codec, f)) }
+
+func (l *lab) sendRaw(message []byte) {
+	_, err := l.conn.Write(frameOf(l.t, wire.CUP, message))
 	require.NoError(l.t, err)
 	select {
 	case body := <-l.submitted:
@@ -78,6 +80,11 @@ func (l *lab) receive() fields {
 
 func (l *lab) ask(f fields) fields {
 	l.send(f)
+	return l.receive()
+}
+
+func (l *lab) askRaw(message []byte) fields {
+	l.sendRaw(message)
 	return l.receive()
 }
 

@@ -19,6 +19,10 @@ type metrics struct {
 	minimal      prometheus.Counter
 	omitted      prometheus.Counter
 	impostors    prometheus.Counter
+
+	faults                       [faultCount]prometheus.Counter
+	delivered, proved, keyFaults prometheus.Counter
+	pins, pinFaults              prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
@@ -39,10 +43,20 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 		minimal:      counter("minimal_answers_total", "Answers that could not be written and were sent without any details."),
 		omitted:      counter("omitted_fields_total", "Fields left out of an answer: they do not fit the port's dialect."),
 		impostors:    counter("impostors_total", "Requests for a terminal that the certificate of their connection is not bound to."),
+		delivered:    counter("keys_delivered_total", "Sign-ons that were answered with working keys."),
+		proved:       counter("keys_proved_total", "Working keys that a terminal has used for the first time."),
+		keyFaults:    counter("key_failures_total", "Operations that the key module has refused."),
+		pins:         counter("pins_translated_total", "PIN blocks translated for a host."),
+		pinFaults:    counter("pin_failures_total", "PIN blocks that could not be translated, or held no PIN."),
 	}
 	pending := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_terminal_pending", Help: "Requests waiting for their answer."},
 		func() float64 { return float64(t.inUse()) })
+	faults := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_terminal_mac_refusals_total", Help: "Messages answered A0, by what was wrong."}, []string{"reason"})
+	for why := faultNone + 1; why < faultCount; why++ {
+		m.faults[why] = faults.WithLabelValues(faultNames[why])
+	}
 	for k := range kindCount {
 		m.requests[k] = requests.WithLabelValues(k.String())
 		m.seconds[k] = seconds.WithLabelValues(k.String())
@@ -50,6 +64,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, m.impostors, pending,
+		faults, m.delivered, m.proved, m.keyFaults, m.pins, m.pinFaults,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register terminal metrics: %w", err)

@@ -27,6 +27,16 @@ type exchange struct {
 	tpdu  []byte // slices of buf
 	head  []byte
 	msg   iso8583.Message // over buf
+
+	// Of a port with a Line.
+	terminal [8]byte    // DE41
+	mac      *openedKey // a good MAC was made with it, and the answer's will be; nil = neither
+	pair     *ringPair  // whose it is
+	renew    bool       // the answer asks the terminal to sign on
+	delivery *delivery  // of a sign-on
+	pin      [maxPINBlock]byte
+	pinSize  int // of the PIN block for the host, 0 = none
+
 	// reserve is the input of a reserve, the commonest request. Its memory stays with the exchange; the engine keeps nothing of
 	// an input that it has answered.
 	reserve *engine.ReserveRequest
@@ -57,6 +67,10 @@ func (x *exchange) wipe() {
 	if x.kind == kindReserve && x.reserve != nil {
 		*x.reserve = engine.ReserveRequest{}
 	}
+	if x.pinSize > 0 {
+		clear(x.pin[:])
+	}
+	x.terminal, x.mac, x.pair, x.renew, x.delivery, x.pinSize = [8]byte{}, nil, nil, false, nil, 0
 	x.buf, x.tpdu, x.head, x.conn, x.port = x.buf[:0], nil, nil, nil, nil
 }
 

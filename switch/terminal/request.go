@@ -1,6 +1,9 @@
 package terminal
 
 import (
+	"bytes"
+	"errors"
+
 	"huanxin/internal/money"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
@@ -26,6 +29,7 @@ type reader struct {
 	scratch []byte     // canonical values of the message
 	content [][]byte   // slices of scratch: what its hash is over
 	fields  [12][]byte // what content grows in
+	mac     [macSize]byte
 }
 
 // reads are the readers of each kind.
@@ -51,14 +55,23 @@ func (r *reader) read(x *exchange) (body any, no *refusal) {
 		bad, _ := err.(*iso8583.ParseError)
 		return nil, misparsed(bad)
 	}
-	if no := r.classify(mti); no != nil {
+	no = r.classify(mti)
+	if x.port.Line != nil {
+		if bad := r.guard(); bad != nil { // also of what is not offered: its answer has no MAC then
+			return nil, bad
+		}
+	}
+	if no != nil {
 		return nil, no
 	}
 	if turn := r.front.cfg.TurnsAway; turn != nil && (x.kind == kindReserve || x.kind == kindBalance) && turn() {
 		return nil, overload
 	}
-	if r.m.Has(52) {
+	if r.m.Has(52) && x.port.Line == nil {
 		return nil, notOffered(pinRefused)
+	}
+	if r.m.Has(52) && !takesPIN[x.kind] && x.kind != kindReversal { // a reversal must not fail over what it does not need
+		return nil, pinUnwanted
 	}
 	if no := r.require(required[x.kind]...); no != nil {
 		return nil, no
@@ -97,6 +110,9 @@ func (r *reader) session() (any, *refusal) {
 	}
 	switch r.x.kind {
 	case kindSignOn:
+		if no := r.signOn(&in); no != nil {
+			return nil, no
+		}
 		return &in, nil
 	case kindSignOff:
 		out := engine.SignOffRequest(in)
@@ -104,6 +120,52 @@ func (r *reader) session() (any, *refusal) {
 	}
 	out := engine.EchoRequest(in)
 	return &out, nil
+}
+
+// signOn reads what proves a terminal, and makes its working keys ready.
+func (r *reader) signOn(in *engine.SignOnRequest) *refusal {
+	serial, no := terminalSerial(r.canonical(62))
+	if no != nil {
+		return no
+	}
+	if serial != nil {
+		in.Serial = engine.Hash(r.front.cfg.Hasher.Serial(serial))
+	}
+	l := r.x.port.Line
+	if l == nil {
+		return nil
+	}
+	layout, ok := l.form(r.code603())
+	if !ok {
+		return notOffered("不支持的签到密钥类型")
+	}
+	var err error
+	r.x.delivery, in.Keys, err = r.front.prepare(in.Terminal, l, layout)
+	switch {
+	case errors.Is(err, ErrNoMaster):
+		return &refusal{notSecured, "终端主密钥未登记"}
+	case err != nil:
+		r.front.keyFailed(err)
+		return &refusal{notSecured, "工作密钥生成失败"}
+	}
+	return nil
+}
+
+// terminalSerial reads DE62 of a sign-on (pos-dialect §2): a name, the length in two digits, the serial number. Any other content is
+// another maker's, and nil.
+func terminalSerial(value []byte) ([]byte, *refusal) {
+	rest, found := bytes.CutPrefix(value, []byte("Sequence No"))
+	if !found {
+		return nil, nil
+	}
+	if len(rest) < 2 || !allDigits(rest[:2]) {
+		return nil, wrong(field(62))
+	}
+	size := int(rest[0]-'0')*10 + int(rest[1]-'0')
+	if size == 0 || len(rest) != 2+size || !printable(rest) {
+		return nil, wrong(field(62))
+	}
+	return rest[2:], nil
 }
 
 func (r *reader) reserve() (any, *refusal) {
@@ -224,7 +286,7 @@ func (r *reader) charge(in *engine.SaleRequest) *refusal {
 		return no
 	}
 	in.Card, in.QR, in.Host = card, qr, r.host(qr)
-	return nil
+	return r.pin(in.Host, qr, r.record.PAN)
 }
 
 // host is the profile that a card or payment code is routed to.
