@@ -218,6 +218,14 @@ func checkCard(k *checker, key string, h Host) {
 	k.oneOf(key+"management", h.Management, "", "de60", "de70")
 	k.oneOf(key+"original", h.Original, "", "de61", "de90")
 	checkMatchKey(k, key+"match-key", h.MatchKey)
+	k.oneOf(key+"mac", h.MAC, "", "cup-ecb", "x9.9", "x9.19", "3des-cbc", "3des-cmac", "aes-cmac", "sm4-cbc", "sm4-emac", "sm4-retail", "sm4-cmac", "hmac-sm3", "hmac-sha256")
+	k.oneOf(key+"pin", h.PIN, "", "iso-0", "iso-3", "iso-4", "iso-0-sm4")
+	if !digits(h.PINControl, 16) {
+		k.refuse(key+"pin-control", "%q: want 16 digits or nothing", h.PINControl)
+	}
+	if !digits(h.PINCapture, 2) {
+		k.refuse(key+"pin-capture", "%q: want 2 digits or nothing", h.PINCapture)
+	}
 	for name, number := range map[string]string{"acquirer": h.Acquirer, "forwarder": h.Forwarder} {
 		if !institution.MatchString(number) {
 			k.refuse(key+name, "%q: want at most 11 digits", number)
@@ -253,7 +261,7 @@ func checkWallet(k *checker, key string, h Host) {
 // Settings that hosts of one kind alone have.
 var (
 	ofCards = []string{
-		"tls.enabled", "addresses", "framing", "dialect", "tpdu", "header", "sign-on", "management", "original", "match-key", "acquirer", "forwarder",
+		"tls.enabled", "addresses", "framing", "dialect", "tpdu", "header", "sign-on", "management", "original", "match-key", "mac", "pin", "pin-control", "pin-capture", "acquirer", "forwarder",
 		"echo-timeout", "write-timeout", "in-flight", "remember", "frame-limit", "reversal-done", "reversal-retry", "reversal-work-item",
 	}
 	ofWallets = []string{"url", "key-file", "attempt-timeout", "query-every", "cancel-after"}
@@ -298,6 +306,11 @@ func checkReversal(k *checker, key string, h Host) {
 func checkBackOff(k *checker, key string, least, most time.Duration) {
 	atLeast(k, key+"min", least, 10*time.Millisecond)
 	atLeast(k, key+"max", most, least)
+}
+
+// digits tells so many digits, or nothing.
+func digits(text string, size int) bool {
+	return text == "" || len(text) == size && strings.Trim(text, "0123456789") == ""
 }
 
 func checkHex(k *checker, key, text string, size int) {

@@ -151,14 +151,18 @@ type Host struct {
 	Addresses    []string      `mapstructure:"addresses"` // tried in turn
 	Framing      string        `mapstructure:"framing"`
 	Dialect      string        `mapstructure:"dialect"`
-	TPDU         string        `mapstructure:"tpdu"`       // 5 bytes, hex
-	Header       string        `mapstructure:"header"`     // 6-byte header of the cup framing, hex
-	SignOn       bool          `mapstructure:"sign-on"`    // 0800 before the first request
-	Management   string        `mapstructure:"management"` // de60, de70, "" = by the dialect
-	Original     string        `mapstructure:"original"`   // de61, de90, "" = by the dialect
-	MatchKey     []int         `mapstructure:"match-key"`  // fields by which an answer finds its request
-	Acquirer     string        `mapstructure:"acquirer"`   // DE32 towards this host
-	Forwarder    string        `mapstructure:"forwarder"`  // DE33
+	TPDU         string        `mapstructure:"tpdu"`        // 5 bytes, hex
+	Header       string        `mapstructure:"header"`      // 6-byte header of the cup framing, hex
+	SignOn       bool          `mapstructure:"sign-on"`     // 0800 before the first request
+	Management   string        `mapstructure:"management"`  // de60, de70, "" = by the dialect
+	Original     string        `mapstructure:"original"`    // de61, de90, "" = by the dialect
+	MatchKey     []int         `mapstructure:"match-key"`   // fields by which an answer finds its request
+	MAC          string        `mapstructure:"mac"`         // algorithm of requests' and answers' MACs, "" = none
+	PIN          string        `mapstructure:"pin"`         // format of PIN blocks, "" = the host takes none
+	PINControl   string        `mapstructure:"pin-control"` // DE53 of a message with a PIN, "" = by the key's cipher
+	PINCapture   string        `mapstructure:"pin-capture"` // DE26 of a message with a PIN, "" = by the key's cipher
+	Acquirer     string        `mapstructure:"acquirer"`    // DE32 towards this host
+	Forwarder    string        `mapstructure:"forwarder"`   // DE33
 	EchoTimeout  time.Duration `mapstructure:"echo-timeout"`
 	WriteTimeout time.Duration `mapstructure:"write-timeout"`
 	InFlight     int           `mapstructure:"in-flight"` // requests on the wire, all connections together

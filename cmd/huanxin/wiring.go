@@ -23,6 +23,7 @@ import (
 	"huanxin/switch/host"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/keys/hsm"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wire"
 )
@@ -141,6 +142,9 @@ func hostProfiles(c *config.Config, dialect *codecs, secure *credentials) ([]hos
 			ReconnectMin: h.ReconnectMin, ReconnectMax: h.ReconnectMax,
 			Queue: h.Queue, InFlight: h.InFlight, Remember: h.Remember, FrameLimit: int(h.FrameLimit),
 		}
+		if profile.MAC, profile.PIN, err = hostSecurity(key, h); err != nil {
+			return nil, err
+		}
 		if h.TLS.Enabled {
 			if profile.TLS, err = secure.link(key, h.TLS); err != nil {
 				return nil, err
@@ -160,6 +164,23 @@ func hostProfiles(c *config.Config, dialect *codecs, secure *credentials) ([]hos
 		profiles = append(profiles, profile)
 	}
 	return profiles, nil
+}
+
+// hostSecurity is how a host's messages are authenticated and its PIN blocks enciphered.
+func hostSecurity(key string, h config.Host) (mac *host.MAC, pin *host.PIN, err error) {
+	if h.MAC != "" {
+		mac = &host.MAC{}
+		if mac.Algorithm, err = hsm.ParseMAC(h.MAC); err != nil {
+			return nil, nil, fmt.Errorf("%s.mac: %w", key, err)
+		}
+	}
+	if h.PIN != "" {
+		pin = &host.PIN{Control: h.PINControl, Capture: h.PINCapture}
+		if pin.Format, err = hsm.ParsePIN(h.PIN); err != nil {
+			return nil, nil, fmt.Errorf("%s.pin: %w", key, err)
+		}
+	}
+	return mac, pin, nil
 }
 
 // payingWallet is the host that payment codes over HTTP are charged at; "" when they go to a card network, which takes them

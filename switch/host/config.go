@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,9 @@ type Config struct {
 	Header  []byte
 	// Codec is the dialect of this link. It may differ from the terminals'.
 	Codec *iso8583.Codec
+	// MAC authenticates requests and answers, and PIN says how PIN blocks go to the host; nil: neither is.
+	MAC *MAC
+	PIN *PIN
 	// Connections is the number of slots. A terminal always uses the same one. Default 1.
 	Connections int
 	// SignOn sends 0800 after connecting and lets no request out before 00 has come.
@@ -97,6 +101,13 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Zone == nil {
 		c.Zone = shanghai
+	}
+	if c.MAC != nil {
+		c.MAC = &MAC{Algorithm: c.MAC.Algorithm, Key: cmp.Or(c.MAC.Key, "host/"+c.Name+"/zak")}
+	}
+	if c.PIN != nil {
+		p := c.PIN.of(c.Name)
+		c.PIN = &p
 	}
 	if c.Codec != nil {
 		c.Management = defaultPlace(c.Management, c.Codec, 70, "de70", "de60")

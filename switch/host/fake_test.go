@@ -251,6 +251,15 @@ type rig struct {
 
 func start(t testing.TB, dialect string, framing wire.Framing, change func(*Config)) *rig {
 	t.Helper()
+	return startWith(t, dialect, framing, func(c *Config, _ *Deps) {
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+func startWith(t testing.TB, dialect string, framing wire.Framing, change func(*Config, *Deps)) *rig {
+	t.Helper()
 	r := &rig{
 		t: t, server: &fakeServer{t: t, bodies: make(chan any, 4096), refused: make(chan struct{}, 1)},
 		network: listen(t, codecOf(t, dialect), framing), cup: codecOf(t, "cup"), orig: fakeOriginals{},
@@ -273,13 +282,12 @@ func start(t testing.TB, dialect string, framing wire.Framing, change func(*Conf
 	if framing.Header() {
 		cfg.Header = []byte{0x60, 0x31, 0, 0x31, 1, 0}
 	}
-	if change != nil {
-		change(&cfg)
-	}
-	r.hosts, err = New([]Config{cfg}, Deps{
+	deps := Deps{
 		Server: r.server, Originals: r.orig, Cards: fakeCards{record}, Logger: zap.NewNop(), Metrics: r.metrics,
 		Now: r.now, Rand: rand.New(rand.NewPCG(1, 2)),
-	})
+	}
+	change(&cfg, &deps)
+	r.hosts, err = New([]Config{cfg}, deps)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -297,7 +305,16 @@ func start(t testing.TB, dialect string, framing wire.Framing, change func(*Conf
 // connected starts a link that is signed on.
 func connected(t testing.TB, dialect string, framing wire.Framing, change func(*Config)) (*rig, *peer) {
 	t.Helper()
-	r := start(t, dialect, framing, change)
+	return logOn(start(t, dialect, framing, change))
+}
+
+func connectedWith(t testing.TB, dialect string, framing wire.Framing, change func(*Config, *Deps)) (*rig, *peer) {
+	t.Helper()
+	return logOn(startWith(t, dialect, framing, change))
+}
+
+func logOn(r *rig) (*rig, *peer) {
+	r.t.Helper()
 	p := r.network.accept()
 	p.logOn()
 	r.server.up()

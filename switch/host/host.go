@@ -23,8 +23,10 @@
 //   - Requests of one terminal leave in the order of Send: a reversal never overtakes what it takes back. Each terminal
 //     belongs to one connection slot; while that slot is down its requests are unsent, not detoured.
 //   - HostUp is submitted after each sign-on of each connection.
+//   - With a MAC in the profile every request and reversal carries one, and an answer whose MAC is wrong or missing is none: it is
+//     counted and dropped, and the engine's time-out does the rest.
 //
-// F2, F4, F35, F52 and F55 pass unchanged. DE7, DE11, DE37, DE32 and DE33 are the switch's. A void or refund names its
+// F2, F4, F35 and F55 pass unchanged. F52 is the terminal's block translated under the host's key, never the terminal's own. DE7, DE11, DE37, DE32 and DE33 are the switch's. A void or refund names its
 // sale by DE61 or DE90 in the numbers under which the network got it, and by its approval code in DE38; a reversal names
 // what it takes back in the same way, and is 0401 when it was sent before. The pre-authorisation family passes DE38 and
 // DE61 as the terminal gave them: a network knows a pre-authorisation by card and approval code.
@@ -51,6 +53,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
+	"huanxin/switch/keys/hsm"
 	"huanxin/switch/outbox"
 )
 
@@ -74,6 +77,9 @@ type Deps struct {
 	Server    Server
 	Originals Originals
 	Cards     Cards
+	PINs      PINs       // nil where no terminal sends any
+	Module    hsm.Module // this and Keys are nil where no profile has keys
+	Keys      Keys
 	Logger    *zap.Logger
 	Metrics   *Metrics
 	Now       func() time.Time // time.Now
@@ -129,7 +135,7 @@ func New(profiles []Config, deps Deps) (*Hosts, error) {
 	h.out = outbox.New(deps.Server, bound, deps.Metrics.refused)
 	var dice sync.Mutex
 	for _, cfg := range checked {
-		words, err := newWords(&cfg)
+		words, err := newWords(&cfg, deps.Module, deps.Keys)
 		if err != nil {
 			return nil, fmt.Errorf("%w %q: %w", ErrConfig, cfg.Name, err)
 		}
@@ -225,7 +231,11 @@ func (h *host) encode(it *item, req *engine.HostRequest) (err error) {
 		if !ok {
 			return errNoOriginal
 		}
-		it.frame, err = h.words.forward(it.frame[:0], req, terminal)
+		var pin []byte
+		if h.deps.PINs != nil {
+			pin = h.deps.PINs.PIN(req.Token)
+		}
+		it.frame, err = h.words.forward(it.frame[:0], req, terminal, pin)
 		return err
 	}
 	return fmt.Errorf("%w: %s", errNotOffered, kindName(req.Kind))

@@ -114,8 +114,9 @@ type session struct {
 	probed  time.Time    // when the writer sent its last echo
 
 	// The reader's own.
-	ear    ear
-	learnt []any // what came together, and goes to the server together
+	mistrusted bool // an answer was dropped for its MAC
+	ear        ear
+	learnt     []any // what came together, and goes to the server together
 
 	once  sync.Once // closes ended
 	ended chan struct{}
@@ -367,7 +368,11 @@ func (s *session) hear(frame wire.Frame, now time.Time) {
 		return
 	}
 	msg, err := h.words.read(&s.ear, frame.Message, now)
-	if err != nil {
+	switch {
+	case errors.Is(err, errMACWrong) || errors.Is(err, errMACMissing):
+		s.mistrust(err)
+		return
+	case err != nil:
 		h.count.malformed.Inc()
 		h.logger.Debug("host message not understood", zap.Int("slot", s.link.slot), zap.Error(err))
 		return
@@ -382,6 +387,18 @@ func (s *session) hear(frame wire.Frame, now time.Time) {
 		s.reply()
 	case classAnswer:
 		s.learnt = append(s.learnt, h.answered(&msg, now))
+	}
+}
+
+// mistrust drops an answer whose MAC is not right. That it came is a reason to look: a key differs, or somebody writes on the line. It is
+// logged once a connection, and counted each time.
+func (s *session) mistrust(err error) {
+	h := s.link.host
+	h.count.unproved.Inc()
+	if !s.mistrusted {
+		s.mistrusted = true
+		h.logger.Error("answers of the host are dropped; further ones are only counted (huanxin_host_unproved_total)",
+			zap.Int("slot", s.link.slot), zap.Error(err))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/keys/hsm"
 )
 
 // Message types of the link.
@@ -65,6 +66,8 @@ var (
 type words struct {
 	cfg   *Config
 	codec *iso8583.Codec
+	seal  *seal     // nil without MACs
+	pin   *pinWords // nil for a host that takes no PIN
 	pens  sync.Pool // *pen
 }
 
@@ -74,10 +77,17 @@ type pen struct {
 	body    []byte
 	value   []byte
 	whole   []byte // a field as it came, before something is taken out of it
+	code    [32]byte
 }
 
-func newWords(cfg *Config) (*words, error) {
-	w := &words{cfg: cfg, codec: cfg.Codec}
+func newWords(cfg *Config, module hsm.Module, keys Keys) (w *words, err error) {
+	w = &words{cfg: cfg, codec: cfg.Codec}
+	if w.seal, err = newSeal(cfg, module, keys); err != nil {
+		return nil, err
+	}
+	if w.pin, err = newPINWords(cfg, module, keys); err != nil {
+		return nil, err
+	}
 	w.pens.New = func() any { return new(pen) }
 	need := []int{3, 4, 11, 37, 39, 41, 42}
 	need = append(need, map[string]int{"de60": 60, "de70": 70}[cfg.Management], map[string]int{"de61": 61, "de90": 90}[cfg.Original])
@@ -90,14 +100,28 @@ func newWords(cfg *Config) (*words, error) {
 }
 
 // frame builds the message, puts the link's framing around it and wipes the pen.
-func (w *words) frame(dst []byte, p *pen) ([]byte, error) {
+func (w *words) frame(dst []byte, p *pen) ([]byte, error) { return w.finish(dst, p, nil) }
+
+// sealed is frame with a MAC, where the profile has one.
+func (w *words) sealed(dst []byte, p *pen) ([]byte, error) { return w.finish(dst, p, w.seal) }
+
+func (w *words) finish(dst []byte, p *pen, seal *seal) ([]byte, error) {
 	defer w.pens.Put(p)
 	defer p.wipe()
+	field := 0
+	if seal != nil {
+		field = seal.reserve(&p.builder)
+	}
 	body, err := p.builder.Append(p.body[:0])
 	if err != nil {
 		return dst, fmt.Errorf("build message: %w", err)
 	}
 	p.body = body
+	if seal != nil {
+		if body, err = seal.append(body, field, p.code[:0]); err != nil {
+			return dst, err
+		}
+	}
 	out, err := w.cfg.Framing.AppendFrame(dst, w.cfg.TPDU, w.cfg.Header, body)
 	if err != nil {
 		return dst, fmt.Errorf("frame message: %w", err)
@@ -143,6 +167,7 @@ func (w *words) manageAnswer(dst []byte, asked *iso8583.Message) ([]byte, error)
 // ear is what reading messages takes. It belongs to one goroutine and is reused with each message.
 type ear struct {
 	parsed iso8583.Message
+	code   [macSize]byte
 	text   []byte // of the answer under way, which goes into one string
 	data   []byte // and into one slice
 }
@@ -166,6 +191,11 @@ func (w *words) read(e *ear, raw []byte, now time.Time) (message, error) {
 		return msg, nil
 	default:
 		return message{}, fmt.Errorf("%w: %s", errMTI, parsed.MTI())
+	}
+	if msg.class == classAnswer && w.seal != nil {
+		if err := w.seal.check(parsed, &e.code); err != nil {
+			return message{}, err
+		}
 	}
 	if !isResponse(msg.response) {
 		return message{}, errResponse

@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 		cfg := Config{Name: "x", Addresses: []string{"127.0.0.1:1"}, Framing: wire.ASCII4, Codec: codecOf(f, map[bool]string{true: "cup", false: "iso87b"}[cup])}
 		cfg, err := cfg.withDefaults()
 		require.NoError(f, err)
-		readers[cup], err = newWords(&cfg)
+		readers[cup], err = newWords(&cfg, nil, nil)
 		require.NoError(f, err)
 	}
 	f.Fuzz(func(t *testing.T, cup bool, raw []byte) {
@@ -73,7 +73,7 @@ func TestFieldsForTheTillAreKeptAsReceived(t *testing.T) {
 		codec := codecOf(t, dialect)
 		cfg, err := (&Config{Name: "x", Addresses: []string{"127.0.0.1:1"}, Framing: wire.ASCII4, Codec: codec}).withDefaults()
 		require.NoError(t, err)
-		w, err := newWords(&cfg)
+		w, err := newWords(&cfg, nil, nil)
 		require.NoError(t, err)
 		for _, c := range []struct{ sent, kept string }{
 			{"123456", "123456"}, {"A1 /z~", "A1 /z~"}, {"12345\x00", ""}, {"\xCE\xDE\xCE\xDE12", ""},
@@ -107,14 +107,14 @@ func BenchmarkEncodeSale(b *testing.B) {
 	}
 	cfg, err := cfg.withDefaults()
 	require.NoError(b, err)
-	w, err := newWords(&cfg)
+	w, err := newWords(&cfg, nil, nil)
 	require.NoError(b, err)
 	req := r.sale(7)
 	original := r.orig[7]
 	var frame []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if frame, err = w.forward(frame[:0], req, original); err != nil {
+		if frame, err = w.forward(frame[:0], req, original, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -19,6 +19,7 @@ type Metrics struct {
 	answers   *prometheus.CounterVec   // by kind and verdict: in_time, late, repeated, unasked
 	malformed *prometheus.CounterVec   // frames that are no message, or no answer we know
 	latency   *prometheus.HistogramVec // from write to answer
+	unproved  *prometheus.CounterVec   // answers whose MAC is wrong or missing
 	refused   prometheus.Counter       // offers that the overloaded server refused
 }
 
@@ -37,13 +38,15 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "huanxin_host_answers_total", Help: "Answers of a host, by kind and how they met their request."}, []string{"host", "kind", "verdict"}),
 		malformed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_host_malformed_total", Help: "Frames of a host that could not be read."}, []string{"host"}),
+		unproved: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_host_unproved_total", Help: "Answers of a host that were dropped: their MAC is wrong or missing."}, []string{"host"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "huanxin_host_answer_seconds", Help: "Time from writing a request to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"host", "kind"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "huanxin_host_submit_refused_total", Help: "Times the overloaded server refused what a link had learnt; it is offered again."}),
 	}
-	for _, c := range []prometheus.Collector{m.up, m.queued, m.connects, m.requests, m.answers, m.malformed, m.latency, m.refused} {
+	for _, c := range []prometheus.Collector{m.up, m.queued, m.connects, m.requests, m.answers, m.malformed, m.unproved, m.latency, m.refused} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register host metrics: %w", err)
 		}
@@ -75,6 +78,7 @@ type counters struct {
 	up        prometheus.Gauge
 	queued    prometheus.Gauge
 	malformed prometheus.Counter
+	unproved  prometheus.Counter
 	requests  [kinds][len(fateNames)]prometheus.Counter
 	answers   [kinds][len(verdictNames)]prometheus.Counter
 	latencies [kinds]prometheus.Observer
@@ -83,7 +87,7 @@ type counters struct {
 func newCounters(m *Metrics, name string) *counters {
 	c := &counters{
 		m: m, name: name, up: m.up.WithLabelValues(name), queued: m.queued.WithLabelValues(name),
-		malformed: m.malformed.WithLabelValues(name),
+		malformed: m.malformed.WithLabelValues(name), unproved: m.unproved.WithLabelValues(name),
 	}
 	for k := range kinds {
 		kind := kindName(engine.HostKind(k))

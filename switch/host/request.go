@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // forwarded are the fields of a terminal's request that go to the network as they are (pos-dialect §3). DE59 is not among
 // them: only its A-tags go. What is left out belongs to the line between terminal and switch, or says it in the
 // terminal's numbers: DE37, and DE61 of a void or refund.
-var forwarded = []int{2, 3, 4, 12, 13, 14, 22, 23, 25, 26, 35, 36, 41, 42, 45, 48, 49, 52, 53, 54, 55, 60}
+var forwarded = []int{2, 3, 4, 12, 13, 14, 22, 23, 25, 35, 36, 41, 42, 45, 48, 49, 54, 55, 60}
 
 // passed are the fields that go on unchanged in the pre-authorisation family only: the approval code by which a network
 // knows a pre-authorisation again, and what the terminal says about it.
@@ -21,11 +22,16 @@ var passed = []int{38, 61}
 
 // forward writes the terminal's own request under the switch's numbers. A void and a refund name their sale as the network
 // knows it.
-func (w *words) forward(dst []byte, req *engine.HostRequest, terminal *iso8583.Message) ([]byte, error) {
+func (w *words) forward(dst []byte, req *engine.HostRequest, terminal *iso8583.Message, pin []byte) ([]byte, error) {
 	p := w.pens.Get().(*pen)
 	b := &p.builder
 	b.Reset(w.codec, requestMTI(req.Kind, terminal))
 	w.copyFields(b, terminal, forwarded)
+	if err := w.setPIN(b, terminal, pin); err != nil {
+		p.wipe()
+		w.pens.Put(p)
+		return dst, err
+	}
 	switch {
 	case req.Kind == engine.HostVoid || req.Kind == engine.HostRefund:
 		w.approvalOf(b, &req.Original)
@@ -35,8 +41,34 @@ func (w *words) forward(dst []byte, req *engine.HostRequest, terminal *iso8583.M
 	}
 	w.privateTags(p, terminal)
 	w.numbers(p, req)
-	return w.frame(dst, p)
+	return w.sealed(dst, p)
 }
+
+// setPIN sets the PIN block that has been translated for this host, and what is said about it: DE26 and DE53. Without a PIN these
+// go as the terminal sent them. The terminal's own DE52 never leaves: under its key the host could make nothing of it.
+func (w *words) setPIN(b *iso8583.Builder, terminal *iso8583.Message, pin []byte) error {
+	if !terminal.Has(52) {
+		w.copyFields(b, terminal, aboutPIN)
+		return nil
+	}
+	if w.pin == nil || len(pin) == 0 {
+		return errPIN
+	}
+	b.Set(52, pin)
+	if w.codec.Defines(26) {
+		b.SetString(26, w.pin.capture)
+	}
+	if w.codec.Defines(53) {
+		b.SetString(53, w.pin.control)
+	}
+	return nil
+}
+
+// aboutPIN are the fields that say something about a PIN.
+var aboutPIN = []int{26, 53}
+
+// errPIN is returned for a PIN block that was not translated.
+var errPIN = errors.New("the PIN block was not translated for this host")
 
 // requestMTI is the type of the message that carries a request. The pre-authorisation family has two.
 func requestMTI(kind engine.HostKind, terminal *iso8583.Message) iso8583.MTI {
@@ -149,7 +181,7 @@ func (w *words) reversal(dst []byte, req *engine.HostRequest, card *keys.CardRec
 	b.Set(42, req.Key.Merchant[:])
 	w.original(p, &req.Original, originalMTI(req.Key.Class), req.Key.Batch)
 	w.numbers(p, req)
-	return w.frame(dst, p)
+	return w.sealed(dst, p)
 }
 
 // originalMTI is the type of what a reversal takes back, by the class of its key.
