@@ -121,14 +121,14 @@ const (
 
 var (
 	core = []string{
-		"switch/iso8583", "switch/event", "switch/engine", "subsidy", "risk", "settlement", "internal/receipt",
+		"switch/iso8583", "switch/event", "switch/engine", "switch/ledger", "subsidy", "risk", "settlement", "internal/receipt",
 		"switch/trail",
 	}
 	// shellInsideCore are shell packages whose folder lies below a core one.
 	shellInsideCore = []string{"settlement/job"}
 	shell           = []string{
 		"switch/wire", "switch/transport", "switch/keys", "switch/outbox", "switch/stage", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
-		"switch/journal", "switch/coldlog", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "internal/doze", "portal", "config",
+		"switch/journal", "switch/coldlog", "switch/check", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "internal/doze", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.
 	programs = []string{"cmd", "internal/drill", "internal/bench", "internal/process", "internal/scrape", "internal/simulator", "internal/archtest"}

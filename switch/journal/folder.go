@@ -19,6 +19,7 @@ type source interface {
 // Folder reads a journal's folder without touching it: no lock, no write. It works on a stopped journal and
 // beside a running owner, and on one that Open refuses.
 type Folder struct {
+	dir       string
 	programme string
 	batches   source
 	mark      Mark // position 0 when there is none
@@ -28,7 +29,7 @@ type Folder struct {
 // when it is another programme's; programme may be "". A journal that an earlier release has kept in its embedded server,
 // and that has not been opened since, is read from there.
 func OpenFolder(dir, programme string) (*Folder, error) {
-	f := &Folder{programme: programme}
+	f := &Folder{dir: dir, programme: programme}
 	switch stored, err := programmeOfLog(dir); {
 	case err != nil && programme == "":
 		return nil, err
@@ -60,6 +61,9 @@ func OpenFolder(dir, programme string) (*Folder, error) {
 	}
 	return f, nil
 }
+
+// Cold is the folder of the cold log.
+func (f *Folder) Cold() string { return filepath.Join(f.dir, "cold") }
 
 // Programme is the programme whose journal it is.
 func (f *Folder) Programme() string { return f.programme }

@@ -1,0 +1,80 @@
+package check_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"huanxin/risk/geo"
+	"huanxin/switch/check"
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+	"huanxin/switch/ledger"
+)
+
+// story is one of a recorded history: every fact of the schema of its day, as an engine has written it.
+type story struct {
+	name   string
+	events []*event.Event
+}
+
+// stories reads a released history of the engine's tests.
+func stories(t testing.TB, file string) (list []story) {
+	raw, err := os.ReadFile("../engine/testdata/history/" + file)
+	require.NoError(t, err)
+	r := bytes.NewReader(raw)
+	get := func() []byte {
+		n, err := binary.ReadUvarint(r)
+		require.NoError(t, err)
+		b := make([]byte, n)
+		_, err = io.ReadFull(r, b)
+		require.NoError(t, err)
+		return b
+	}
+	for r.Len() > 0 {
+		s := story{name: string(get())}
+		n, err := binary.ReadUvarint(r)
+		require.NoError(t, err)
+		for range n {
+			ev := new(event.Event)
+			require.NoError(t, ev.UnmarshalVT(get()))
+			s.events = append(s.events, ev)
+		}
+		get() // balances
+		list = append(list, s)
+	}
+	return list
+}
+
+func newEngine(t testing.TB) *engine.Engine {
+	province, err := geo.Load(geo.LiaoningGeoJSON)
+	require.NoError(t, err)
+	e, err := engine.New(engine.Config{Map: province})
+	require.NoError(t, err)
+	return e
+}
+
+// Every story that the engine's transcripts tell is one to the ledger too, and after every single event the books that the
+// two of them keep are the same.
+func TestTheEngineAndTheLedgerKeepTheSameBooks(t *testing.T) {
+	for _, file := range []string{"v1.events", "v2.events"} {
+		for _, s := range stories(t, file) {
+			t.Run(file+"/"+s.name, func(t *testing.T) {
+				l, e := ledger.New(), newEngine(t)
+				for _, ev := range s.events {
+					l.Add(ev.Seq, ev)
+					e.Apply(ev)
+					require.Empty(t, l.Findings())
+					require.Empty(t, l.Check(10), "event %d %T", ev.Seq, ev.Body)
+					var differences []check.Difference
+					require.NoError(t, check.CompareState(l, e, "state", func(d check.Difference) { differences = append(differences, d) }))
+					require.Empty(t, differences, "event %d %T", ev.Seq, ev.Body)
+				}
+			})
+		}
+	}
+}
