@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newBudgetCommand(),
+		newCheckCommand(),
 		newDBCommand(),
 		newHoldCommand(),
 		newISO8583Command(),

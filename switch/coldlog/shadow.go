@@ -28,7 +28,9 @@ type Shadow struct {
 
 // OpenShadow looks at the log in a folder, which need not be there. work is the folder for what is not; "" is the system's for
 // temporary files.
-func OpenShadow(folder, work string) *Shadow { return &Shadow{folder: folder, work: work, each: fileSize, from: -1} }
+func OpenShadow(folder, work string) *Shadow {
+	return &Shadow{folder: folder, work: work, each: fileSize, from: -1}
+}
 
 // Parted is the offset from which on the log did not hold what was written, and whether there is one.
 func (s *Shadow) Parted() (offset int64, ok bool) { return s.from, s.from >= 0 }

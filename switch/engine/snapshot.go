@@ -24,6 +24,9 @@ import (
 // its beginning: the journal lasts, states do not.
 const stateVersion = 7
 
+// StateVersion is stateVersion, for who holds a state against another.
+const StateVersion = stateVersion
+
 // ErrState is returned by ReadState for bytes that are no state of this version, or that contradict themselves.
 var ErrState = errors.New("not a usable engine state")
 

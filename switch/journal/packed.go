@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"huanxin/switch/event"
 )
@@ -58,9 +59,28 @@ func (w packedWalk) step(raw []byte) error {
 	})
 }
 
-// Head is the last position that is known to be durable: that of the mark, which its owner writes after each acknowledgement. A
-// running owner goes on meanwhile. 0 when there is no mark.
-func (f *Folder) Head() Mark { return f.mark }
+// Head is how far a start would read the journal now: the last whole batch of its last segment, or the mark, if that says more. A
+// running owner goes on meanwhile. 0 means that nobody can say: everything is to be read.
+func (f *Folder) Head(ctx context.Context) (uint64, error) {
+	head := f.mark.Position
+	s, ok := f.batches.(segments)
+	if !ok {
+		return head, nil
+	}
+	list, err := s.list()
+	if err != nil {
+		return 0, err
+	}
+	for _, seg := range slices.Backward(list) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if found := s.survey(seg); len(found) > 0 {
+			return max(head, found[len(found)-1].header.position), nil
+		}
+	}
+	return head, nil
+}
 
 // ReplayPacked hands fn every batch from the first to position `to` (0 = to the end), verified. With an error, which is one of
 // Verify's or fn's own, the report says how far it was good. The chain must hold the marks, of which those behind `to` are not
@@ -109,4 +129,3 @@ func ReadExportPacked(ctx context.Context, r io.Reader, fn func(Packed) error) (
 		}
 	}
 }
-

@@ -261,3 +261,14 @@ func (n *names) of(s string) uint8 {
 	n.list = append(n.list, s)
 	return uint8(len(n.list) - 1)
 }
+
+// Programme is whose books these are.
+type Programme struct {
+	Name           string
+	PersonKeyCheck []byte
+	Epoch          uint64 // of the last taking of ownership
+	PolicyDigest   []byte
+}
+
+// Programme is that of the last events.
+func (l *Ledger) Programme() Programme { return Programme{l.name, l.check, l.epoch, l.digest} }
