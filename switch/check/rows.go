@@ -33,38 +33,48 @@ type Database interface {
 
 // tables holds the rows against the books of the same moment.
 type tables struct {
-	run  *run
-	l    *ledger.Ledger
-	rows map[string]uint64
+	db    Database
+	l     *ledger.Ledger
+	limit int
+	say   func(Difference)
+	rows  map[string]uint64
 }
 
 func (t *tables) differ(what, format string, args ...any) {
-	t.run.say(Difference{Where: "database", What: what, Text: fmt.Sprintf(format, args...)})
+	t.say(Difference{Where: "database", What: what, Text: fmt.Sprintf(format, args...)})
 }
 
-// compareDatabase compares table by table. What it does not look at stands in README.md.
-func (r *run) compareDatabase(ctx context.Context) error {
-	t := &tables{run: r, l: r.ledger, rows: map[string]uint64{}}
-	r.report.Database = &Rows{Position: r.at.Batch, Events: r.at.Seq, Rows: t.rows}
-	if r.at.Batch == 0 {
-		r.note("the database has no rows yet: its projection is at the beginning")
-	} else if r.at.Hash != r.hash || r.at.Seq != r.ledger.Seq() {
-		t.differ("projection_position", "it names batch %d as %x with event %d, in the journal it is %x with event %d", r.at.Batch, r.at.Hash[:8],
-			r.at.Seq, r.hash[:8], r.ledger.Seq())
-	}
+// CompareRows holds the rows against the books that were kept up to the same event, table by table, and returns how many rows
+// of each there are. say is told every difference, of the tables with a row for some events at most limit. What is not
+// looked at stands in README.md.
+func CompareRows(ctx context.Context, l *ledger.Ledger, db Database, limit int, say func(Difference)) (map[string]uint64, error) {
+	t := &tables{db: db, l: l, limit: limit, say: say, rows: map[string]uint64{}}
 	for _, compare := range []func(context.Context) error{
 		t.programme, t.nodes, t.purchases, t.holds, t.entitlements, t.reversals, t.operations, t.workItems, t.captures, t.refunds,
 		t.movements, t.supplements, t.refusals, t.requests, t.settlements,
 	} {
 		if err := compare(ctx); err != nil {
-			return fmt.Errorf("database: %w", err)
+			return t.rows, fmt.Errorf("database: %w", err)
 		}
 	}
-	return nil
+	return t.rows, nil
+}
+
+// compareDatabase is CompareRows at the position that the database names.
+func (r *run) compareDatabase(ctx context.Context) (err error) {
+	r.report.Database = &Rows{Position: r.at.Batch, Events: r.at.Seq}
+	if r.at.Batch == 0 {
+		r.note("the database has no rows yet: its projection is at the beginning")
+	} else if r.at.Hash != r.hash || r.at.Seq != r.ledger.Seq() {
+		r.say(Difference{Where: "database", What: "projection_position", Position: r.at.Batch, Text: fmt.Sprintf(
+			"it has the batch as %x with event %d, the journal as %x with event %d", r.at.Hash[:8], r.at.Seq, r.hash[:8], r.ledger.Seq())})
+	}
+	r.report.Database.Rows, err = CompareRows(ctx, r.ledger, r.database, r.cfg.Limit, r.say)
+	return err
 }
 
 func (t *tables) programme(ctx context.Context) error {
-	has, err := t.run.database.Programme(ctx)
+	has, err := t.db.Programme(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,7 +92,7 @@ func (t *tables) nodes(ctx context.Context) error {
 	for _, n := range t.l.Nodes() {
 		want[n.Path] = n
 	}
-	err := t.run.database.EachNode(ctx, func(has *projection.Node) error {
+	err := t.db.EachNode(ctx, func(has *projection.Node) error {
 		t.rows["budget_nodes"]++
 		n, ok := want[has.Path]
 		if !ok {
@@ -136,7 +146,7 @@ func (n *numbered) end(known func(id uint64) bool) {
 
 func (t *tables) purchases(ctx context.Context) error {
 	n := t.numbered("purchases", t.l.Purchases())
-	err := t.run.database.EachPurchase(ctx, func(has *projection.Purchase) error {
+	err := t.db.EachPurchase(ctx, func(has *projection.Purchase) error {
 		p, ok := t.l.Purchase(has.ID)
 		if !n.take(has.ID, ok) {
 			return nil
@@ -144,6 +154,7 @@ func (t *tables) purchases(ctx context.Context) error {
 		digest := uint64(0)
 		if !has.Ordinary || has.Manual {
 			h := ledger.Held{
+				Merchant: has.Merchant, Terminal: has.Terminal, Order: has.OrderRef,
 				Person: has.Person, Category: has.Category, City: has.City, PayingCity: has.PayingCity, LocatedCity: has.LocatedCity,
 				Barcode: has.Barcode, SerialMask: has.SerialMask, Serial: has.SerialHash, Label: has.Label, OldItem: has.OldItem,
 				Version: has.PolicyVersion, Attributes: has.Attributes, Marks: has.Marks, Price: int64(has.Price), Base: int64(has.Base),
@@ -152,7 +163,7 @@ func (t *tables) purchases(ctx context.Context) error {
 			digest ^= h.Digest()
 		}
 		if has.SentIn != 0 {
-			digest ^= ledger.SentDigest(has.Host, has.RRN, has.CardMask, has.EntryMode, has.Reference, has.CardToken, has.STAN, has.HostSTAN,
+			digest ^= ledger.SentDigest(has.Merchant, has.Terminal, has.Host, has.RRN, has.CardMask, has.EntryMode, has.Reference, has.CardToken, has.STAN, has.HostSTAN,
 				has.TerminalBatch, int64(has.SentAt), has.SentIn)
 		}
 		if has.EndedIn != 0 {
@@ -188,7 +199,7 @@ func holdState(p *ledger.Purchase) string {
 
 func (t *tables) holds(ctx context.Context) error {
 	n := t.numbered("holds", t.l.Purchases())
-	err := t.run.database.EachHold(ctx, func(has *projection.Hold) error {
+	err := t.db.EachHold(ctx, func(has *projection.Hold) error {
 		p, ok := t.l.Purchase(has.Purchase)
 		if !n.take(has.Purchase, ok && p.Entitlement != 0) {
 			return nil
@@ -209,7 +220,7 @@ func (t *tables) holds(ctx context.Context) error {
 
 func (t *tables) entitlements(ctx context.Context) error {
 	n := t.numbered("entitlements", t.l.Entitlements())
-	err := t.run.database.EachEntitlement(ctx, func(has *projection.Entitlement) error {
+	err := t.db.EachEntitlement(ctx, func(has *projection.Entitlement) error {
 		e, ok := t.l.Entitlement(has.ID)
 		if !n.take(has.ID, ok) {
 			return nil
@@ -231,7 +242,7 @@ func (t *tables) entitlements(ctx context.Context) error {
 
 func (t *tables) reversals(ctx context.Context) error {
 	n := t.numbered("reversals", t.l.Reversals())
-	err := t.run.database.EachReversal(ctx, func(has *projection.Reversal) error {
+	err := t.db.EachReversal(ctx, func(has *projection.Reversal) error {
 		r, ok := t.l.Reversal(has.ID)
 		if n.take(has.ID, ok) && (has.State != r.State.String() || has.Purchase != r.Purchase || has.Operation != r.Operation ||
 			int64(has.Amount) != r.Amount || has.Attempts != r.Attempts) {
@@ -246,7 +257,7 @@ func (t *tables) reversals(ctx context.Context) error {
 
 func (t *tables) operations(ctx context.Context) error {
 	n := t.numbered("operations", t.l.Operations())
-	err := t.run.database.EachOperation(ctx, func(has *projection.Operation) error {
+	err := t.db.EachOperation(ctx, func(has *projection.Operation) error {
 		o, ok := t.l.Operation(has.ID)
 		if n.take(has.ID, ok) && (has.State != o.State.String() || has.Purchase != o.Purchase || (has.Kind == projection.OperationVoid) != o.Void ||
 			int64(has.Amount) != o.Amount || int64(has.Returned) != o.Returned) {
@@ -261,7 +272,7 @@ func (t *tables) operations(ctx context.Context) error {
 
 func (t *tables) workItems(ctx context.Context) error {
 	n := t.numbered("work_items", t.l.Items())
-	err := t.run.database.EachWorkItem(ctx, func(has *projection.WorkItem) error {
+	err := t.db.EachWorkItem(ctx, func(has *projection.WorkItem) error {
 		if n.take(has.ID, has.ID > 0 && has.ID <= t.l.Items()) && (has.State == projection.ItemOpen) != t.l.ItemOpen(has.ID) {
 			t.differ("work_items", "%d is %s; by the events open: %v", has.ID, has.State, t.l.ItemOpen(has.ID))
 		}
@@ -280,7 +291,7 @@ func (t *tables) facts(name string, want, has *ledger.Facts, err error) error {
 	if want.Rows() != has.Rows() {
 		t.differ(name, "%d rows, by the events there are %d", has.Rows(), want.Rows())
 	}
-	for _, d := range want.Compare(has, t.run.cfg.Limit) {
+	for _, d := range want.Compare(has, t.limit) {
 		at := Difference{Where: "database", What: name, Event: d.Seq}
 		switch {
 		case d.To != 0:
@@ -290,14 +301,14 @@ func (t *tables) facts(name string, want, has *ledger.Facts, err error) error {
 		default:
 			at.Text = "a row too many"
 		}
-		t.run.say(at)
+		t.say(at)
 	}
 	return nil
 }
 
 func (t *tables) captures(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("captures", &t.l.Captures, &f, t.run.database.EachCapture(ctx, func(c *projection.Capture) error {
+	return t.facts("captures", &t.l.Captures, &f, t.db.EachCapture(ctx, func(c *projection.Capture) error {
 		f.Add(c.Seq, ledger.CaptureDigest(c.Purchase, int64(c.Amount), int64(c.Subsidy), c.Leaf, c.Response, c.Approval))
 		return nil
 	}))
@@ -305,7 +316,7 @@ func (t *tables) captures(ctx context.Context) error {
 
 func (t *tables) refunds(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("refunds", &t.l.Refunds, &f, t.run.database.EachRefund(ctx, func(c *projection.Refund) error {
+	return t.facts("refunds", &t.l.Refunds, &f, t.db.EachRefund(ctx, func(c *projection.Refund) error {
 		f.Add(c.Seq, ledger.RefundDigest(c.Purchase, c.Kind, int64(c.Amount), int64(c.Subsidy), c.Reversal, c.Operation))
 		return nil
 	}))
@@ -313,7 +324,7 @@ func (t *tables) refunds(ctx context.Context) error {
 
 func (t *tables) movements(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("budget_movements", &t.l.Movements, &f, t.run.database.EachMovement(ctx, func(m *projection.Movement) error {
+	return t.facts("budget_movements", &t.l.Movements, &f, t.db.EachMovement(ctx, func(m *projection.Movement) error {
 		f.Add(m.Seq, ledger.MovementDigest(m.Path, int64(m.Allocated), int64(m.Held), int64(m.Spent), int64(m.Released)))
 		return nil
 	}))
@@ -321,7 +332,7 @@ func (t *tables) movements(ctx context.Context) error {
 
 func (t *tables) supplements(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("supplements", &t.l.Supplements, &f, t.run.database.EachSupplement(ctx, func(s *projection.Supplement) error {
+	return t.facts("supplements", &t.l.Supplements, &f, t.db.EachSupplement(ctx, func(s *projection.Supplement) error {
 		f.Add(s.Seq, ledger.SupplementDigest(s.Purchase, s.Entitlement, int64(s.Subsidy), s.CaseID))
 		return nil
 	}))
@@ -329,7 +340,7 @@ func (t *tables) supplements(ctx context.Context) error {
 
 func (t *tables) refusals(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("refusals", &t.l.Refusals, &f, t.run.database.EachRefusal(ctx, func(r *projection.Refusal) error {
+	return t.facts("refusals", &t.l.Refusals, &f, t.db.EachRefusal(ctx, func(r *projection.Refusal) error {
 		f.Add(r.Seq, ledger.RefusalDigest(r.Kind, r.Response, r.Purchase, r.Entitlement, int64(r.Price), len(r.Reasons)))
 		return nil
 	}))
@@ -337,7 +348,7 @@ func (t *tables) refusals(ctx context.Context) error {
 
 func (t *tables) requests(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("requests", &t.l.Requests, &f, t.run.database.EachRequest(ctx, func(r *projection.Request) error {
+	return t.facts("requests", &t.l.Requests, &f, t.db.EachRequest(ctx, func(r *projection.Request) error {
 		f.Add(r.Seq, ledger.RequestDigest(r.Request, r.Content, r.Purchase, r.Operation, int64(r.Price)))
 		return nil
 	}))
@@ -345,7 +356,7 @@ func (t *tables) requests(ctx context.Context) error {
 
 func (t *tables) settlements(ctx context.Context) error {
 	var f ledger.Facts
-	return t.facts("batches", &t.l.Settlements, &f, t.run.database.EachTerminalBatch(ctx, func(b *projection.TerminalBatch) error {
+	return t.facts("batches", &t.l.Settlements, &f, t.db.EachTerminalBatch(ctx, func(b *projection.TerminalBatch) error {
 		f.Add(b.ID, ledger.SettlementDigest(b.Key.Batch, b.NextBatch, b.Equal, int64(b.Kept.Debit), int64(b.Kept.Credit), int64(b.Kept.Subsidy)))
 		return nil
 	}))

@@ -11,7 +11,7 @@ import (
 // CompareState holds the state of an engine against the books that were kept from the same facts. say is told every
 // difference; where is what it is a difference of.
 func CompareState(l *ledger.Ledger, e *engine.Engine, where string, say func(Difference)) error {
-	c := comparison{ledger: l, engine: e, where: where, say: say}
+	c := comparison{ledger: l, totals: l.Totals(), engine: e, where: where, say: say}
 	c.counts()
 	c.nodes()
 	c.entitlements()
@@ -22,6 +22,7 @@ func CompareState(l *ledger.Ledger, e *engine.Engine, where string, say func(Dif
 
 type comparison struct {
 	ledger *ledger.Ledger
+	totals ledger.Totals
 	engine *engine.Engine
 	where  string
 	say    func(Difference)
@@ -39,7 +40,7 @@ func (c *comparison) counts() {
 	}{
 		{"events", c.ledger.Seq(), c.engine.Seq()}, {"purchases", c.ledger.Purchases(), n.Purchases},
 		{"voids and refunds", c.ledger.Operations(), n.Operations}, {"reversals", c.ledger.Reversals(), n.Reversals},
-		{"work items", c.ledger.Items(), n.Items}, {"requests to hosts", c.ledger.Totals().HostRequests, n.HostRequests},
+		{"work items", c.ledger.Items(), n.Items}, {"requests to hosts", c.totals.HostRequests, n.HostRequests},
 	} {
 		if x.books != x.has {
 			c.differ("count", "%d %s, by the events there are %d", x.has, x.name, x.books)
@@ -102,8 +103,8 @@ func (c *comparison) entitlements() {
 
 func (c *comparison) persons() {
 	book := c.engine.Book()
-	if book.OpenHolds() != int(c.ledger.Totals().OpenHolds) {
-		c.differ("count", "%d holds are open, by the events %d", book.OpenHolds(), c.ledger.Totals().OpenHolds)
+	if book.OpenHolds() != int(c.totals.OpenHolds) {
+		c.differ("count", "%d holds are open, by the events %d", book.OpenHolds(), c.totals.OpenHolds)
 	}
 	c.ledger.EachUse(func(u ledger.Use) {
 		has := book.UsageOf(subsidy.Hash(u.Person), u.Category)
@@ -138,7 +139,7 @@ func (c *comparison) reversals() {
 			c.differ("work item", "work item %d is open, by the events it is not", id)
 		}
 	})
-	t := c.ledger.Totals()
+	t := &c.totals
 	if open != int(t.ReversalsOpen) {
 		c.differ("reversal", "%d reversals have no end, by the events %d", open, t.ReversalsOpen)
 	}

@@ -105,6 +105,7 @@ type Held struct {
 	Person                                                       []byte
 	Category, City, PayingCity, LocatedCity, Barcode, SerialMask string
 	Serial                                                       []byte
+	Merchant, Terminal, Order                                    string
 	Label, OldItem, Version                                      string
 	Attributes, Marks                                            []string
 	Price, Base, FromClaim                                       int64
@@ -117,7 +118,8 @@ func (h *Held) Digest() uint64 {
 	d := digest(1)
 	d.bytes(h.Person)
 	d.bytes(h.Serial)
-	for _, s := range [...]string{h.Category, h.City, h.PayingCity, h.LocatedCity, h.Barcode, h.SerialMask, h.Label, h.OldItem, h.Version} {
+	for _, s := range [...]string{h.Category, h.City, h.PayingCity, h.LocatedCity, h.Barcode, h.SerialMask, h.Label, h.OldItem, h.Version,
+		h.Merchant, h.Terminal, h.Order} {
 		d.text(s)
 	}
 	d.texts(h.Attributes)
@@ -130,6 +132,7 @@ func (h *Held) Digest() uint64 {
 
 func (l *Ledger) reserveDigest(m *event.Reserved) uint64 {
 	h := Held{
+		Merchant: clean(m.Key.GetMerchant()), Terminal: clean(m.Key.GetTerminal()), Order: clean(m.Order),
 		Person: m.Person, Category: clean(m.Category), City: clean(m.City), PayingCity: clean(m.PayingCity), LocatedCity: clean(m.LocatedCity),
 		Barcode: clean(m.Barcode), SerialMask: clean(m.SerialMask), Serial: m.Serial, Label: clean(m.Label), OldItem: clean(m.OldItem),
 		Version: clean(m.PolicyVersion), Attributes: cleaned(m.Attributes), Marks: cleaned(m.Marks), Price: m.Price, Base: m.Base,
@@ -139,9 +142,9 @@ func (l *Ledger) reserveDigest(m *event.Reserved) uint64 {
 }
 
 // SentDigest is of what a sale says that no later fact changes, and of the batch in which it lies.
-func SentDigest(host, rrn, mask, entry, reference string, token []byte, stan, hostSTAN, batch uint32, at int64, position uint64) uint64 {
+func SentDigest(merchant, terminal, host, rrn, mask, entry, reference string, token []byte, stan, hostSTAN, batch uint32, at int64, position uint64) uint64 {
 	d := digest(2)
-	for _, s := range [...]string{host, rrn, mask, entry, reference} {
+	for _, s := range [...]string{merchant, terminal, host, rrn, mask, entry, reference} {
 		d.text(s)
 	}
 	d.bytes(token)
@@ -152,7 +155,7 @@ func SentDigest(host, rrn, mask, entry, reference string, token []byte, stan, ho
 }
 
 func (l *Ledger) sentDigest(m *event.SaleSent) uint64 {
-	return SentDigest(clean(m.Host), clean(m.Rrn), clean(m.Card.GetMask()), clean(m.EntryMode), clean(m.Reference), m.Card.GetToken(),
+	return SentDigest(clean(m.Key.GetMerchant()), clean(m.Key.GetTerminal()), clean(m.Host), clean(m.Rrn), clean(m.Card.GetMask()), clean(m.EntryMode), clean(m.Reference), m.Card.GetToken(),
 		m.Key.GetStan(), m.HostStan, m.Key.GetBatch(), l.at, l.position)
 }
 

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"huanxin/internal/postgres"
 )
 
@@ -105,4 +107,19 @@ func Empty(t testing.TB) *postgres.Database {
 	}
 	t.Cleanup(d.Close) // runs before the drop
 	return d
+}
+
+// Exec runs a statement, for tests in which somebody changes rows by hand.
+func Exec(t testing.TB, d *postgres.Database, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(ctx, statement)
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		t.Fatal(err)
+	}
 }
