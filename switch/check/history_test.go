@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,17 @@ import (
 type story struct {
 	name   string
 	events []*event.Event
+}
+
+// histories are the files of them, the newest last.
+func histories(t testing.TB) (names []string) {
+	files, err := filepath.Glob("../engine/testdata/history/*.events")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 3)
+	for _, file := range files {
+		names = append(names, filepath.Base(file))
+	}
+	return names
 }
 
 // stories reads a released history of the engine's tests.
@@ -61,7 +73,7 @@ func newEngine(t testing.TB) *engine.Engine {
 // Every story that the engine's transcripts tell is one to the ledger too, and after every single event the books that the
 // two of them keep are the same.
 func TestTheEngineAndTheLedgerKeepTheSameBooks(t *testing.T) {
-	for _, file := range []string{"v1.events", "v2.events"} {
+	for _, file := range histories(t) {
 		for _, s := range stories(t, file) {
 			t.Run(file+"/"+s.name, func(t *testing.T) {
 				l, e := ledger.New(), newEngine(t)
