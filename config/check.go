@@ -453,4 +453,5 @@ func (c *Config) checkDatabase(k *checker) {
 	atLeast(k, "database.connections", d.Connections, 2)
 	atLeast(k, "database.batch-events", d.BatchEvents, 1)
 	checkBackOff(k, "database.retry-", d.RetryMin, d.RetryMax)
+	atLeast(k, "database.write-timeout", d.WriteTimeout, time.Second)
 }

@@ -236,6 +236,8 @@ type Database struct {
 	BatchEvents int           `mapstructure:"batch-events"` // events projected in one transaction at most
 	RetryMin    time.Duration `mapstructure:"retry-min"`
 	RetryMax    time.Duration `mapstructure:"retry-max"`
+	// WriteTimeout bounds one transaction of the projection: what takes longer is given up and begun anew.
+	WriteTimeout time.Duration `mapstructure:"write-timeout"`
 }
 
 // Keys is the strict-permission files with the keys of envelopes and keyed hashes.
@@ -268,7 +270,7 @@ type Debug struct {
 
 // Drill is for drills only: how a test makes this process fail.
 type Drill struct {
-	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3"; empty = never
+	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3", "snapshot-named 1"; empty = never
 }
 
 // Values of Listener.Security.

@@ -34,7 +34,7 @@ func Defaults() Config {
 		Snapshot: Snapshot{Every: 5 * time.Minute, Events: 1_000_000},
 		Database: Database{
 			Enabled: true, Folder: "postgres", Connections: 4, BatchEvents: 20_000,
-			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second,
+			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second, WriteTimeout: time.Minute,
 		},
 		Keys:    Keys{File: "keys/keys.yaml"},
 		Control: Control{Socket: "control.sock", AnswerTimeout: 10 * time.Second, Pending: 64},

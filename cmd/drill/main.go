@@ -46,10 +46,15 @@ type options struct {
 	lasts    time.Duration // campaign
 }
 
+const about = `演示与演练。Demonstration, smoke test and drills. A drill starts a switch, hosts and PostgreSQL of its own below --state,
+makes trouble while terminals and shops work, and compares the books: what was answered, the journal, PostgreSQL, the hosts' ledgers.
+It ends with one line in which every figure but the first must be 0, and exits 1 otherwise. Its folder is kept for a look:
+logs, answers, ledgers, journal. internal/drill/README.md says what each does.`
+
 func newRootCommand() *cobra.Command {
 	var o options
 	root := &cobra.Command{
-		Use: "drill", Short: "演示与演练 – demonstration, smoke test and drills", SilenceUsage: true, SilenceErrors: true,
+		Use: "drill", Short: "演示与演练 – demonstration, smoke test and drills", Long: about, SilenceUsage: true, SilenceErrors: true,
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -68,20 +73,35 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		command("run", "演示并持续服务 – everything on the configured ports, until Ctrl-C", &o, runDemo),
 		command("smoke", "同一演示并核对每个数字 – the same on its own ports and folder, every figure checked", &o, smoke),
-		command("kill9", "kill -9 under load, then compare the books", &o, scenario((*drill.Arena).Kill9)),
-		command("kill-points", "the switch ends itself at each named point under load", &o, scenario((*drill.Arena).KillPoints)),
-		command("after-the-sale", "voids, refunds, reversals and settlements of unfriendly terminals at unfriendly hosts", &o,
-			scenario((*drill.Arena).AfterTheSale)),
-		command("wallet", "payments that wait, end late or never; a wallet that is restarted", &o, scenario((*drill.Arena).WalletTroubles)),
-		command("settlement", "one short batch after the other, every total checked", &o, scenario((*drill.Arena).Settlement)),
-		command("postgres-down", "PostgreSQL stopped under load", &o, scenario((*drill.Arena).PostgresDown)),
-		command("host-down", "the card network gone under load", &o, scenario((*drill.Arena).HostDown)),
-		command("bad-input", "what terminals should never send", &o, scenario((*drill.Arena).BadInput)),
 		command("campaign", "为演示编写一次限时加码 – write a programme with a short campaign, from the rules in force at the switch\n"+
 			"that HUANXIN_STATE names", &o, campaign),
 		command("all", "every drill, one after the other", &o, all),
 	)
+	for _, d := range drills {
+		root.AddCommand(command(d.name, d.short, &o, scenario(d.play)))
+	}
 	return root
+}
+
+// drills are all drills, in the order in which `drill all` plays them.
+var drills = []struct {
+	name, short string
+	play        func(*drill.Arena, context.Context) error
+}{
+	{"kill9", "kill -9 under load, then compare the books", (*drill.Arena).Kill9},
+	{"kill-points", "the switch ends itself at each named point under load", (*drill.Arena).KillPoints},
+	{"after-the-sale", "voids, refunds, reversals and settlements of unfriendly terminals at unfriendly hosts", (*drill.Arena).AfterTheSale},
+	{"wallet", "payments that wait, end late or never; a wallet that is restarted", (*drill.Arena).WalletTroubles},
+	{"settlement", "one short batch after the other, every total checked", (*drill.Arena).Settlement},
+	{"postgres-down", "PostgreSQL stopped under load", (*drill.Arena).PostgresDown},
+	{"host-down", "the card network gone under load", (*drill.Arena).HostDown},
+	{"link", "lines to hosts and terminals that are slow, narrow, cut, half-open or gone", (*drill.Arena).Link},
+	{"postgres-faults", "PostgreSQL killed, stopped, cut off and silent under load", (*drill.Arena).PostgresFaults},
+	{"frozen", "switch and hosts stopped for ten seconds at a time; a second switch that wants the journal", (*drill.Arena).Frozen},
+	{"storm", "kill -9 again and again, during starts, recoveries and snapshots", (*drill.Arena).Storm},
+	{"journal-full", "the journal's volume full: to its mark, then entirely", (*drill.Arena).JournalFull},
+	{"descriptors", "no file descriptor left for anything new, under a flood of connections", (*drill.Arena).Descriptors},
+	{"bad-input", "what terminals should never send", (*drill.Arena).BadInput},
 }
 
 func command(use, short string, o *options, run func(context.Context, *options) error) *cobra.Command {
@@ -204,14 +224,11 @@ func all(ctx context.Context, o *options) error {
 		return err
 	}
 	var errs []error
-	for _, play := range []func(*drill.Arena, context.Context) error{
-		(*drill.Arena).Kill9, (*drill.Arena).KillPoints, (*drill.Arena).AfterTheSale, (*drill.Arena).WalletTroubles,
-		(*drill.Arena).Settlement, (*drill.Arena).PostgresDown, (*drill.Arena).HostDown, (*drill.Arena).BadInput,
-	} {
+	for _, d := range drills {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		errs = append(errs, play(arena, ctx))
+		errs = append(errs, d.play(arena, ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -8,7 +8,8 @@ import (
 
 func TestEveryDrillIsOffered(t *testing.T) {
 	root := newRootCommand()
-	for _, name := range []string{"run", "smoke", "kill9", "kill-points", "after-the-sale", "wallet", "settlement", "postgres-down", "host-down", "bad-input", "all"} {
+	for _, name := range []string{"run", "smoke", "kill9", "kill-points", "after-the-sale", "wallet", "settlement", "postgres-down", "host-down",
+		"link", "postgres-faults", "frozen", "storm", "bad-input", "all"} {
 		found, _, err := root.Find([]string{name})
 		require.NoError(t, err)
 		require.Equal(t, name, found.Name())

@@ -8,20 +8,42 @@ import (
 	"go.uber.org/zap"
 
 	"huanxin/config"
+	"huanxin/switch/host"
+	"huanxin/switch/journal"
+	"huanxin/switch/projection"
 	"huanxin/switch/server"
+	"huanxin/switch/wallet"
 )
 
-// crashPoint turns drill.crash-at into what the loop calls at its stages, nil when it is not set.
-func crashPoint(c *config.Config, log *zap.Logger) (func(server.Stage, []string), error) {
+// crashPlaces are the places beside the batches at which a drill can end the process.
+var crashPlaces = []string{
+	server.PlaceRecovered,
+	journal.PlaceWritten, journal.PlaceSynced, journal.PlaceSegmentFilling,
+	journal.PlaceSnapshotWritten, journal.PlaceSnapshotSynced, journal.PlaceSnapshotNamed,
+	projection.PlaceWritten, projection.PlaceCommitted,
+	host.PlaceHalfWritten, host.PlaceWritten, wallet.PlaceSending, wallet.PlaceAnswered,
+}
+
+// crashPoint is drill.crash-at: what is called at the stages of batches and at the places beside them. Both are nil when it is
+// not set.
+type crashPoint struct {
+	batches func(server.Stage, []string)
+	places  func(place string)
+}
+
+func newCrashPoint(c *config.Config, log *zap.Logger) (crashPoint, error) {
 	if c.Drill.CrashAt == "" {
-		return nil, nil
+		return crashPoint{}, nil
 	}
-	point, err := server.ParseCrashPoint(c.Drill.CrashAt)
+	point, err := server.ParseCrashPoint(c.Drill.CrashAt, crashPlaces...)
 	if err != nil {
-		return nil, fmt.Errorf("drill.crash-at: %w", err)
+		return crashPoint{}, fmt.Errorf("drill.crash-at: %w", err)
 	}
 	log.Warn("drill: this process will kill itself", zap.Stringer("at", point))
-	return point.Watch(die), nil
+	if point.Place != "" {
+		return crashPoint{places: point.WatchPlaces(die)}, nil
+	}
+	return crashPoint{batches: point.Watch(die)}, nil
 }
 
 // die ends the process as kill -9 does: no deferred call, no flush, no snapshot.

@@ -54,7 +54,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	}
 	s.hosts, err = host.New(profiles, host.Deps{
 		Server: s.server, Originals: s.front, Cards: vault, Logger: s.log.Named("host"), Metrics: hostMetrics,
-		Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
+		Place: s.crash.places, Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
 	})
 	if err != nil {
 		return err

@@ -92,6 +92,7 @@ type Switch struct {
 	metrics   *prometheus.Registry
 	times     *stage.Times
 	machine   busyMeter
+	crash     crashPoint
 
 	private   *postgres.Private  // nil when database.url is set or the database is off
 	database  *postgres.Database // this and the projector are nil when the database is off
@@ -143,6 +144,9 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 		}
 	}()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.crash, err = newCrashPoint(cfg, log); err != nil {
+		return nil, &exitError{2, err}
+	}
 	if err := s.loadProgramme(); err != nil {
 		return nil, &exitError{2, err}
 	}
@@ -255,7 +259,9 @@ func (s *Switch) migrate(ctx context.Context) error {
 func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	var marks []journal.Mark
 	if s.migrated.Load() {
-		at, err := s.database.Projection().Position(ctx)
+		looking, cancel := context.WithTimeout(ctx, databaseReach)
+		at, err := s.database.Projection().Position(looking)
+		cancel()
 		if err != nil {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -269,7 +275,7 @@ func (s *Switch) openJournal(ctx context.Context, noKeys bool) (err error) {
 	s.journal, err = journal.Open(ctx, journal.Config{
 		Programme: s.programme.ID, Dir: s.cfg.Path(j.Folder), URL: j.URL, Replicas: j.Replicas,
 		HighWater: int64(j.HighWater), MinFree: int64(j.MinFree), AppendTimeout: j.AppendTimeout,
-		MustReach: marks, MustExist: unproven || !noKeys && !j.New, Logger: s.log.Named("journal"),
+		MustReach: marks, MustExist: unproven || !noKeys && !j.New, Logger: s.log.Named("journal"), Place: s.crash.places,
 	})
 	if errors.Is(err, journal.ErrAbsent) && unproven {
 		return fmt.Errorf("journal.new: %w, and a new one is not begun while the database cannot be reached: only that shows that there are no rows of an older one, "+
@@ -304,10 +310,6 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 	}
 	engineCfg := engineConfig(s.cfg, province)
 	engineCfg.Cold = s.journal.Cold()
-	point, err := crashPoint(s.cfg, s.log)
-	if err != nil {
-		return &exitError{2, err}
-	}
 	if s.times, err = stage.New(s.metrics); err != nil {
 		return err
 	}
@@ -328,16 +330,19 @@ func (s *Switch) openLoop(set *keys.Set, events server.Journal) (err error) {
 			Target: s.cfg.Engine.Admission.Target, Interval: s.cfg.Engine.Admission.Interval, Payments: s.cfg.Engine.Admission.Payments,
 			Stale: s.cfg.Terminal.AnswerTimeout,
 		},
-		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy, Point: point,
+		SnapshotEvents: uint64(s.cfg.Snapshot.Events), SnapshotEvery: s.cfg.Snapshot.Every, Busy: s.machine.Busy,
+		Point: s.crash.batches, Place: s.crash.places,
 		Logger: s.log.Named("server"), Metrics: s.metrics, Stages: s.times,
 	})
 	if err != nil || !s.cfg.Database.Enabled {
 		return err
 	}
+	store := s.database.Projection()
+	store.Place = s.crash.places
 	s.projector, err = projection.New(projection.Config{
-		Journal: journalSource{s.journal}, Store: s.database.Projection(),
+		Journal: journalSource{s.journal}, Store: store, Place: s.crash.places,
 		BatchEvents: s.cfg.Database.BatchEvents, Busy: s.machine.Busy, RetryMin: s.cfg.Database.RetryMin, RetryMax: s.cfg.Database.RetryMax,
-		Log: s.log.Named("projection"), Metrics: s.metrics,
+		WriteTimeout: s.cfg.Database.WriteTimeout, Log: s.log.Named("projection"), Metrics: s.metrics,
 	})
 	return err
 }

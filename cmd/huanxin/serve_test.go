@@ -523,14 +523,25 @@ func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
 func TestCrashPointIsCheckedAtStartAndNamesItsKey(t *testing.T) {
 	log := zap.NewNop()
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
-	point, err := crashPoint(cfg, log)
+	point, err := newCrashPoint(cfg, log)
 	require.NoError(t, err)
-	require.Nil(t, point, "unset it costs nothing")
+	require.Nil(t, point.batches, "unset it costs nothing")
+	require.Nil(t, point.places, "unset it costs nothing")
 	cfg.Drill.CrashAt = "appended SaleSent 2"
-	point, err = crashPoint(cfg, log)
+	point, err = newCrashPoint(cfg, log)
 	require.NoError(t, err)
-	require.NotNil(t, point)
-	cfg.Drill.CrashAt = "appended SaleSend 2"
-	_, err = crashPoint(cfg, log)
-	require.ErrorContains(t, err, "drill.crash-at: ")
+	require.NotNil(t, point.batches)
+	require.Nil(t, point.places)
+	for _, place := range crashPlaces {
+		cfg.Drill.CrashAt = place + " 2"
+		point, err = newCrashPoint(cfg, log)
+		require.NoError(t, err)
+		require.Nil(t, point.batches)
+		require.NotNil(t, point.places)
+	}
+	for _, wrong := range []string{"appended SaleSend 2", "nowhere 1", "snapshot-named 0"} {
+		cfg.Drill.CrashAt = wrong
+		_, err = newCrashPoint(cfg, log)
+		require.ErrorContains(t, err, "drill.crash-at: ")
+	}
 }

@@ -29,7 +29,7 @@ func (s *Switch) openWallets(vault *keys.Vault) error {
 		return err
 	}
 	s.wallets, err = wallet.New(profiles, wallet.Deps{
-		Server: s.server, Cards: vault, Logger: s.log.Named("wallet"), Metrics: metrics, Now: time.Now,
+		Server: s.server, Cards: vault, Logger: s.log.Named("wallet"), Metrics: metrics, Now: time.Now, Place: s.crash.places,
 		Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
 	})
 	return err

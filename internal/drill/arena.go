@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +29,9 @@ type Arena struct {
 	Rate    int           // purchases a second
 	Out     io.Writer
 }
+
+// dice are those of one scenario: the same seed, the same throws.
+func (a *Arena) dice(scenario uint64) *rand.Rand { return rand.New(rand.NewPCG(a.Seed, scenario)) }
 
 // ErrFailed is returned by a scenario that found something.
 var ErrFailed = errors.New("the books do not agree")
@@ -105,7 +109,7 @@ func (a *Arena) BadInput(ctx context.Context) (err error) {
 }
 
 // drainLimit bounds the wait until nothing is in flight: a time-out, then reversals with their repeats.
-const drainLimit = 2 * time.Minute
+const drainLimit = 5 * time.Minute
 
 // drained waits until everything that ends by itself has ended; with holds also until every hold has been used or has
 // expired.

@@ -1,10 +1,12 @@
 package drill
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"huanxin/internal/process"
@@ -42,12 +44,14 @@ type Plan struct {
 	Wallet     float64 // part of the payments that are made by payment code
 	Unfriendly float64 // probability that a terminal does what it should not
 	Stuck      float64 // part of ordinary card sales that the network never answers, nor their reversals
+	Through    string  // address in place of the switch's terminal port
 }
 
 // StartLoad starts terminals and shops. Their STANs go on where the run before ended.
 func (s *Site) StartLoad(name string, p Plan) (*Load, error) {
+	address := cmp.Or(p.Through, s.Ports.CUP)
 	args := []string{
-		"load", "--connect", s.Ports.CUP, "--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("load-state.json"),
+		"load", "--connect", address, "--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("load-state.json"),
 		"--terminals-file", s.file("programme/terminals.csv"), "--merchants-file", s.file("programme/merchants.csv"),
 		"--rate", strconv.Itoa(p.Rate), "--duration", p.Duration.String(), "--connections", "8", "--timeout", "20s",
 		"--mix", p.Mix, "--seed", strconv.FormatUint(p.Seed, 10), "--wallet", fmt.Sprint(p.Wallet),
@@ -62,6 +66,14 @@ func (s *Site) StartLoad(name string, p Plan) (*Load, error) {
 
 // loadGrace is how long terminals may go on after the end of a run to settle what is unanswered.
 const loadGrace = 3 * time.Minute
+
+// Finish has the terminals begin nothing new, and waits as Wait does.
+func (l *Load) Finish() (*load.Report, error) {
+	if err := l.running.Signal(syscall.SIGTERM); err != nil {
+		return nil, err
+	}
+	return l.Wait()
+}
 
 // Wait waits for the end of the run and returns what it measured.
 func (l *Load) Wait() (*load.Report, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -35,16 +34,21 @@ func (a *Arena) frightened(ctx context.Context, name string, cutOver time.Durati
 	if cutOver > 0 {
 		site.CutOver = timeOfDay(cutOverAt(time.Now().Add(cutOver)))
 	}
-	for _, start := range []func() error{
-		func() error { return a.unfriendlyHost(ctx, site) },
-		func() error { return a.unfriendlyWallet(ctx, site, unfriendly) },
-		func() error { return site.StartServe(ctx) },
-	} {
-		if err := start(); err != nil {
-			return nil, errors.Join(err, site.Stop())
-		}
+	if err := a.frighten(ctx, site); err != nil {
+		return nil, errors.Join(err, site.Stop())
 	}
 	return site, nil
+}
+
+// frighten starts a prepared site with unfriendly hosts.
+func (a *Arena) frighten(ctx context.Context, site *Site) error {
+	if err := a.unfriendlyHost(ctx, site); err != nil {
+		return err
+	}
+	if err := a.unfriendlyWallet(ctx, site, unfriendly); err != nil {
+		return err
+	}
+	return site.StartServe(ctx)
 }
 
 // part is what share of the payments goes to the wallet where nothing else is said, and impudence how often a terminal does
@@ -54,8 +58,12 @@ const (
 	impudence = 0.05
 )
 
-// killRound is how long the terminals work in one round; the kill comes somewhere in it.
-const killRound = 3 * time.Second
+// killRound is how long the terminals work before the switch is started again; the kill comes somewhere in it. afterKill is how
+// long they work on.
+const (
+	killRound = 3 * time.Second
+	afterKill = 2 * time.Second
+)
 
 // Kill9 kills the switch at random moments under load, restarts it while the terminals go on, and after each drain holds
 // the books against each other.
@@ -65,11 +73,11 @@ func (a *Arena) Kill9(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	dice := rand.New(rand.NewPCG(a.Seed, 9))
+	dice := a.dice(9)
 	total := &Verdict{Name: "kill9"}
 	for round := 1; round <= a.Kills; round++ {
 		moment := 200*time.Millisecond + time.Duration(dice.Int64N(int64(killRound-400*time.Millisecond)))
-		v, err := a.killOnce(ctx, site, fmt.Sprintf("load-%02d", round), killRound, func() error {
+		v, err := a.killOnce(ctx, site, fmt.Sprintf("load-%02d", round), func() error {
 			if err := wait(ctx, moment); err != nil {
 				return err
 			}
@@ -100,9 +108,9 @@ func (a *Arena) concluded(ctx context.Context, site *Site, total *Verdict) error
 }
 
 // killOnce lets terminals work while kill ends the switch, starts it again, and compares when they have ended.
-func (a *Arena) killOnce(ctx context.Context, site *Site, name string, lasts time.Duration, kill func() error) (*Verdict, error) {
+func (a *Arena) killOnce(ctx context.Context, site *Site, name string, kill func() error) (*Verdict, error) {
 	load, err := site.StartLoad(name, Plan{
-		Rate: a.Rate, Duration: lasts, Seed: a.Seed, Mix: wholeDay, Wallet: part, Unfriendly: impudence,
+		Rate: a.Rate, Duration: troubleLimit, Seed: a.Seed, Mix: wholeDay, Wallet: part, Unfriendly: impudence,
 	})
 	if err != nil {
 		return nil, err
@@ -113,7 +121,10 @@ func (a *Arena) killOnce(ctx context.Context, site *Site, name string, lasts tim
 	if err := site.StartServe(ctx); err != nil {
 		return nil, errors.Join(err, load.stop())
 	}
-	report, err := load.Wait()
+	if err := wait(ctx, afterKill); err != nil {
+		return nil, errors.Join(err, load.stop())
+	}
+	report, err := load.Finish()
 	if err != nil {
 		return nil, err
 	}
@@ -137,15 +148,9 @@ func (a *Arena) PostgresDown(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop(), site.database(context.WithoutCancel(ctx), "stop")) }()
-	// The database is the operator's here: the switch neither starts nor stops it.
-	if err := site.database(ctx, "start"); err != nil {
+	if err := site.databaseOutside(ctx); err != nil {
 		return err
 	}
-	url, err := postgres.PrivateURL(site.databaseDir())
-	if err != nil {
-		return err
-	}
-	site.Settings = append(site.Settings, "HUANXIN_DATABASE_URL="+url)
 	if err := site.StartHost(ctx); err != nil {
 		return err
 	}
@@ -155,6 +160,19 @@ func (a *Arena) PostgresDown(ctx context.Context) (err error) {
 	return a.outage(ctx, site, "postgres-down", Plan{Mix: wholeDay, Wallet: part}, a.Outage, true,
 		func() error { return site.database(ctx, "stop") },
 		func() error { return errors.Join(a.behind(ctx, site), site.database(ctx, "start")) })
+}
+
+// databaseOutside starts the site's database as an operator would: the switch neither starts nor stops it.
+func (s *Site) databaseOutside(ctx context.Context) error {
+	if err := s.database(ctx, "start"); err != nil {
+		return err
+	}
+	url, err := postgres.PrivateURL(s.databaseDir())
+	if err != nil {
+		return err
+	}
+	s.Settings = append(s.Settings, "HUANXIN_DATABASE_URL="+url)
+	return nil
 }
 
 // behind makes sure that the outage was one: the rows must have fallen behind the journal.
@@ -187,36 +205,56 @@ func (a *Arena) HostDown(ctx context.Context) (err error) {
 // than it would have been.
 func (a *Arena) outage(ctx context.Context, site *Site, name string, plan Plan, lasts time.Duration, strict bool,
 	stop, restart func() error) error {
-	plan.Rate, plan.Seed, plan.Duration = a.Rate, a.Seed, lasts+2*outageLead
+	check := func(*simulated.Report) error { return nil }
+	if strict {
+		check = asUsual
+	}
+	return a.trouble(ctx, site, name, plan, check, func() error {
+		if err := stop(); err != nil {
+			return err
+		}
+		if err := wait(ctx, lasts); err != nil {
+			return err
+		}
+		return restart()
+	})
+}
+
+// troubleLimit is longer than any trouble takes: the terminals are told when it is over.
+const troubleLimit = 20 * time.Minute
+
+// trouble lets terminals work while happens makes trouble and ends it, and for a while before and after; checks what they
+// met, and compares.
+func (a *Arena) trouble(ctx context.Context, site *Site, name string, plan Plan, check func(*simulated.Report) error, happens func() error) error {
+	plan.Rate, plan.Seed, plan.Duration = a.Rate, a.Seed, troubleLimit
 	load, err := site.StartLoad("load", plan)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	steps := []func() error{
-		func() error { return wait(ctx, outageLead) }, stop,
-		func() error { return wait(ctx, lasts) }, restart,
+		func() error { return wait(ctx, outageLead) }, happens,
+		func() error { return wait(ctx, outageLead) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return fmt.Errorf("%s: %w", name, errors.Join(err, load.stop()))
 		}
 	}
-	report, err := load.Wait()
+	report, err := load.Finish()
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	site.say("  %s for %v: %d messages answered, %d unanswered, %d kinds of unexpected answers",
-		name, lasts, report.Messages, report.Unanswered, len(report.Unexpected))
-	if strict {
-		if err := asUsual(report); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	site.say("  %s, %v of work: %d messages answered, %d unanswered, %d connections lost, %d kinds of unexpected answers",
+		name, time.Since(began).Round(time.Second), report.Messages, report.Unanswered, report.Lost, len(report.Unexpected))
+	if err := errors.Join(check(report), played(report, simulated.Sale, simulated.Ordinary)); err != nil {
+		return fmt.Errorf("%s: %w; see %s", name, err, load.report)
 	}
 	answers, err := site.Answers(answersFile)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	began = time.Now()
 	db, err := site.openDatabase(ctx)
 	if err != nil {
 		return err

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,34 +12,41 @@ import (
 	simulated "huanxin/internal/simulator/load"
 )
 
-// The named points of KillPoints: the process ends itself when a batch that holds such an event has come so far.
+// The named points of KillPoints: the process ends itself when a batch that holds such an event has come so far …
 var (
 	crashStages = []string{"decided", "appended", "released"}
 	crashEvents = []string{
 		"SaleSent", "SaleApproved", "VoidSent", "VoidApproved", "VoidReleased", "RefundSent", "RefundApproved", "ReversalQueued",
-		"ReversalDone", "BatchSettled", "PaymentUnknown", "RequestKept",
+		"ReversalAttempted", "ReversalDone", "BatchSettled", "PaymentUnknown", "QueryAttempted", "RequestKept",
 	}
 )
 
+// … or when its work comes to such a place beside the batches. They are in groups that one load is played for. A segment is
+// filled once in a while only: the first time when the journal has a megabyte.
+var crashPlaces = [][]string{
+	{"segment-filling", "journal-written", "journal-synced", "recovered"},
+	{"snapshot-written", "snapshot-synced", "snapshot-named", "rows-written", "rows-committed"},
+	{"host-half-written", "host-written", "wallet-sending", "wallet-answered"},
+}
+
 // KillPoints lets the switch end itself at each named point under load: after a decision and before it is durable, when it
-// is durable and nothing has left, and when everything has left.
+// is durable and nothing has left, and when everything has left; while it writes journal, segments, snapshots and rows, speaks to
+// hosts, or has just recovered.
 func (a *Arena) KillPoints(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "kill-points", 0)
+	site, err := a.prepare("kill-points", "HUANXIN_SNAPSHOT_EVERY=1s")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	dice := rand.New(rand.NewPCG(a.Seed, 10))
+	if err := a.frighten(ctx, site); err != nil {
+		return err
+	}
 	total := &Verdict{Name: "kill-points"}
 	settings := site.Settings
-	for _, name := range crashEvents {
-		var points []string
-		for _, stage := range crashStages {
-			points = append(points, fmt.Sprintf("%s %s %d", stage, name, 1+dice.IntN(3)))
-		}
-		v, err := a.killAt(ctx, site, settings, "load-"+name, points)
+	for i, points := range a.crashPoints() {
+		v, err := a.killAt(ctx, site, settings, fmt.Sprintf("load-%02d", i+1), points)
 		if err != nil {
-			return fmt.Errorf("kill-points, %s, seed %d: %w", name, a.Seed, err)
+			return fmt.Errorf("kill-points, %s, seed %d: %w", strings.Join(points, ", "), a.Seed, err)
 		}
 		site.say("  %s: %s", strings.Join(points, ", "), v)
 		total.add(v)
@@ -47,12 +54,34 @@ func (a *Arena) KillPoints(ctx context.Context) (err error) {
 	return a.concluded(ctx, site, total)
 }
 
-// crashRound is how long the terminals work while the switch ends itself at one point after the other, and crashLimit bounds
-// the wait for a point to come.
-const (
-	crashRound = 3 * killRound
-	crashLimit = time.Minute
-)
+// crashPoints are the points in the order and the groups in which they are played: places first, then two events at a time.
+func (a *Arena) crashPoints() (groups [][]string) {
+	dice := a.dice(10)
+	for _, places := range crashPlaces {
+		var points []string
+		for _, place := range places {
+			count := 1 + dice.IntN(3)
+			if place == "recovered" {
+				count = 1 // it happens once in a process
+			}
+			points = append(points, fmt.Sprintf("%s %d", place, count))
+		}
+		groups = append(groups, points)
+	}
+	for events := range slices.Chunk(crashEvents, 2) {
+		var points []string
+		for _, name := range events {
+			for _, stage := range crashStages {
+				points = append(points, fmt.Sprintf("%s %s %d", stage, name, 1+dice.IntN(3)))
+			}
+		}
+		groups = append(groups, points)
+	}
+	return groups
+}
+
+// crashLimit bounds the wait for a point to come.
+const crashLimit = 4 * time.Minute
 
 // killAt starts the switch so that it will end itself at the first point, when it has so that it will at the next, and in
 // the end without any, all under the same load.
@@ -70,17 +99,20 @@ func (a *Arena) killAt(ctx context.Context, site *Site, settings []string, name 
 	if err := start(points[0]); err != nil {
 		return nil, err
 	}
-	return a.killOnce(ctx, site, name, crashRound, func() error {
-		for _, next := range points[1:] {
+	return a.killOnce(ctx, site, name, func() error {
+		for i, point := range points {
 			if err := site.crashed(ctx); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", point, err)
 			}
-			if err := start(next); err != nil {
+			if i+1 == len(points) {
+				break
+			}
+			if err := start(points[i+1]); err != nil {
 				return err
 			}
 		}
 		site.Settings = settings
-		return site.crashed(ctx)
+		return nil
 	})
 }
 
@@ -93,7 +125,7 @@ func (s *Site) crashed(ctx context.Context) error {
 		s.Serve.Kill() // it is gone already: its files go too
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("the point never came: %w", ctx.Err())
+		return fmt.Errorf("the point never came: %w; see %s", ctx.Err(), s.Serve.Log())
 	}
 }
 

@@ -49,6 +49,8 @@ type Site struct {
 	Settings  []string // HUANXIN_… of the switch, beside state and addresses
 	CutOver   string   // hh:mm:ss, when the network's clearing day ends; "" as configured
 	Log       io.Writer
+	Wrap      []string // a command that starts the switch: its program and arguments are added
+	Journal   string   // where the drill reads the journal; "" in the site's folder
 
 	Host, Wallet, Serve *process.Process
 }
@@ -59,7 +61,7 @@ func (s *Site) program(name string) string { return filepath.Join(s.Programs, na
 func (s *Site) say(format string, args ...any) { fmt.Fprintf(s.Log, format+"\n", args...) }
 
 // startLimit bounds the start of a program; a first start makes a database cluster.
-const startLimit = 2 * time.Minute
+const startLimit = 4 * time.Minute
 
 // free makes sure that nobody listens on the addresses: another switch there would answer in place of ours.
 func free(addresses ...string) error {
@@ -127,16 +129,27 @@ func (s *Site) StartServe(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := s.launch(); err != nil {
+		return err
+	}
+	return s.ready(ctx)
+}
+
+// launch starts the switch and waits for nothing.
+func (s *Site) launch() (err error) {
 	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP); err != nil {
 		return err
 	}
-	args := []string{"serve"}
+	command := append(s.Wrap[:len(s.Wrap):len(s.Wrap)], s.program("huanxin"), "serve")
 	if s.Programme != "" {
-		args = append(args, "--programme", s.Programme)
+		command = append(command, "--programme", s.Programme)
 	}
-	if s.Serve, err = process.Start(s.Dir, "serve", s.program("huanxin"), args, s.environment()); err != nil {
-		return err
-	}
+	s.Serve, err = process.Start(s.Dir, "serve", command[0], command[1:], s.environment())
+	return err
+}
+
+// ready waits until every part of the switch is.
+func (s *Site) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	return s.Serve.Await(ctx, "the switch", func(ctx context.Context) error {
@@ -183,10 +196,17 @@ func (s *Site) ledgerFile() string       { return filepath.Join(s.Dir, "ledger.j
 func (s *Site) walletLedgerFile() string { return filepath.Join(s.Dir, "wallet-ledger.jsonl") }
 func (s *Site) tokenFile() string        { return filepath.Join(s.Dir, "token") }
 func (s *Site) databaseDir() string      { return filepath.Join(s.Dir, "postgres") }
-func (s *Site) journalDir() string       { return filepath.Join(s.Dir, "journal") }
 func (s *Site) controlSocket() string    { return filepath.Join(s.Dir, "control.sock") }
 func (s *Site) base() string             { return "http://" + s.Ports.HTTP }
 func (s *Site) file(n string) string     { return filepath.Join(s.Dir, n) }
+
+// journalDir is where the drill finds the journal.
+func (s *Site) journalDir() string {
+	if s.Journal != "" {
+		return s.Journal
+	}
+	return filepath.Join(s.Dir, "journal")
+}
 
 // Token is the bearer token that the switch has created.
 func (s *Site) Token() (string, error) {

@@ -23,6 +23,9 @@ import (
 type ProjectionStore struct {
 	d *Database
 
+	// Place is told when a transaction comes to projection.PlaceWritten. For drills only; nil: nobody.
+	Place func(place string)
+
 	mu     sync.Mutex
 	months map[time.Time]bool // that have partitions
 	packs  []*pack            // written, to be filled again
@@ -169,7 +172,7 @@ func (s *ProjectionStore) Write(ctx context.Context, from, to projection.Positio
 		return err
 	}
 	defer conn.Release()
-	if err := write(ctx, conn.Conn(), from, to, p); err != nil {
+	if err := s.write(ctx, conn.Conn(), from, to, p); err != nil {
 		// Nothing of a connection that has failed is trusted: it goes, with its drafts.
 		_ = conn.Conn().Close(ctx)
 		return err
@@ -180,7 +183,7 @@ func (s *ProjectionStore) Write(ctx context.Context, from, to projection.Positio
 	return nil
 }
 
-func write(ctx context.Context, conn *pgx.Conn, from, to projection.Position, p *pack) error {
+func (s *ProjectionStore) write(ctx context.Context, conn *pgx.Conn, from, to projection.Position, p *pack) error {
 	if err := p.makeDrafts(ctx, conn); err != nil {
 		return err
 	}
@@ -195,7 +198,11 @@ func write(ctx context.Context, conn *pgx.Conn, from, to projection.Position, p 
 		if moved.RowsAffected() == 0 {
 			return fmt.Errorf("%w: batch %d is not there", projection.ErrMoved, from.Batch)
 		}
-		return p.copy(ctx, tx)
+		err = p.copy(ctx, tx)
+		if err == nil && s.Place != nil {
+			s.Place(projection.PlaceWritten)
+		}
+		return err
 	})
 }
 

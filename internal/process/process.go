@@ -70,6 +70,14 @@ func (p *Process) Kill() {
 	p.gone()
 }
 
+// Signal sends the program a signal, such as SIGSTOP.
+func (p *Process) Signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("%v to %s: %w", sig, p.Name, err)
+	}
+	return nil
+}
+
 // Stop asks the program to end and waits. After timeout it is killed and that is an error. Stopping a program that has
 // already ended reports how it ended.
 func (p *Process) Stop(timeout time.Duration) error {

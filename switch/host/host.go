@@ -84,6 +84,7 @@ type Deps struct {
 	Metrics   *Metrics
 	Now       func() time.Time // time.Now
 	Rand      *rand.Rand       // jitter of the waits between connects
+	Place     func(string)     // told when what is written comes to one of the places of a drill; nil: nobody
 }
 
 // Hosts is all links of the process.

@@ -191,6 +191,29 @@ func (s *session) logOn() error {
 	}
 }
 
+// The places of a drill.
+const (
+	PlaceHalfWritten = "host-half-written" // half of what goes to the network together is written
+	PlaceWritten     = "host-written"      // all of it
+)
+
+// putRequests is put, in two halves where a drill wants to be told in between.
+func (s *session) putRequests(frames []byte) error {
+	place := s.link.host.deps.Place
+	if place == nil {
+		return s.put(frames)
+	}
+	if err := s.put(frames[:len(frames)/2]); err != nil {
+		return err
+	}
+	place(PlaceHalfWritten)
+	if err := s.put(frames[len(frames)/2:]); err != nil {
+		return err
+	}
+	place(PlaceWritten)
+	return nil
+}
+
 func (s *session) put(frame []byte) error {
 	if err := s.nc.SetWriteDeadline(time.Now().Add(s.link.host.cfg.WriteTimeout)); err != nil {
 		return fmt.Errorf("write: %w", err)
@@ -212,7 +235,7 @@ func (s *session) write(ctx context.Context) error {
 		var wait time.Time
 		buffer, wait = s.gather(buffer[:0])
 		if len(buffer) > 0 {
-			err := s.put(buffer)
+			err := s.putRequests(buffer)
 			clear(buffer)
 			if err != nil {
 				return err

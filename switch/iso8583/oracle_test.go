@@ -16,7 +16,7 @@ import (
 )
 
 // The shipped dialects, each held against moov-io/iso8583 reading the very same file.
-var shipped = []string{"cup", "iso87a", "iso87b", "iso87-hex"}
+var shipped = []string{"cup", "cup-sm4", "iso87a", "iso87b", "iso87-hex"}
 
 // difference is one way in which the codec and moov may disagree. Any other disagreement fails the tests.
 type difference struct {

@@ -98,6 +98,8 @@ type Config struct {
 	ReadOnly bool
 	// Logger takes the warnings of the journal. Default: none.
 	Logger *zap.Logger
+	// Place is told when the journal's work comes to one of the places. For drills only. Default: nobody.
+	Place func(place string)
 
 	// What follows is for the tests: disks that fail, time that passes, and logs of many small segments.
 	openFile    openLogFile
@@ -105,6 +107,16 @@ type Config struct {
 	now         func() time.Time
 	segmentSize func(number uint64) int64
 }
+
+// The places of a drill.
+const (
+	PlaceWritten         = "journal-written"  // a batch is in the file and not synced
+	PlaceSynced          = "journal-synced"   // it is synced; the mark does not know, and nobody has been told
+	PlaceSegmentFilling  = "segment-filling"  // a part of the next segment's zeros is there
+	PlaceSnapshotWritten = "snapshot-written" // the body of a snapshot is in a file with another name, not synced
+	PlaceSnapshotSynced  = "snapshot-synced"  // the whole snapshot is there under another name
+	PlaceSnapshotNamed   = "snapshot-named"   // it has its name, the older ones are not removed yet
+)
 
 const (
 	defaultHighWater     = 64 << 30
@@ -156,6 +168,9 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.openFile == nil {
 		c.openFile = openDiskFile
+	}
+	if c.Place == nil {
+		c.Place = func(string) {}
 	}
 	if c.syncFolder == nil {
 		c.syncFolder = syncFolder
@@ -320,7 +335,7 @@ func (j *Journal) openFolder() (marks []Mark, isNew bool, err error) {
 	if j.cold, err = coldlog.Open(filepath.Join(j.cfg.Dir, "cold")); err != nil {
 		return nil, false, err
 	}
-	if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cold, j.cfg.Logger); err != nil {
+	if j.snaps, err = openSnapshots(filepath.Join(j.cfg.Dir, "snapshots"), j.cold, j.cfg.Logger, j.cfg.Place); err != nil {
 		return nil, false, err
 	}
 	if snap, ok := j.snaps.newest(); ok {
@@ -387,6 +402,7 @@ func (j *Journal) append(ctx context.Context, d *Draft) error {
 	if err := j.stream.append(ctx, raw, position); err != nil {
 		return fmt.Errorf("append batch %d: %w", position, err)
 	}
+	j.cfg.Place(PlaceSynced)
 	j.end = link{position: position, hash: hash, nextSeq: d.first + uint64(d.count)}
 
 	// The mark is written before the caller may release anything, but synced only now and then: it survives the death

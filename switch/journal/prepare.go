@@ -61,13 +61,16 @@ type preparation struct {
 	err   error
 }
 
-func prepare(ctx context.Context, s segments, h segmentHeader, open openLogFile, log *zap.Logger) *preparation {
+func prepare(ctx context.Context, s segments, h segmentHeader, open openLogFile, log *zap.Logger, place func(string)) *preparation {
 	p := &preparation{done: make(chan struct{}), hurry: make(chan struct{}), size: h.size}
 	go func() {
 		defer close(p.done)
 		for {
 			hurried := isClosed(p.hurry)
-			p.file, p.err = makeSegment(s, h, open, func() error { return p.pause(ctx, zeroPause) })
+			p.file, p.err = makeSegment(s, h, open, func() error {
+				place(PlaceSegmentFilling)
+				return p.pause(ctx, zeroPause)
+			})
 			if p.err == nil || hurried || ctx.Err() != nil {
 				return
 			}

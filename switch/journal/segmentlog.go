@@ -21,7 +21,8 @@ type segmentLog struct {
 	sizeOf     func(number uint64) int64
 	timeout    time.Duration
 	log        *zap.Logger
-	slow       *time.Timer // tells the operator about a disk that does not answer
+	place      func(string) // of a drill
+	slow       *time.Timer  // tells the operator about a disk that does not answer
 	stop       context.CancelFunc
 	running    context.Context // of preparations
 
@@ -40,7 +41,7 @@ type segmentLog struct {
 func newSegmentLog(cfg Config) *segmentLog {
 	l := &segmentLog{
 		segments: segments{logDir(cfg.Dir), cfg.Programme}, open: cfg.openFile, syncFolder: cfg.syncFolder, sizeOf: cfg.segmentSize,
-		timeout: cfg.AppendTimeout, log: cfg.Logger,
+		timeout: cfg.AppendTimeout, log: cfg.Logger, place: cfg.Place,
 	}
 	l.running, l.stop = context.WithCancel(context.Background())
 	l.slow = time.AfterFunc(time.Hour, func() {
@@ -146,6 +147,7 @@ func (l *segmentLog) append(ctx context.Context, raw []byte, position uint64) er
 	if _, err := l.file.WriteAt(raw, l.at); err != nil {
 		return fmt.Errorf("%w: %w", ErrAppend, err)
 	}
+	l.place(PlaceWritten)
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("%w: sync: %w", ErrAppend, err)
 	}
@@ -160,14 +162,14 @@ func (l *segmentLog) append(ctx context.Context, raw []byte, position uint64) er
 // prepareNext begins the next segment when the present one has been used far enough.
 func (l *segmentLog) prepareNext() {
 	if l.next == nil && l.at > l.size/prepareAt {
-		l.next = prepare(l.running, l.segments, l.header(l.number+1), l.open, l.log)
+		l.next = prepare(l.running, l.segments, l.header(l.number+1), l.open, l.log, l.place)
 	}
 }
 
 // roll goes on with the next segment, waiting for it if need be.
 func (l *segmentLog) roll(ctx context.Context) error {
 	if l.next == nil {
-		l.next = prepare(l.running, l.segments, l.header(l.number+1), l.open, l.log)
+		l.next = prepare(l.running, l.segments, l.header(l.number+1), l.open, l.log, l.place)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()

@@ -59,16 +59,18 @@ type SnapshotStore struct {
 	dir  string
 	cold *coldlog.Log // a state refers to what is in it
 	log  *zap.Logger
+
+	place func(string) // of a drill
 }
 
-func openSnapshots(dir string, cold *coldlog.Log, log *zap.Logger) (*SnapshotStore, error) {
+func openSnapshots(dir string, cold *coldlog.Log, log *zap.Logger, place func(string)) (*SnapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := removeUnfinished(dir, snapshotSuffix); err != nil { // of a process that was killed while it saved
 		return nil, err
 	}
-	return &SnapshotStore{dir: dir, cold: cold, log: log}, nil
+	return &SnapshotStore{dir: dir, cold: cold, log: log, place: place}, nil
 }
 
 // Save writes the state that write produces and removes all but the last two. A crash at any moment leaves the earlier
@@ -106,6 +108,7 @@ func (s *SnapshotStore) save(name string, snap Snapshot, write func(io.Writer) e
 	if _, err = f.WriteAt(appendSnapshotHeader(nil, snap, body.n, body.sum.Sum(nil)), 0); err != nil {
 		return err
 	}
+	s.place(PlaceSnapshotWritten)
 	if err = s.cold.Sync(); err != nil {
 		return err
 	}
@@ -115,9 +118,11 @@ func (s *SnapshotStore) save(name string, snap Snapshot, write func(io.Writer) e
 	if err = f.Close(); err != nil {
 		return err
 	}
+	s.place(PlaceSnapshotSynced)
 	if err = os.Rename(name+".new", name); err != nil {
 		return err
 	}
+	s.place(PlaceSnapshotNamed)
 	return syncFolder(s.dir)
 }
 

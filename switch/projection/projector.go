@@ -29,14 +29,24 @@ type Config struct {
 	// random time between half and all of a limit that doubles.
 	RetryMin time.Duration
 	RetryMax time.Duration
-	// WriteTimeout bounds one transaction with its reads, 60 s by default.
+	// WriteTimeout bounds one transaction with its reads, and what is read before the first one, 60 s by default: a connection
+	// that has gone silent tells nobody.
 	WriteTimeout time.Duration
+
+	// Place is told when a transaction comes to one of the places. For drills only. Default: nobody.
+	Place func(place string)
 
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock of the lag metric and nothing else.
 	Now func() time.Time
 }
+
+// The places of a drill.
+const (
+	PlaceWritten   = "rows-written"   // everything of a transaction is written, and it is not committed; the store tells it
+	PlaceCommitted = "rows-committed" // it is committed, and the projector does not know
+)
 
 func (c *Config) check() error {
 	if c.BatchEvents == 0 {
@@ -53,6 +63,9 @@ func (c *Config) check() error {
 	}
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = time.Minute
+	}
+	if c.Place == nil {
+		c.Place = func(string) {}
 	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()
@@ -150,7 +163,9 @@ func isStoreError(err error) bool {
 //
 // While one transaction is written the next one is folded, from what has come meanwhile.
 func (p *Projector) session(ctx context.Context) (progress bool, err error) {
-	at, err := p.cfg.Store.Position(ctx)
+	looking, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
+	at, err := p.cfg.Store.Position(looking)
+	cancel()
 	if err != nil {
 		return false, storeError{fmt.Errorf("read the stored position: %w", err)}
 	}
@@ -164,13 +179,15 @@ func (p *Projector) session(ctx context.Context) (progress bool, err error) {
 			return false, fmt.Errorf("projection: the rows come from another journal than this: %w", err)
 		}
 	}
-	f, err := openFold(ctx, p.cfg.Store, at.Seq)
+	looking, cancel = context.WithTimeout(ctx, p.cfg.WriteTimeout)
+	f, err := openFold(looking, p.cfg.Store, at.Seq)
+	cancel()
 	if err != nil {
 		return false, storeError{fmt.Errorf("read what is projected: %w", err)}
 	}
 	// With nothing to write, reading is all the proof there can be that the store is back.
 	p.moved(at, p.cfg.Journal.Position() <= at.Batch)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel = context.WithCancel(ctx)
 	r, err := p.read(ctx, at.Batch+1)
 	if err != nil {
 		cancel()

@@ -133,6 +133,41 @@ func TestOutageShowsInLagAndMetricsAndPasses(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// silent is a store whose connections have gone silent at first: no answer comes, and no error.
+type silent struct {
+	*projectiontest.Store
+	positions, programmes atomic.Int64 // readings that are never answered
+}
+
+func (s *silent) Position(ctx context.Context) (projection.Position, error) {
+	if s.positions.Add(-1) >= 0 {
+		<-ctx.Done()
+		return projection.Position{}, ctx.Err()
+	}
+	return s.Store.Position(ctx)
+}
+
+func (s *silent) Programme(ctx context.Context) (projection.Programme, error) {
+	if s.programmes.Add(-1) >= 0 {
+		<-ctx.Done()
+		return projection.Programme{}, ctx.Err()
+	}
+	return s.Store.Programme(ctx)
+}
+
+func TestSilentConnectionIsGivenUpBeforeTheFirstTransactionToo(t *testing.T) {
+	h := projectiontest.NewHistory(2, 100)
+	want := projectiontest.NewStore()
+	project(t, config(projectiontest.NewJournal(h.Batches...), want))
+	s := &silent{Store: projectiontest.NewStore()}
+	s.positions.Store(2)
+	s.programmes.Store(1)
+	c := config(projectiontest.NewJournal(h.Batches...), s)
+	c.WriteTimeout = 50 * time.Millisecond
+	project(t, c)
+	require.Equal(t, want.Rows(), s.Rows())
+}
+
 // counting counts the transactions.
 type counting struct {
 	*projectiontest.Store

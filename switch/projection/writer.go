@@ -43,6 +43,9 @@ func (w *writer) write(ctx context.Context, to Position, c *Changes) error {
 		defer cancel()
 		started := w.p.cfg.Now()
 		err := w.p.cfg.Store.Write(ctx, from, to, rows)
+		if err == nil {
+			w.p.cfg.Place(PlaceCommitted)
+		}
 		w.p.metrics.seconds.Observe(w.p.cfg.Now().Sub(started).Seconds())
 		w.ended <- err
 	}(w.at)

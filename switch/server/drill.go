@@ -20,36 +20,63 @@ const (
 	Released Stage = "released" // answers and host requests have been handed to the fronts
 )
 
-// CrashPoint is a point at which a drill ends the process: the Count-th batch that holds an event of this name.
+// PlaceRecovered is a place: the state is restored and ownership is not taken yet.
+const PlaceRecovered = "recovered"
+
+// CrashPoint is a point at which a drill ends the process: the Count-th batch that holds an event of this name, or the
+// Count-th time that the work comes to a place beside the batches.
 type CrashPoint struct {
 	Stage Stage
 	Event string // name in package event, such as VoidSent
+	Place string // in place of stage and event: a name that the package which works there has given it
 	Count uint64 // from 1
 }
 
-// ParseCrashPoint reads "appended VoidSent 3". The event must be one of the schema's: a drill that never crashes would
-// prove nothing.
-func ParseCrashPoint(text string) (CrashPoint, error) {
+// ParseCrashPoint reads "appended VoidSent 3" and "snapshot-named 1", a place of which the caller knows. Event and place must
+// be there: a drill that never crashes would prove nothing.
+func ParseCrashPoint(text string, places ...string) (p CrashPoint, err error) {
 	parts := strings.Split(text, " ")
-	if len(parts) != 3 {
-		return CrashPoint{}, fmt.Errorf("%q: want a point, an event and a count, such as \"appended VoidSent 3\"", text)
+	switch len(parts) {
+	case 2:
+		if p.Place = parts[0]; !slices.Contains(places, p.Place) {
+			return CrashPoint{}, fmt.Errorf("%q: want one of %s", p.Place, strings.Join(places, ", "))
+		}
+	case 3:
+		p.Stage, p.Event = Stage(parts[0]), parts[1]
+		if !slices.Contains([]Stage{Decided, Appended, Released}, p.Stage) {
+			return CrashPoint{}, fmt.Errorf("%q: want %s, %s or %s", parts[0], Decided, Appended, Released)
+		}
+		if !slices.Contains(eventNames(), p.Event) {
+			return CrashPoint{}, fmt.Errorf("%q: no such event", parts[1])
+		}
+	default:
+		return CrashPoint{}, fmt.Errorf("%q: want a point, an event and a count, such as \"appended VoidSent 3\", or a place and a count, "+
+			"such as \"snapshot-named 1\"", text)
 	}
-	p := CrashPoint{Stage: Stage(parts[0]), Event: parts[1]}
-	if !slices.Contains([]Stage{Decided, Appended, Released}, p.Stage) {
-		return CrashPoint{}, fmt.Errorf("%q: want %s, %s or %s", parts[0], Decided, Appended, Released)
-	}
-	if !slices.Contains(eventNames(), p.Event) {
-		return CrashPoint{}, fmt.Errorf("%q: no such event", parts[1])
-	}
-	var err error
-	if p.Count, err = strconv.ParseUint(parts[2], 10, 32); err != nil || p.Count == 0 {
-		return CrashPoint{}, fmt.Errorf("%q: want a count from 1 on", parts[2])
+	count := parts[len(parts)-1]
+	if p.Count, err = strconv.ParseUint(count, 10, 32); err != nil || p.Count == 0 {
+		return CrashPoint{}, fmt.Errorf("%q: want a count from 1 on", count)
 	}
 	return p, nil
 }
 
 // String is the form that ParseCrashPoint reads.
-func (p CrashPoint) String() string { return fmt.Sprintf("%s %s %d", p.Stage, p.Event, p.Count) }
+func (p CrashPoint) String() string {
+	if p.Place != "" {
+		return fmt.Sprintf("%s %d", p.Place, p.Count)
+	}
+	return fmt.Sprintf("%s %s %d", p.Stage, p.Event, p.Count)
+}
+
+// WatchPlaces makes the function that is told of places: it calls crash once, at the point.
+func (p CrashPoint) WatchPlaces(crash func()) func(place string) {
+	var seen atomic.Uint64
+	return func(place string) {
+		if place == p.Place && seen.Add(1) == p.Count {
+			crash()
+		}
+	}
+}
 
 // Watch makes the function for Config.Point: it calls crash once, at the point.
 func (p CrashPoint) Watch(crash func()) func(Stage, []string) {

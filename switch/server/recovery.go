@@ -61,6 +61,9 @@ func (s *Server) recover(ctx context.Context) (Engine, journal.Mark, error) {
 		zap.Uint64("replayed", eng.Seq()-from), zap.Duration("snapshot_took", restored), zap.Duration("replay_took", replayed),
 		zap.Duration("check_took", t.lap("check")))
 	s.metrics.snapshotTaken(snap)
+	if s.cfg.Place != nil {
+		s.cfg.Place(PlaceRecovered)
+	}
 	return eng, end, nil
 }
 

@@ -128,6 +128,8 @@ type Config struct {
 	// Point is told when a batch reaches a stage, with the names of its events in order; see CrashPoint. For drills only;
 	// nil costs nothing.
 	Point func(stage Stage, events []string)
+	// Place is told when the work comes to a place beside the batches, as Point is; nil costs nothing.
+	Place func(place string)
 
 	// Logger, Metrics and Stages may be nil. The clock of Stages is the one that waiting is measured by.
 	Logger  *zap.Logger

@@ -103,15 +103,30 @@ func TestACrashPointThatCouldNeverBeReachedIsRefused(t *testing.T) {
 	}
 }
 
+func TestACrashPlaceIsReachedAtItsCount(t *testing.T) {
+	point, err := ParseCrashPoint("snapshot-named 2", "snapshot-written", "snapshot-named")
+	require.NoError(t, err)
+	require.Equal(t, "snapshot-named 2", point.String())
+	reached := 0
+	watch := point.WatchPlaces(func() { reached++ })
+	for i, place := range []string{"snapshot-named", "snapshot-written", "snapshot-named", "snapshot-named"} {
+		watch(place)
+		require.Equal(t, i >= 2, reached == 1, "after %d places", i+1)
+	}
+	_, err = ParseCrashPoint("snapshot-named 2", "snapshot-written")
+	require.ErrorContains(t, err, "snapshot-written")
+}
+
 func FuzzParseCrashPoint(f *testing.F) {
 	f.Add("appended VoidSent 3")
 	f.Add("decided OwnershipTaken 1")
+	f.Add("recovered 1")
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := ParseCrashPoint(text)
+		p, err := ParseCrashPoint(text, PlaceRecovered)
 		if err != nil {
 			return
 		}
-		again, err := ParseCrashPoint(p.String())
+		again, err := ParseCrashPoint(p.String(), PlaceRecovered)
 		require.NoError(t, err)
 		require.Equal(t, p, again)
 	})

@@ -120,6 +120,18 @@ func (l *link) work(ctx context.Context) {
 	}
 }
 
+// The places of a drill.
+const (
+	PlaceSending  = "wallet-sending"  // a request is about to leave
+	PlaceAnswered = "wallet-answered" // its answer, or silence, has come and nobody knows
+)
+
+func (l *link) place(name string) {
+	if l.deps.Place != nil {
+		l.deps.Place(name)
+	}
+}
+
 // carry sends one request and submits what comes of it.
 func (l *link) carry(ctx context.Context, r *request) {
 	defer r.wipe()
@@ -128,7 +140,9 @@ func (l *link) carry(ctx context.Context, r *request) {
 		l.unsent(r, "expired")
 		return
 	}
+	l.place(PlaceSending)
 	status, body, sent, err := l.exchange(ctx, r.method, r.path, r.body)
+	l.place(PlaceAnswered)
 	switch {
 	case ctx.Err() != nil:
 		return

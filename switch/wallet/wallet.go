@@ -66,6 +66,7 @@ type Deps struct {
 	Metrics *Metrics
 	Now     func() time.Time // time.Now
 	Rand    *rand.Rand       // jitter of the waits between probes
+	Place   func(string)     // told when a request comes to one of the places of a drill; nil: nobody
 }
 
 // Links is all wallets of the process.

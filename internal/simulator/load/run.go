@@ -219,6 +219,9 @@ func (r *run) api(kind Kind, a *till.APIAnswer, begin time.Time) {
 	r.tally.answered(kind, fmt.Sprint(a.Status), detail, r.cfg.Now().Sub(begin), func() string { return a.Text })
 }
 
+// queueing is how long a buyer waits at the till for a code, while nobody gets one. Then the till does something else.
+const queueing = 3 * time.Second
+
 // code takes a shown code, waiting for one if need be; an old one is shown anew.
 func (r *run) code(ctx context.Context) (ticketed, bool) {
 	var one ticketed
@@ -228,6 +231,8 @@ func (r *run) code(ctx context.Context) (ticketed, bool) {
 		r.tally.count(&r.tally.starved)
 		select {
 		case one = <-r.codes:
+		case <-time.After(queueing):
+			return one, false
 		case <-ctx.Done():
 			return one, false
 		}
