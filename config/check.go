@@ -421,6 +421,7 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "memory.garbage", c.Memory.Garbage, 10)
 	c.checkDatabase(k)
 	k.given("keys.file", c.Keys.File)
+	k.given("keys.lmk-file", c.Keys.LMKFile)
 	k.given("control.socket", c.Control.Socket)
 	atLeast(k, "control.answer-timeout", c.Control.AnswerTimeout, 100*time.Millisecond)
 	atLeast(k, "control.pending", c.Control.Pending, 1)

@@ -240,9 +240,12 @@ type Database struct {
 	WriteTimeout time.Duration `mapstructure:"write-timeout"`
 }
 
-// Keys is the strict-permission files with the keys of envelopes and keyed hashes.
+// Keys is the store of wrapped keys. The local master key itself is never a setting: it is in a file of strict permissions,
+// or in the environment as HUANXIN_LMK.
 type Keys struct {
-	File string `mapstructure:"file"`
+	File     string `mapstructure:"file"`
+	LMKFile  string `mapstructure:"lmk-file"` // not read when the environment has the key
+	National bool   `mapstructure:"national"` // for keys that are made: SM4 and SM3
 }
 
 // Stop bounds a graceful stop.

@@ -36,7 +36,7 @@ func Defaults() Config {
 			Enabled: true, Folder: "postgres", Connections: 4, BatchEvents: 20_000,
 			RetryMin: 200 * time.Millisecond, RetryMax: 10 * time.Second, WriteTimeout: time.Minute,
 		},
-		Keys:    Keys{File: "keys/keys.yaml"},
+		Keys:    Keys{File: "keys/keys.yaml", LMKFile: "keys/lmk"},
 		Control: Control{Socket: "control.sock", AnswerTimeout: 10 * time.Second, Pending: 64},
 		Stop:    Stop{Drain: 20 * time.Second},
 		Memory:  Memory{Garbage: 400},

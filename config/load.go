@@ -200,6 +200,9 @@ func isSection(key string, known map[string]any) bool {
 	return false
 }
 
+// secrets are variables that are read where they are needed and are never a setting.
+var secrets = []string{"HUANXIN_LMK", "HUANXIN_LMK_NEXT"}
+
 // overrides lays the environment over the file.
 func overrides(v *viper.Viper, known map[string]any, environ []string) (problems []string) {
 	byVariable := map[string]string{}
@@ -208,7 +211,7 @@ func overrides(v *viper.Viper, known map[string]any, environ []string) (problems
 	}
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(variable, envPrefix) || strings.HasPrefix(variable, testPrefix) {
+		if !strings.HasPrefix(variable, envPrefix) || strings.HasPrefix(variable, testPrefix) || slices.Contains(secrets, variable) {
 			continue
 		}
 		key, ok := byVariable[variable]

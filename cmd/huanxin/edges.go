@@ -23,10 +23,7 @@ import (
 
 // openEdges builds what speaks to the world: host links, terminal ports, HTTP. Nothing listens yet.
 func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
-	vault, err := set.Vault(rand.Reader)
-	if err != nil {
-		return fmt.Errorf("keys.file: %w", err)
-	}
+	vault := set.Vault()
 	s.credentials = &credentials{cfg: s.cfg}
 	profiles, err := hostProfiles(s.cfg, dialect, s.credentials)
 	if err != nil {

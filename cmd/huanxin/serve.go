@@ -28,6 +28,7 @@ import (
 	"huanxin/switch/host"
 	"huanxin/switch/journal"
 	"huanxin/switch/keys"
+	"huanxin/switch/keys/store"
 	"huanxin/switch/projection"
 	"huanxin/switch/server"
 	"huanxin/switch/stage"
@@ -89,6 +90,8 @@ type Switch struct {
 	programme *policy.Programme
 	rules     map[string][]byte
 	hasher    *keys.Hasher
+	keys      *store.Store
+	set       *keys.Set // of data at rest, out of the store
 	metrics   *prometheus.Registry
 	times     *stage.Times
 	machine   busyMeter
@@ -156,18 +159,23 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	if err := s.openDatabase(ctx); err != nil {
 		return nil, err
 	}
-	set, err := loadKeys(cfg)
-	if err != nil {
+	if s.keys, err = s.loadKeys(); err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(ctx, set == nil); err != nil {
+	if err := s.openJournal(ctx, s.keys == nil); err != nil {
 		return nil, err
 	}
-	if set == nil {
-		if set, err = s.createKeys(); err != nil {
+	if s.keys == nil {
+		if s.keys, err = s.createKeys(); err != nil {
 			return nil, err
 		}
 	}
+	s.sayWhoseKeys()
+	set, err := keys.FromStore(s.keys)
+	if err != nil {
+		return nil, fmt.Errorf("keys.file: %w", err)
+	}
+	s.set = set
 	s.hasher = set.Hasher()
 	if err := s.openLoop(set, s.journal); err != nil {
 		return nil, err

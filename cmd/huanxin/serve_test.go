@@ -29,6 +29,7 @@ import (
 	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/journal"
+	"huanxin/switch/keys/store"
 	"huanxin/switch/projection"
 	"huanxin/switch/projection/projectiontest"
 	"huanxin/switch/wire"
@@ -297,6 +298,14 @@ func TestLostKeysAreNotReplacedBesideAJournal(t *testing.T) {
 	require.NoFileExists(t, file)
 	require.NoError(t, os.Rename(file+".copy", file))
 	runOnce(t, cfg)
+
+	lmk := cfg.Path(cfg.Keys.LMKFile)
+	require.NoError(t, os.Rename(lmk, lmk+".copy"))
+	_, err = newSwitch(t.Context(), cfg, "", zap.NewNop())
+	require.ErrorIs(t, err, store.ErrNoLMK)
+	require.NoFileExists(t, lmk)
+	require.NoError(t, os.Rename(lmk+".copy", lmk))
+	runOnce(t, cfg)
 }
 
 func TestAStartThatOpensNoJournalLeavesNoKeys(t *testing.T) {
@@ -512,10 +521,8 @@ func TestEngineThatEndsWhileTheProgrammeIsAppliedEndsTheProcess(t *testing.T) {
 	cfg := testConfig(t, t.TempDir(), "127.0.0.1:1")
 	sw, err := newSwitch(t.Context(), cfg, "", zap.NewNop())
 	require.NoError(t, err)
-	set, err := loadKeys(cfg)
-	require.NoError(t, err)
 	sw.metrics = prometheus.NewRegistry()
-	require.NoError(t, sw.openLoop(set, &brokenJournal{Journal: sw.journal}))
+	require.NoError(t, sw.openLoop(sw.set, &brokenJournal{Journal: sw.journal}))
 	require.ErrorIs(t, sw.Run(t.Context()), errBrokenDisk)
 	require.NoError(t, sw.Close())
 }

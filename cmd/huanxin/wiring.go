@@ -22,7 +22,6 @@ import (
 	"huanxin/switch/gateway"
 	"huanxin/switch/host"
 	"huanxin/switch/iso8583"
-	"huanxin/switch/keys"
 	"huanxin/switch/keys/hsm"
 	"huanxin/switch/terminal"
 	"huanxin/switch/wire"
@@ -208,37 +207,6 @@ func engineConfig(c *config.Config, province *geo.Map) engine.Config {
 		hosts[name] = profile
 	}
 	return engine.Config{Hosts: hosts, Map: province, MaxWaiting: c.Engine.Waiting}
-}
-
-// loadKeys reads the key file; nil when there is none.
-func loadKeys(c *config.Config) (*keys.Set, error) {
-	set, err := keys.Load(c.Path(c.Keys.File))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keys.file: %w", err)
-	}
-	return set, nil
-}
-
-// createKeys makes the key file of a journal to which nothing has been appended. With a journal that holds anything, new keys
-// would give everybody a fresh quota: that is refused.
-//
-// The journal is open, and with it locked: a start that does not come so far leaves no keys, which would look like those of
-// a journal that is lost, and one that ends right here leaves a journal that takes any keys.
-func (s *Switch) createKeys() (*keys.Set, error) {
-	path := s.cfg.Path(s.cfg.Keys.File)
-	if at := s.journal.Position(); at > 0 {
-		return nil, fmt.Errorf("keys.file: %s is missing, and the journal (journal.folder %s) already holds %d batches: restore the file from your copy",
-			path, s.cfg.Path(s.cfg.Journal.Folder), at)
-	}
-	set, err := keys.Create(path, rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("keys.file: %w", err)
-	}
-	s.log.Info("created keys; keep a copy of the file in a safe place", zap.String("file", path))
-	return set, nil
 }
 
 // openTokens reads the callers of the HTTP interface, or draws the secret of one at the first start.

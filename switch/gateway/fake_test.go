@@ -129,9 +129,7 @@ func testKeys(t testing.TB) *keys.Set {
 func testHasher(t testing.TB) *keys.Hasher { return testKeys(t).Hasher() }
 
 func testVault(t testing.TB) *keys.Vault {
-	vault, err := testKeys(t).Vault(&counter{})
-	require.NoError(t, err)
-	return vault
+	return testKeys(t).Vault()
 }
 
 // bench is a gateway on a scripted engine.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"huanxin/subsidy/reason"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
+	"huanxin/switch/keys"
 )
 
 const (
@@ -400,10 +402,25 @@ func TestAWalletPaymentWithoutAWalletIsRefusedBeforeTheEngine(t *testing.T) {
 	require.Equal(t, 200, b.do(steps()["commit external"]).Code, "a caller that has collected the payment needs none")
 }
 
+// faucet is a source of randomness that can end.
+type faucet struct {
+	from io.Reader
+	dry  bool
+}
+
+func (f *faucet) Read(p []byte) (int, error) {
+	if f.dry {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return f.from.Read(p)
+}
+
 func TestNoPaymentLeavesWhenItsCodeCannotBeSealed(t *testing.T) {
-	vault, err := testKeys(t).Vault(strings.NewReader(""))
+	source := &faucet{from: &counter{}}
+	set, err := keys.Generate(source)
 	require.NoError(t, err)
-	b := newBenchWith(t, func(c *Config) { c.Vault = vault })
+	source.dry = true
+	b := newBenchWith(t, func(c *Config) { c.Vault = set.Vault() })
 	requireProblem(t, b.do(steps()["commit wallet"]), codeInternal)
 }
 

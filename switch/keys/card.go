@@ -154,13 +154,14 @@ func (v *Vault) SealCard(r *CardRecord) (*event.Card, error) {
 	defer clear(d.plain)
 	hash := v.hasher.Card(r.number())
 	// Token and envelope live as long as each other: in one piece of memory.
-	both := append(make([]byte, 0, len(hash)+v.sealedSize(len(d.plain))), hash[:]...)
-	both, err := v.Seal(both, d.plain, both)
+	cards := v.set.cards.Load() // one moment's: the id beside the envelope is the id in it
+	both := append(make([]byte, 0, len(hash)+sealedSize(cards.current, len(d.plain))), hash[:]...)
+	both, err := v.seal(cards, both, d.plain, both)
 	if err != nil {
 		return nil, err
 	}
 	token, envelope := both[:len(hash):len(hash)], both[len(hash):]
-	return &event.Card{Token: token, Mask: r.Mask(), KeyId: v.current, Envelope: envelope}, nil
+	return &event.Card{Token: token, Mask: r.Mask(), KeyId: cards.current, Envelope: envelope}, nil
 }
 
 // OpenCard reads the record in card. The caller wipes it after use.

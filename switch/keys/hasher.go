@@ -1,11 +1,8 @@
 package keys
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"sync"
 )
 
@@ -29,25 +26,23 @@ var purposeNames = [purposeCount]string{"person", "card", "serial", "code", "con
 // maxScratch is how much of a message buffer is kept between hashes.
 const maxScratch = 4096
 
-// Hasher makes keyed hashes: HMAC-SHA-256 cut to its first 16 bytes over
+// Hasher makes keyed hashes: HMAC-SHA-256, or HMAC-SM3 in a national programme, cut to its first 16 bytes over
 //
 //	"huanxin " purpose 0x00 { length, 4 bytes big-endian | bytes } …
 //
 // The lengths keep ("ab", "c") and ("a", "bc") apart. It allocates nothing in steady state and is safe for concurrent
 // use. An empty or absent field hashes as length 0.
 type Hasher struct {
+	set   *Set
 	pools [purposeCount]sync.Pool
 }
 
 // Hasher returns the hasher of these keys.
 func (s *Set) Hasher() *Hasher {
-	h := &Hasher{}
+	h := &Hasher{set: s}
 	for p := range h.pools {
-		key := s.hash[p]
 		label := "huanxin " + purposeNames[p] + "\x00"
-		h.pools[p].New = func() any {
-			return &macState{mac: hmac.New(sha256.New, key[:]), label: label}
-		}
+		h.pools[p].New = func() any { return &macState{label: label} }
 	}
 	return h
 }
@@ -109,10 +104,9 @@ func (h *Hasher) Request(caller, key string) [16]byte {
 
 // macState is one reusable hash computation. The message is collected first and wiped afterwards.
 type macState struct {
-	mac   hash.Hash
 	label string
 	msg   []byte
-	sum   [sha256.Size]byte
+	sum   [32]byte
 }
 
 func (h *Hasher) begin(p purpose) *macState {
@@ -122,10 +116,11 @@ func (h *Hasher) begin(p purpose) *macState {
 }
 
 func (h *Hasher) end(p purpose, m *macState) [16]byte {
-	m.mac.Reset()
-	m.mac.Write(m.msg)
-	m.mac.Sum(m.sum[:0])
-	out := [16]byte(m.sum[:16])
+	sum, err := h.set.module.MAC(m.sum[:0], h.set.hash[p], h.set.by, m.msg)
+	if err != nil {
+		panic("keys: a hash key does not hash: " + err.Error()) // a person without a hash would be a fresh quota
+	}
+	out := [16]byte(sum)
 	clear(m.msg)
 	if cap(m.msg) > maxScratch {
 		m.msg = nil

@@ -2,21 +2,24 @@ package keys
 
 import (
 	"bytes"
-	"crypto/rand"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
+
+	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/store"
 )
 
 func testVault(t testing.TB, s *Set) *Vault {
-	v, err := s.Vault(rand.Reader)
-	require.NoError(t, err)
-	return v
+	return s.Vault()
 }
 
 func testRecord() CardRecord {
@@ -76,23 +79,68 @@ func TestEnvelopeOpensOnlyInItsPlace(t *testing.T) {
 	require.ErrorIs(t, err, ErrOpen)
 }
 
-func TestOldCardKeyStillOpensAfterANewOneIsCurrent(t *testing.T) {
-	s := testSet(t)
-	r := testRecord()
-	card, err := testVault(t, s).SealCard(&r)
+// TestFirstEnvelopesStillOpen is a fixture: version 1, as a release before sealed it, under the keys of testSet.
+func TestFirstEnvelopesStillOpen(t *testing.T) {
+	p := testPlain(t)
+	key := p.card["c1"]
+	block, err := aes.NewCipher(key[:])
 	require.NoError(t, err)
-	s.card["c2"], s.current = secret{9}, "c2"
-	v := testVault(t, s)
+	aead, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	nonce := []byte("twelve bytes")
+	sealed := append([]byte("\x01\x02c1"), nonce...)
+	sealed = aead.Seal(sealed, nonce, []byte("6224240000000017"), []byte("huanxin envelope 1\x00card\x00c1\x00place"))
+	v := testVault(t, testSet(t))
+	opened, err := v.Open(nil, sealed, []byte("place"))
+	require.NoError(t, err)
+	require.Equal(t, "6224240000000017", string(opened))
+
+	// The same bytes do not open as version 2, and no envelope of version 2 as version 1.
+	moved := append([]byte("\x02\x02c1\x03"), sealed[4:]...)
+	_, err = v.Open(nil, moved, []byte("place"))
+	require.ErrorIs(t, err, ErrOpen)
+	again, err := v.Seal(nil, []byte("x"), []byte("place"))
+	require.NoError(t, err)
+	require.Equal(t, "\x02\x02c1\x03", string(again[:5]))
+	_, err = v.Open(nil, append([]byte("\x01\x02c1"), again[5:]...), []byte("place"))
+	require.ErrorIs(t, err, ErrOpen)
+}
+
+// A card key rotates while vaults are in use; the new one may be of another cipher.
+func TestOldCardKeyStillOpensAfterANewOneSeals(t *testing.T) {
+	cfg := testConfig(t)
+	_, err := Create(cfg, Options{By: byTest})
+	require.NoError(t, err)
+	running, _, err := Open(cfg, Options{By: byTest})
+	require.NoError(t, err)
+	set, err := FromStore(running)
+	require.NoError(t, err)
+	v, r := set.Vault(), testRecord()
+	card, err := v.SealCard(&r)
+	require.NoError(t, err)
+	require.Equal(t, "c1", card.KeyId)
+
+	operator, _, err := Open(cfg, Options{By: byTest})
+	require.NoError(t, err)
+	require.NoError(t, operator.Edit(byTest, func(e *store.Edit) error { _, err := e.Rotate("card", hsm.SM4, false); return err }))
+	changed, err := running.Reload()
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.NoError(t, set.Follow(running))
+	require.Equal(t, "c2", set.CardKeyID())
+
 	opened, err := v.OpenCard(card)
 	require.NoError(t, err)
 	require.Equal(t, testRecord().PAN, opened.PAN)
 	card2, err := v.SealCard(&r)
 	require.NoError(t, err)
 	require.Equal(t, "c2", card2.KeyId)
+	require.Equal(t, "\x02\x02c2\x04", string(card2.Envelope[:5]), "SM4-GCM")
 	require.Equal(t, card.Token, card2.Token, "the look-up token does not depend on the card key")
-
-	delete(s.card, "c1")
-	_, err = testVault(t, s).OpenCard(card)
+	opened, err = v.OpenCard(card2)
+	require.NoError(t, err)
+	require.Equal(t, testRecord().PAN, opened.PAN)
+	_, err = testVault(t, testSet(t)).OpenCard(card2)
 	require.ErrorIs(t, err, ErrUnknownKey)
 }
 
@@ -122,8 +170,9 @@ func TestTwoEnvelopesOfOneCardDiffer(t *testing.T) {
 }
 
 func TestExhaustedRandomnessIsAnErrorNotAZeroNonce(t *testing.T) {
-	v, err := testSet(t).Vault(bytes.NewReader([]byte{1, 2, 3}))
+	set, err := testPlain(t).set(io.MultiReader(bytes.NewReader(bytes.Repeat([]byte{1}, 32+7*12)), bytes.NewReader([]byte{1, 2, 3})))
 	require.NoError(t, err)
+	v := set.Vault()
 	out, err := v.Seal(nil, []byte("secret"), nil)
 	require.Error(t, err)
 	require.Empty(t, out)
@@ -141,11 +190,12 @@ func TestNothingPrintsAKeyOrACardNumber(t *testing.T) {
 		R CardRecord
 		P *CardRecord
 		K secret
-	}{s, v, h, r, &r, s.hash[0]}
-	key := s.hash[0]
+	}{s, v, h, r, &r, testPlain(t).hash[0]}
+	p := testPlain(t)
+	key := p.hash[0]
 	var printed []string
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d"} {
-		for _, x := range []any{s, *s, v, *v, h, r, &r, key, &key, holder, []CardRecord{r}, map[string]secret{"k": key}} {
+		for _, x := range []any{s, v, p, h, s.hash[0], s.module, r, &r, key, &key, holder, []CardRecord{r}, map[string]secret{"k": key}} {
 			printed = append(printed, fmt.Sprintf(verb, x))
 		}
 	}
@@ -156,7 +206,7 @@ func TestNothingPrintsAKeyOrACardNumber(t *testing.T) {
 	printed = append(printed, string(asJSON), string(asYAML))
 
 	forbidden := []string{"6224240000000017", fmt.Sprintf("%x", r.PAN), fmt.Sprintf("%d", r.PAN)}
-	for _, k := range append(s.hash[:], s.card["c1"]) {
+	for _, k := range append(p.hash[:], p.card["c1"]) {
 		raw := [KeySize]byte(k)
 		forbidden = append(forbidden, fmt.Sprintf("%x", raw[:4]), fmt.Sprintf("%X", raw[:4]), string(raw[:8]),
 			fmt.Sprintf("%d %d %d %d", raw[0], raw[1], raw[2], raw[3]), fmt.Sprintf("%#x, %#x, %#x", raw[0], raw[1], raw[2]))
@@ -170,8 +220,7 @@ func TestNothingPrintsAKeyOrACardNumber(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	// The same envelope in every worker process: nonces come from a counter.
-	v, err := testSet(f).Vault(&counter{})
-	require.NoError(f, err)
+	v := testVault(f, testSet(f))
 	sealed, err := v.Seal(nil, []byte("6224240000000017"), []byte("place"))
 	require.NoError(f, err)
 	f.Add(sealed)

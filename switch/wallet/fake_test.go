@@ -315,9 +315,7 @@ type rig struct {
 func newVault(t testing.TB) *keys.Vault {
 	set, err := keys.Generate(rand.Reader)
 	require.NoError(t, err)
-	vault, err := set.Vault(rand.Reader)
-	require.NoError(t, err)
-	return vault
+	return set.Vault()
 }
 
 func testKey(t testing.TB) *Key {

@@ -8,7 +8,6 @@ package seed
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
 	"huanxin/switch/keys"
+	"huanxin/switch/keys/store"
 )
 
 // Seeder is an engine with its journal. Steps are decided and packed at once; a batch is appended when it is large.
@@ -38,6 +38,13 @@ type Seeder struct {
 	now      int64
 	persons  uint64
 }
+
+// keyStore is where a switch with the state folder dir keeps its keys when the settings are silent.
+func keyStore(dir string) store.Config {
+	return keys.Config(filepath.Join(dir, "keys", "keys.yaml"), filepath.Join(dir, "keys", "lmk"), os.Getenv)
+}
+
+var seeder = store.Authority{By: "bench seed", Reason: "bench"}
 
 // batchBytes is how large a batch of the seeder grows: as the switch's own under load.
 const batchBytes = 1 << 20
@@ -66,7 +73,11 @@ func NewAt(ctx context.Context, dir string, p Programme, at time.Time) (_ *Seede
 	if err != nil {
 		return nil, err
 	}
-	if s.keys, err = keys.Create(filepath.Join(dir, "keys", "keys.yaml"), rand.Reader); err != nil {
+	made, err := keys.Create(keyStore(dir), keys.Options{By: seeder})
+	if err != nil {
+		return nil, err
+	}
+	if s.keys, err = keys.FromStore(made); err != nil {
 		return nil, err
 	}
 	s.hasher = s.keys.Hasher()
@@ -101,7 +112,11 @@ func Resume(ctx context.Context, dir string) (_ *Seeder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.keys, err = keys.Load(filepath.Join(dir, "keys", "keys.yaml")); err != nil {
+	made, _, err := keys.Open(keyStore(dir), keys.Options{By: seeder})
+	if err != nil {
+		return nil, err
+	}
+	if s.keys, err = keys.FromStore(made); err != nil {
 		return nil, err
 	}
 	s.hasher = s.keys.Hasher()
@@ -213,7 +228,7 @@ func (s *Seeder) putIntoForce(p *policy.Programme, rules map[string][]byte, chec
 func (s *Seeder) Hasher() *keys.Hasher { return s.hasher }
 
 // Vault seals cards as the site's own does.
-func (s *Seeder) Vault() (*keys.Vault, error) { return s.keys.Vault(rand.Reader) }
+func (s *Seeder) Vault() *keys.Vault { return s.keys.Vault() }
 
 // Now is the instant (Unix ns) at which the next input is decided; SetNow moves it, never back. The seeder begins at the
 // machine's clock.

@@ -186,11 +186,7 @@ func build(ctx context.Context, cfg Config, dir string) (_ *Manifest, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	vault, err := s.Vault()
-	if err != nil {
-		return nil, err
-	}
-	people := newCrowd(s.Hasher(), vault, cfg.Products)
+	people := newCrowd(s.Hasher(), s.Vault(), cfg.Products)
 	d := newDriver(cfg, p, s)
 	go people.run(ctx, p)
 	done := 0

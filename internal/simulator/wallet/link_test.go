@@ -256,8 +256,7 @@ func newTown(t *testing.T, rules Rules) *town {
 	w := &town{net: &memoryNet{}, ledger: NewLedger(nil), rules: rules, notify: &notices{}}
 	set, err := keys.Generate(rand.Reader)
 	require.NoError(t, err)
-	vault, err := set.Vault(rand.Reader)
-	require.NoError(t, err)
+	vault := set.Vault()
 	w.script = &script{t: t, vault: vault, jobs: map[string]*job{}}
 	metrics, err := link.NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
