@@ -204,8 +204,8 @@ type Engine struct {
 
 // Admission is how long requests may wait to be decided.
 type Admission struct {
-	Target   time.Duration `mapstructure:"target"`   // something new, while the queue stands
-	Interval time.Duration `mapstructure:"interval"` // something new, in a burst; after so long without an empty queue it stands
+	Target   time.Duration `mapstructure:"target"`   // something new, in an overload
+	Interval time.Duration `mapstructure:"interval"` // something new, otherwise; a burst that lasts so long is an overload
 	Payments time.Duration `mapstructure:"payments"` // a payment that has not begun
 }
 

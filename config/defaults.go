@@ -26,7 +26,7 @@ func Defaults() Config {
 		Routes: Routes{Default: "unionpay", QR: "wallet"},
 		Engine: Engine{
 			Queue: 16384, Batch: 1024, Waiting: 8,
-			Admission: Admission{Target: 50 * time.Millisecond, Interval: 500 * time.Millisecond, Payments: 2 * time.Second},
+			Admission: Admission{Target: 100 * time.Millisecond, Interval: 500 * time.Millisecond, Payments: 2 * time.Second},
 		},
 		Journal: Journal{
 			Folder: "journal", Replicas: 1, HighWater: 64 << 30, MinFree: 256 << 20, AppendTimeout: 10 * time.Second,

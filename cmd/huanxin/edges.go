@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -44,6 +45,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	s.front, err = terminal.New(terminal.Config{
 		Ports: ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
+		Turns:   wire.NewTurns(max(1, runtime.GOMAXPROCS(0)-2)), // of the places, one for whoever decides, one for whoever answers
 		Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
 	})
 	if err != nil {

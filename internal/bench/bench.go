@@ -32,6 +32,7 @@ func Scenarios() []Scenario {
 		shortconn(),
 		latency(),
 		claimRush(),
+		overload(),
 		scale(),
 		recovery(),
 		projected(),

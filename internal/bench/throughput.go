@@ -41,7 +41,11 @@ func (b *Bench) reserves(ctx context.Context, s shape, address string, echo bool
 // Seeded is a state with persons who show codes. It is made once for all scenarios of a run and placed anew for each
 // round, so that every round begins alike.
 func (b *Bench) Seeded(ctx context.Context, persons int) (dir string, err error) {
-	dir = filepath.Join(b.Dir, fmt.Sprintf("seed-%d", persons))
+	return b.seeded(ctx, persons, terminals)
+}
+
+func (b *Bench) seeded(ctx context.Context, persons, terminals int) (dir string, err error) {
+	dir = filepath.Join(b.Dir, fmt.Sprintf("seed-%d-%d", persons, terminals))
 	done := filepath.Join(dir, "done")
 	if info, err := os.Stat(done); err == nil && time.Since(info.ModTime()) < seedLife {
 		return dir, nil

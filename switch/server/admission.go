@@ -16,12 +16,16 @@ import (
 // same. What ends, undoes or tells of something that has begun is never turned away: a reversal or an answer of a host that
 // waits costs somebody money.
 //
+// It is turned away at the door, where that costs least, once others have waited for half of their bound, and until the wait is a
+// quarter of it: so the queue stays long enough for the engine never to be idle, and hardly anybody waits in vain.
+//
 //	begins     reserve, claim, code, quote, entitlement, balance   beyond Target, or Interval
 //	payment    sale, pre-authorisation, commit by a wallet         beyond Payments
 //	essential  everything else: reversal, void, refund, cancel, commit of what the caller has collected, settlement,
 //	           upload, report, status, sign-on, answers of hosts, operators' acts, deadlines
 type Admission struct {
-	// Target is how long something new may wait while the queue has not been empty for longer than Interval. Default 50 ms.
+	// Target is how long something new may wait in an overload: all have waited for more than half of it for as long as Interval, or
+	// somebody was turned away within that. Default 100 ms.
 	Target time.Duration
 	// Interval is how long it may wait otherwise: a burst, a stall of the disk or of the collector ends by itself. Default 500 ms.
 	Interval time.Duration
@@ -33,7 +37,7 @@ type Admission struct {
 }
 
 func (a Admission) withDefaults() Admission {
-	a.Target = orElse(a.Target, 50*time.Millisecond)
+	a.Target = orElse(a.Target, 100*time.Millisecond)
 	a.Interval = orElse(a.Interval, 500*time.Millisecond)
 	a.Payments = orElse(a.Payments, 2*time.Second)
 	return a
@@ -72,19 +76,18 @@ type line struct {
 	ch    chan queued
 	admit Admission
 
-	// turning says that what begins something new is refused at the door: the newest look at the line found it waiting too long.
+	// turning says that what begins something new is refused at the door.
 	turning atomic.Bool
 	// since is when the loop last took something and left others waiting, or when the first came into the empty line; 0 = nobody
 	// waits. A loop that is held up takes nothing, and so would not notice.
 	since atomic.Int64
 
-	// The loop's own: whether it has left the line empty, and when it was so last.
-	left  bool
-	empty stage.Instant
+	// The loop's own: since when all have waited for more than half of the target, 0 = not so; when somebody was last turned away.
+	above, turned stage.Instant
 }
 
 func newLine(bound int, admit Admission) *line {
-	return &line{ch: make(chan queued, bound), admit: admit, left: true}
+	return &line{ch: make(chan queued, bound), admit: admit}
 }
 
 // put appends an input, or reports that the line is full.
@@ -111,10 +114,11 @@ func (l *line) turnsAway(now stage.Instant) bool {
 
 // limit is how long something new may have waited.
 func (l *line) limit(now stage.Instant) stage.Instant {
-	if now-l.empty > stage.Instant(l.admit.Interval) {
+	interval := stage.Instant(l.admit.Interval)
+	if l.above != 0 && now-l.above > interval || l.turned != 0 && now-l.turned < interval {
 		return stage.Instant(l.admit.Target)
 	}
-	return stage.Instant(l.admit.Interval)
+	return interval
 }
 
 // sinceGrain spares most inputs a write that the fronts would see.
@@ -122,23 +126,30 @@ const sinceGrain = stage.Instant(time.Millisecond)
 
 // took notes that the loop has taken an input, and reports whether it has waited too long to be begun.
 func (l *line) took(in *queued, now stage.Instant) (tooLong bool) {
-	if l.left {
-		l.left, l.empty = false, in.at
-	}
 	wait := now - in.at
-	late := wait > l.limit(now)
-	if turn := late && len(l.ch) > 0; turn != l.turning.Load() {
+	if wait <= stage.Instant(l.admit.Target)/2 {
+		l.above = 0
+	} else if l.above == 0 {
+		l.above = now
+	}
+	limit := l.limit(now)
+	turning := l.turning.Load()
+	turn := len(l.ch) > 0 && (wait > limit/2 || turning && wait > limit/4)
+	if turn != turning {
 		l.turning.Store(turn)
 	}
+	if turn || wait > limit {
+		l.turned = now
+	}
 	if len(l.ch) == 0 {
-		l.left, l.empty = true, now
+		l.above = 0
 		l.since.Store(0)
 	} else if now-stage.Instant(l.since.Load()) >= sinceGrain {
 		l.since.Store(int64(now))
 	}
 	switch in.class {
 	case begins:
-		return late
+		return wait > limit
 	case payment:
 		return wait > stage.Instant(l.admit.Payments)
 	}

@@ -19,7 +19,7 @@ func reserve(token int) *engine.ReserveRequest {
 	return &engine.ReserveRequest{Token: engine.Token(token)}
 }
 
-// newTestLine has a target of 50 ms, an interval of 500 ms, payments of 2 s and a stale limit of 30 s.
+// newTestLine has a target of 100 ms, an interval of 500 ms, payments of 2 s and a stale limit of 30 s.
 func newTestLine() *line {
 	return newLine(1000, Admission{Stale: 30 * time.Second}.withDefaults())
 }
@@ -35,45 +35,80 @@ func (l *line) takeAt(at stage.Instant) (in queued, tooLong bool) {
 	return in, l.took(&in, at)
 }
 
-func TestBurstIsAdmittedAndAQueueThatStandsIsNot(t *testing.T) {
+func TestBurstIsAdmitted(t *testing.T) {
 	l := newTestLine()
-	now := ms(100_000) // a long time after anything was asked
+	now := ms(100_000)
 	for i := range 10 {
 		l.putAt(t, reserve(i), now)
 	}
-	_, tooLong := l.takeAt(now + ms(400))
-	require.False(t, tooLong, "the line was empty until now: a burst may wait for the interval")
-	require.False(t, l.turnsAway(now+ms(400)))
-
-	_, tooLong = l.takeAt(now + ms(501))
-	require.True(t, tooLong, "longer than the interval")
-	require.True(t, l.turnsAway(now+ms(501)))
-
-	l.putAt(t, reserve(11), now+ms(500))
+	_, tooLong := l.takeAt(now + ms(250))
+	require.False(t, tooLong)
+	require.False(t, l.turnsAway(now+ms(250)), "a burst may wait for the interval")
+	_, tooLong = l.takeAt(now + ms(251))
+	require.False(t, tooLong)
+	require.True(t, l.turnsAway(now+ms(251)), "others would wait in vain")
 	for range 8 {
-		_, tooLong = l.takeAt(now + ms(502))
-		require.True(t, tooLong)
+		l.takeAt(now + ms(252))
 	}
-	_, tooLong = l.takeAt(now + ms(540))
-	require.False(t, tooLong, "it has waited for less than the target")
-	require.False(t, l.turnsAway(now+ms(540)), "an empty line turns nobody away")
+	require.False(t, l.turnsAway(now+ms(252)), "an empty line turns nobody away")
 }
 
-func TestQueueThatStandsIsHeldToTheTarget(t *testing.T) {
+// busy is a line in which every millisecond one comes and one is taken that has waited for so long.
+func (l *line) busy(t *testing.T, from, until, wait int) {
+	t.Helper()
+	for at := from; at < until; at++ {
+		l.putAt(t, reserve(at), ms(at-wait))
+		l.putAt(t, reserve(at), ms(at-wait)) // so that it is not empty after it
+		_, tooLong := l.takeAt(ms(at))
+		require.False(t, tooLong)
+		<-l.ch
+	}
+}
+
+func TestQueueThatIsLongForLongIsHeldToTheTarget(t *testing.T) {
+	for _, c := range []struct {
+		before, wait       int
+		tooLong, turnsAway bool
+	}{
+		{50, 240, false, false}, // in time until now: a disk that stood still for a moment
+		{51, 50, false, false},
+		{51, 51, false, true},
+		{51, 100, false, true},
+		{51, 101, true, true},
+	} {
+		l := newTestLine()
+		l.busy(t, 1000, 1501, c.before)
+		require.False(t, l.turnsAway(ms(1501)))
+		l.putAt(t, reserve(1), ms(1502-c.wait))
+		l.putAt(t, reserve(2), ms(1502-c.wait))
+		_, tooLong := l.takeAt(ms(1502))
+		require.Equal(t, [2]bool{c.tooLong, c.turnsAway}, [2]bool{tooLong, l.turnsAway(ms(1502))}, "after %d and %d ms", c.before, c.wait)
+	}
+}
+
+func TestDoorOpensWhenTheWaitIsAQuarterOfItsBound(t *testing.T) {
 	l := newTestLine()
-	for at := range 1000 { // every millisecond one comes and one is taken, 40 ms later
-		l.putAt(t, reserve(at), ms(at))
-		if at >= 40 {
-			_, tooLong := l.takeAt(ms(at))
-			require.False(t, tooLong)
-		}
+	l.busy(t, 1000, 1501, 51)
+	for at, wait := range []int{60, 40, 26, 25, 40} {
+		l.putAt(t, reserve(at), ms(1502+at-wait))
+		l.putAt(t, reserve(at), ms(1502+at-wait))
+		l.takeAt(ms(1502 + at))
+		require.Equal(t, at < 3, l.turnsAway(ms(1502+at)), "after %d ms", wait)
+		<-l.ch
 	}
-	for i := range 20 { // and now none is taken for a while
-		l.putAt(t, reserve(i), ms(1000+i))
-	}
-	_, tooLong := l.takeAt(ms(1020))
-	require.True(t, tooLong, "60 ms are above the target, and the line has not been empty for a second")
-	require.True(t, l.turnsAway(ms(1020)))
+}
+
+func TestQueueThatIsEmptyBecauseAllWereTurnedAwayIsLongAllTheSame(t *testing.T) {
+	l := newTestLine()
+	l.putAt(t, reserve(1), ms(1000))
+	_, tooLong := l.takeAt(ms(1501))
+	require.True(t, tooLong)
+	l.putAt(t, reserve(2), ms(1600))
+	_, tooLong = l.takeAt(ms(1701))
+	require.True(t, tooLong, "the target counts until nobody was turned away for the interval")
+	l.putAt(t, reserve(3), ms(2202))
+	_, tooLong = l.takeAt(ms(2303))
+	require.False(t, tooLong)
 }
 
 func TestWhatEndsSomethingIsNeverTurnedAway(t *testing.T) {

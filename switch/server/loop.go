@@ -17,6 +17,7 @@ type work struct {
 	sends   []engine.Send
 	inputs  int
 	claims  int             // of the inputs
+	turned  int             // of the inputs, those that were turned away, which cost next to nothing
 	decided []stage.Instant // of each input, when it was decided
 	durable stage.Instant
 	vitals  engine.Vitals // after its last input
@@ -29,7 +30,7 @@ func (w *work) reset() {
 	w.draft.Reset()
 	clear(w.sends) // replies must not live on in the spare capacity
 	w.sends, w.inputs, w.names, w.decided = w.sends[:0], 0, w.names[:0], w.decided[:0]
-	w.claims = 0
+	w.claims, w.turned = 0, 0
 }
 
 // loop decides. Works go round: one is filled here while the appender has another, so that one append is in flight and the
@@ -102,9 +103,14 @@ func (l *loop) open() (others, claims <-chan queued, out chan<- *work) {
 	return others, claims, out
 }
 
+// room says that the batch may take one more. What is turned away must not keep out what is decided, but is bounded too: all of it
+// is answered when the batch is released.
 func (l *loop) room() bool {
-	return l.cur.inputs < l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes
+	return l.cur.inputs-l.cur.turned < l.s.cfg.BatchInputs && l.cur.turned < turnedShare*l.s.cfg.BatchInputs && l.cur.draft.Size() < l.s.cfg.BatchBytes
 }
+
+// turnedShare is how many times as many as it may decide a batch may turn away.
+const turnedShare = 8
 
 // collect decides next and everything else that waits already, up to the batch's bounds. It never waits for more, and hands
 // over what it has when the appender is idle.
@@ -161,10 +167,11 @@ func (l *loop) step(next queued, begun stage.Instant) (done stage.Instant, err e
 			return 0, err
 		}
 	}
+	turned := l.cur.turned
 	if err := l.decide(l.admitted(&next, begun), at); err != nil {
 		return 0, err
 	}
-	if next.claim {
+	if next.claim && l.cur.turned == turned {
 		l.cur.claims++
 	}
 	done = l.s.cfg.Stages.Now()
@@ -183,6 +190,7 @@ func (l *loop) admitted(next *queued, now stage.Instant) any {
 		return &engine.TurnAway{Body: next.body, Stale: true}
 	case tooLong:
 		l.s.metrics.late.Inc()
+		l.cur.turned++
 		l.say(now)
 		return &engine.TurnAway{Body: next.body}
 	}

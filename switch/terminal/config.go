@@ -63,6 +63,8 @@ type Config struct {
 	// MaxPending bounds the requests that wait for a decision or a host, over all ports. One more is answered 96 at
 	// once. Default 16384.
 	MaxPending int
+	// Turns, when set, bounds how many connections of all ports are read and decoded at a time.
+	Turns wire.Turns
 	// Metrics are the process's connection metrics; Registerer takes this package's own.
 	Metrics    *wire.Metrics
 	Registerer prometheus.Registerer

@@ -83,7 +83,9 @@ func New(cfg Config) (*Front, error) {
 // Listen opens every port, or none. Connections are taken by Serve.
 func (f *Front) Listen(ctx context.Context) error {
 	for _, p := range f.ports {
-		l, err := wire.Listen(ctx, p.Address, p.wire(f.cfg.Metrics, f.cfg.Stages), p)
+		cfg := p.wire(f.cfg.Metrics, f.cfg.Stages)
+		cfg.Turns = f.cfg.Turns
+		l, err := wire.Listen(ctx, p.Address, cfg, p)
 		if err != nil {
 			f.Close()
 			return err
@@ -230,7 +232,7 @@ func (f *Front) Flush() {
 }
 
 // answer builds the answer to x, which is expected, forgets x, and queues the answer: by the time that the terminal can
-// read it nothing of its request is left. later leaves the writing to Flush.
+// read it nothing of its request is left. later leaves the writing to Flush; else it is called from Frame.
 func (f *Front) answer(x *exchange, reply *engine.Reply, later bool) {
 	a := f.answerers.Get().(*answerer)
 	defer f.answerers.Put(a)
@@ -277,7 +279,7 @@ func (f *Front) signedOn(x *exchange, reply *engine.Reply) ([]byte, *engine.Repl
 
 func (f *Front) send(conn *wire.Conn, frame []byte, later bool) error {
 	if !later {
-		return conn.Answer(frame)
+		return conn.AnswerHere(frame)
 	}
 	first, err := conn.AnswerLater(frame)
 	if first {

@@ -39,8 +39,29 @@ type Config struct {
 	TLS *transport.Server
 	// Metrics counts what happens; one per process.
 	Metrics *Metrics
+	// Turns, when set, bounds how many connections handle what they have read at a time; several ports may share it.
+	Turns Turns
 	// Stages, when set, gives the clock of Conn.ReadAt.
 	Stages *stage.Times
+}
+
+// Turns bounds how many goroutines handle frames at a time. The runtime gives each goroutine that can run the same share of the
+// cores: beside a thousand connections that have something to say, the one goroutine that decides for all of them would hardly run.
+type Turns chan struct{}
+
+// NewTurns makes room for n goroutines.
+func NewTurns(n int) Turns { return make(Turns, n) }
+
+func (t Turns) take() {
+	if t != nil {
+		t <- struct{}{}
+	}
+}
+
+func (t Turns) give() {
+	if t != nil {
+		<-t
+	}
 }
 
 // ErrConfig is returned when a Config cannot work; the error wrapping it names the field.

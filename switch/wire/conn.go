@@ -62,6 +62,7 @@ type Conn struct {
 	inFrame    bool      // in[start:end] is the beginning of a frame
 	frameEnds  time.Time // by when that frame must be complete
 	readAt     stage.Instant
+	answered   bool // by AnswerHere: the read loop owes a Flush
 
 	flush func()          // c.write, bound once so that starting a writer allocates nothing
 	raw   syscall.RawConn // of a TCP connection without TLS, for writes that do not wait; else nil
@@ -166,7 +167,10 @@ func (c *Conn) read() Cause {
 		c.m.bytesIn.Add(float64(n))
 		if n > 0 {
 			c.readAt = c.cfg.Stages.Now()
-			if cause := c.handle(); cause != causeNone {
+			c.cfg.Turns.take()
+			cause := c.handle()
+			c.cfg.Turns.give()
+			if cause != causeNone {
 				return cause
 			}
 		}
@@ -198,6 +202,7 @@ func (c *Conn) arm() (stop bool) {
 
 // handle hands over the whole frames in the buffer and wipes them: they may have held a card number or a track.
 func (c *Conn) handle() Cause {
+	defer c.flushHere()
 	handled := 0
 	for c.start < c.end {
 		frame, n, err := c.cfg.Framing.Next(c.in[c.start:c.end], c.cfg.MaxFrame)
@@ -246,7 +251,10 @@ func (c *Conn) pause() (stop bool) {
 	if !wait {
 		return stop
 	}
+	c.flushHere()
+	c.cfg.Turns.give()
 	<-c.resume
+	c.cfg.Turns.take()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stopping || c.closed
@@ -311,7 +319,7 @@ func (c *Conn) makeRoom() {
 }
 
 // Expect notes that an answer will come for the frame being handled, so that the connection is kept for it when the
-// peer half-closes or the process drains. Every Expect is followed by exactly one Answer, AnswerLater or Forget.
+// peer half-closes or the process drains. Every Expect is followed by exactly one Answer, AnswerLater, AnswerHere or Forget.
 func (c *Conn) Expect() {
 	c.mu.Lock()
 	c.owed++
@@ -344,6 +352,22 @@ func (c *Conn) AnswerLater(frame []byte) (first bool, err error) {
 	}
 	c.waits = true
 	return true, nil
+}
+
+// AnswerHere is Answer for Handler.Frame, on the goroutine that called it: the answer leaves when the read loop has handled what
+// it has read. A rush that is refused at the door then costs a write for each read, not for each message.
+func (c *Conn) AnswerHere(frame []byte) error {
+	c.answered = true
+	_, err := c.AnswerLater(frame)
+	return err
+}
+
+// flushHere is called by the read loop.
+func (c *Conn) flushHere() {
+	if c.answered {
+		c.answered = false
+		c.Flush()
+	}
 }
 
 // Flush writes what AnswerLater has queued. It does not block: what the socket takes at once is written in place, which

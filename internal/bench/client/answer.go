@@ -89,6 +89,11 @@ func (f *answerForm) approved(slot int, stan uint32, frame []byte) error {
 	return nil
 }
 
+// is tells whether it is the answer to the message of that STAN, with that code.
+func (f *answerForm) is(stan uint32, code string, frame []byte) bool {
+	return readBCD(frame[f.stan:f.stan+3]) == stan && string(frame[f.code:f.code+2]) == code
+}
+
 // hold is S7 of DE59.
 func (f *answerForm) hold(slot int, frame []byte) (uint64, error) {
 	// DE59 has its length in four BCD digits before it.

@@ -30,6 +30,7 @@ type OpenRun struct {
 	Asked     uint64         // warm-up included; all were answered
 	Waited    uint64         // of them, those that found no slot free
 	Latencies load.Latencies // of those that were due in the counted time, from when they were due
+	Declines  load.Latencies // of those of them that were turned away, which are not among Latencies
 	// Gap is the longest time in the counted time in which no answer came at all.
 	Gap time.Duration
 	// WorstAt is when the request with the longest latency was due, since counting began.
@@ -81,6 +82,7 @@ func (o *Open) Run(ctx context.Context) (*OpenRun, error) {
 			run.WorstAt = l.worst.Sub(r.counted)
 		}
 		run.Latencies.Merge(&l.latencies)
+		run.Declines.Merge(&l.declines)
 	}
 	return run, nil
 }
@@ -152,6 +154,7 @@ type openLine struct {
 	owed      int
 	waited    uint64
 	latencies load.Latencies
+	declines  load.Latencies
 	worst     time.Time
 }
 
@@ -268,10 +271,14 @@ func (l *openLine) hear(now time.Time) error {
 		if slot < 0 || slot >= len(l.begun) || l.begun[slot].IsZero() {
 			return unexpected(l.first+slot, "nothing asked for on this connection", frame)
 		}
-		if err := l.script.Judge(l.first+slot, frame); err != nil {
+		switch err := l.script.Judge(l.first+slot, frame); {
+		case err == nil:
+			l.record(&l.latencies, l.begun[slot], now)
+		case errors.Is(err, ErrDeclined):
+			l.record(&l.declines, l.begun[slot], now)
+		default:
 			return err
 		}
-		l.record(l.begun[slot], now)
 		l.begun[slot] = time.Time{}
 		l.owed--
 		if len(l.waiting) == 0 {
@@ -286,14 +293,14 @@ func (l *openLine) hear(now time.Time) error {
 	}
 }
 
-func (l *openLine) record(due, now time.Time) {
+func (l *openLine) record(in *load.Latencies, due, now time.Time) {
 	if due.Before(l.loop.counted) {
 		return
 	}
 	l.loop.stall.heard(now)
 	took := now.Sub(due)
-	if took > l.latencies.Max() {
+	if in == &l.latencies && took > in.Max() {
 		l.worst = due
 	}
-	l.latencies.Record(took)
+	in.Record(took)
 }

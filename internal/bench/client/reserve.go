@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"huanxin/internal/bench/seed"
@@ -16,6 +17,7 @@ type Reserves struct {
 	at       reservePlaces
 	want     answerForm
 	echo     bool
+	declined bool
 }
 
 // reservePlaces are offsets in every request, which has the same form for every terminal.
@@ -25,6 +27,7 @@ type reserveSlot struct {
 	frame  []byte
 	stan   uint32
 	person uint64
+	again  bool // the person's request was turned away
 	acks   []Ack
 	_      [64]byte // slots of different connections do not share a line of the cache
 }
@@ -38,7 +41,11 @@ type ReserveConfig struct {
 	Barcodes  []string // what they buy, in turn
 	FirstSTAN uint32   // the last STAN that the terminals have used before
 	Echo      bool     // the peer sends back what it got
+	Declined  bool     // answers 96 are expected too: Judge returns ErrDeclined
 }
+
+// ErrDeclined is returned by Judge when the switch has turned the request away, and the script expects that.
+var ErrDeclined = errors.New("turned away")
 
 // stanLimit is what six digits hold.
 const stanLimit = 999_999
@@ -53,7 +60,7 @@ const (
 
 // NewReserves builds the frames of every terminal.
 func NewReserves(cfg ReserveConfig) (*Reserves, error) {
-	r := &Reserves{persons: cfg.Persons, barcodes: cfg.Barcodes, slots: make([]reserveSlot, cfg.Slots), echo: cfg.Echo}
+	r := &Reserves{persons: cfg.Persons, barcodes: cfg.Barcodes, slots: make([]reserveSlot, cfg.Slots), echo: cfg.Echo, declined: cfg.Declined}
 	for i := range r.slots {
 		frame, places, err := reserveFrame(cfg.Codec, cfg.First+i, cfg.Barcodes[0])
 		if err != nil {
@@ -106,11 +113,18 @@ func reserveFrame(codec *iso8583.Codec, terminal int, barcode string) (frame []b
 // Next puts the next person into the slot's frame.
 func (r *Reserves) Next(slot int) []byte {
 	s := &r.slots[slot]
-	person, ok := r.persons.Take()
-	if !ok || s.stan == stanLimit {
+	if s.stan == stanLimit {
 		return nil
 	}
-	s.person = person
+	if !s.again {
+		person, ok := r.persons.Take()
+		if !ok {
+			return nil
+		}
+		s.person = person
+	}
+	person := s.person
+	s.again = false
 	s.stan++
 	putBCD(s.frame[r.at.stan:r.at.stan+3], s.stan)
 	putDigits(s.frame[r.at.code+1:r.at.code+18], person)
@@ -138,6 +152,10 @@ func (r *Reserves) Judge(slot int, frame []byte) error {
 			return unexpected(slot, "another message than was sent", frame)
 		}
 		return nil
+	}
+	if r.declined && r.want.is(s.stan, "96", frame) {
+		s.again = true
+		return ErrDeclined
 	}
 	if err := r.want.approved(slot, s.stan, frame); err != nil {
 		return err
