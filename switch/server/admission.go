@@ -138,7 +138,7 @@ func (l *line) took(in *queued, now stage.Instant) (tooLong bool) {
 	if turn != turning {
 		l.turning.Store(turn)
 	}
-	if turn || wait > limit {
+	if wait > limit || turn && limit == stage.Instant(l.admit.Target) { // a burst at the door does not make an overload of itself
 		l.turned = now
 	}
 	if len(l.ch) == 0 {
