@@ -143,7 +143,7 @@ func below(name string, folders []string) bool {
 // LayerOf places a package by its folder.
 func LayerOf(name string) Layer {
 	switch {
-	case name == "internal/money", name == "internal/flat":
+	case name == "internal/money", name == "internal/flat", name == "internal/mutant":
 		return Money
 	case below(name, shellInsideCore):
 		return Shell

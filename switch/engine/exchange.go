@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"time"
 
 	"huanxin/internal/flat"
+	"huanxin/internal/mutant"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/event"
 )
@@ -113,11 +115,17 @@ func (e *Engine) remember(key Key, x exchange) {
 // it is gone, and the same key is a new purchase. One that is not finished is never overwritten.
 func (e *Engine) find(key Key) (exchange, bool) {
 	x, ok := e.exchanges.get(key)
+	if mutant.DuplicateAcrossMidnight && midnight(x.at) != midnight(e.now) {
+		return exchange{}, false
+	}
 	if !ok || e.forgettable(key, x, e.now) || x.purchase != 0 && !e.purchases.known(x.purchase) {
 		return exchange{}, false
 	}
 	return x, true
 }
+
+// midnight is the one in Shanghai before an instant.
+func midnight(at int64) string { return time.Unix(0, at).In(china).Format(time.DateOnly) }
 
 // forgettable reports whether a key has had its time. A cold purchase has had no event for long enough.
 func (e *Engine) forgettable(key Key, x exchange, now int64) bool {

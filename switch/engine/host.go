@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"huanxin/internal/mutant"
 	"huanxin/switch/event"
 )
 
@@ -65,15 +66,16 @@ func answerOf(in *HostAnswered) *event.HostAnswer {
 }
 
 func (e *Engine) saleAnswered(p *purchase, a *event.HostAnswer) {
-	if p.state != Sent && p.state != Unknown {
+	capturable := p.state == Sent || p.state == Unknown || mutant.LateApprovalCaptured && p.state == Reversing && isApproved(a.Response)
+	if !capturable {
 		e.lateAnswer(p, a)
 		return
 	}
 	partial := a.Response == "10" || isApproved(a.Response) && a.Amount != 0 && a.Amount != p.sale.Amount
 	switch {
-	case partial:
+	case partial && !mutant.PartialTakenAsFull:
 		e.declinePartial(p, a)
-	case isApproved(a.Response):
+	case partial || isApproved(a.Response):
 		env := e.envelope()
 		env.approval.Purchase, env.approval.Answer = p.id, a
 		env.approved.SaleApproved = &env.approval
@@ -202,6 +204,9 @@ func (e *Engine) hostUnsent(in *HostUnsent) {
 
 func (e *Engine) applySaleApproved(m *event.SaleApproved) {
 	p := e.mustPurchase(m.Purchase)
+	if mutant.LateApprovalCaptured && p.state == Reversing {
+		p.state = Sent
+	}
 	e.move(p, Captured, Sent, Unknown)
 	p.answer = m.Answer
 	e.cleared(p.sale.Host, m.Answer.GetClearingDate())
@@ -284,7 +289,9 @@ func isMMDD(s string) bool {
 
 func (e *Engine) applySaleDeclined(m *event.SaleDeclined) {
 	p := e.mustPurchase(m.Purchase)
-	e.letGo(p)
+	if !mutant.HoldNotReleased {
+		e.letGo(p)
+	}
 	e.move(p, Declined, Sent, Unknown)
 	p.answer = m.Answer
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"huanxin/internal/money"
+	"huanxin/internal/mutant"
 	"huanxin/risk"
 	"huanxin/subsidy"
 	"huanxin/subsidy/catalogue"
@@ -37,6 +38,10 @@ func (e *Engine) takeOwnership(in *TakeOwnership) {
 	}
 	for _, p := range e.purchases.hot.all() { // others may go cold meanwhile
 		if p != nil && p.state == Sent {
+			if mutant.SaleResentAfterRestart {
+				e.sendSale(0, p)
+				continue
+			}
 			e.giveUp(p, event.ReversalCause_REVERSAL_CAUSE_RESTART)
 		}
 	}

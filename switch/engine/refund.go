@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"huanxin/internal/money"
+	"huanxin/internal/mutant"
 	"huanxin/subsidy/catalogue"
 	"huanxin/subsidy/policy"
 	"huanxin/subsidy/reason"
@@ -87,6 +88,9 @@ func (e *Engine) judgeRefund(p *purchase, amount money.Amount) ([2]byte, reason.
 		return rc("22"), reason.RefundClosed
 	}
 	open, _ := e.openRefunds(p)
+	if mutant.RefundInFlightNotCounted {
+		open = 0
+	}
 	left := money.Amount(p.sale.Amount) - p.refunded - open
 	switch {
 	case amount <= 0:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"huanxin/internal/money"
+	"huanxin/internal/mutant"
 	"huanxin/subsidy/reason"
 	"huanxin/switch/event"
 )
@@ -162,7 +163,7 @@ func (e *Engine) reverseVoid(in *ReversalRequest, o *operation) {
 		e.answerReversal(in, p.id, o.id, rc("12"))
 	case o.state == opReversing || o.state == opReversed:
 		e.answerReversal(in, p.id, o.id, rc("00"))
-	case !e.atWallet(o) && (o.state == opSent || o.state == opApproved && p.state == Voided && p.quarantine > e.now):
+	case !e.atWallet(o) && (o.state == opSent || o.state == opApproved && p.state == Voided && (p.quarantine > e.now || mutant.ReversedVoidPaysTwice)):
 		e.answerReversal(in, p.id, o.id, rc("00"))
 		e.undoVoid(o, event.ReversalCause_REVERSAL_CAUSE_TERMINAL, string(in.Cause[:]), nil)
 		e.answerWaiting(waitOperation(o.id))

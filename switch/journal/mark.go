@@ -37,7 +37,7 @@ var ErrMarkDamaged = errors.New("mark file damaged")
 // markFile is owned by whoever owns the journal.
 type markFile struct {
 	name string
-	f    *os.File // nil until the first set: a journal that has never been opened has no mark
+	f    logFile // nil until the first set: a journal that has never been opened has no mark
 	buf  [markSize]byte
 }
 
@@ -56,7 +56,7 @@ func openMark(name string) (_ *markFile, own Mark, isNew bool, err error) {
 		f.Close()
 		return nil, own, false, fmt.Errorf("%s: %w", name, err)
 	}
-	return &markFile{name: name, f: f}, own, false, nil
+	return &markFile{name: name, f: diskFile{f}}, own, false, nil
 }
 
 func readMark(r io.ReaderAt, name string) (Mark, error) {
@@ -96,7 +96,7 @@ func (m *markFile) set(end link, sync bool) error {
 		return err
 	}
 	if sync {
-		return datasync(m.f)
+		return m.f.Sync()
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (m *markFile) create(b []byte, slot int64) error {
 		f.Close()
 		return err
 	}
-	m.f = f
+	m.f = diskFile{f}
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"huanxin/internal/mutant"
 )
 
 const (
@@ -128,14 +130,23 @@ type pubAck struct {
 	} `json:"error"`
 }
 
+// follows is the sequence that an append of the batch at position names as the last one, so that the stream refuses it when
+// another writer has been there.
+func follows(position uint64) (last uint64, named bool) {
+	return position - 1, !mutant.StaleOwnerAccepted
+}
+
 // append publishes raw as the message at position, naming the sequence it follows, and waits for the stream's answer.
 func (n *node) append(ctx context.Context, raw []byte, position uint64) error {
 	r := &n.request
 	if r.msg.Header == nil {
 		r.msg.Subject = n.subject
-		r.msg.Header = nats.Header{headerExpectedStream: {n.stream}, headerExpectedSequence: r.expected[:]}
+		r.msg.Header = nats.Header{headerExpectedStream: {n.stream}}
 	}
-	r.expected[0] = strconv.FormatUint(position-1, 10)
+	if last, named := follows(position); named {
+		r.expected[0] = strconv.FormatUint(last, 10)
+		r.msg.Header[headerExpectedSequence] = r.expected[:]
+	}
 	r.msg.Data = raw
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.AppendTimeout)
 	defer cancel()

@@ -19,10 +19,11 @@ type tour struct {
 	position uint64         // of the last batch
 	index    []segmentStart // of the segments that hold a batch
 
-	at   segment // the segment that holds the end of the log, or is the first that is empty
-	end  int64   // offset of the end in it
-	last int     // length of the batch in front of the end; 0 when the segment has none
-	torn *torn   // what stands there instead of zeros
+	at   segment     // the segment that holds the end of the log, or is the first that is empty
+	end  int64       // offset of the end in it
+	last int         // length of the batch in front of the end; 0 when the segment has none
+	torn *torn       // what stands there instead of zeros
+	tape io.ReaderAt // where all batches lie that are in no file; nil everywhere but in a simulation
 
 	before lastBatch // of the segments in front
 }
@@ -124,6 +125,11 @@ func (t *tour) rest(seg segment, later []segment, fn func(raw []byte) error) (ov
 		return false, fmt.Errorf("position %d: %w", t.position+1, err)
 	}
 	defer f.Close()
+	return t.along(f, size, func() (bool, error) { return inUse(later) }, fn)
+}
+
+// along is rest for a segment that is open. later says whether one behind it holds anything.
+func (t *tour) along(f io.ReaderAt, size int64, later func() (bool, error), fn func(raw []byte) error) (over bool, err error) {
 	c := &chunk{f: f, size: size}
 	for {
 		raw, reason := c.batch(t.end)
@@ -135,9 +141,9 @@ func (t *tour) rest(seg segment, later []segment, fn func(raw []byte) error) (ov
 			continue
 		}
 		if !errors.Is(reason, errRecord) {
-			return false, fmt.Errorf("position %d: %s, offset %d: %w", t.position+1, seg.name, t.end, reason)
+			return false, fmt.Errorf("position %d: %s, offset %d: %w", t.position+1, t.at.name, t.end, reason)
 		}
-		used, err := inUse(later)
+		used, err := later()
 		if err != nil {
 			return false, err
 		}
@@ -162,15 +168,15 @@ func (t *tour) rest(seg segment, later []segment, fn func(raw []byte) error) (ov
 			if announced > 0 && end > t.end+announced {
 				break // the next append has been begun, so this one was acknowledged
 			}
-			t.torn = &torn{file: seg.name, offset: t.end, end: end, reason: reason}
+			t.torn = &torn{file: t.at.name, offset: t.end, end: end, reason: reason}
 			return true, nil
 		}
-		return false, fmt.Errorf("position %d: %w: %s holds no record at offset %d (%w)", t.position+1, ErrDamaged, seg.name, t.end, reason)
+		return false, fmt.Errorf("position %d: %w: %s holds no record at offset %d (%w)", t.position+1, ErrDamaged, t.at.name, t.end, reason)
 	}
 }
 
 // readRest reads from an offset to the last byte that is not zero, if that is no more than one append.
-func readRest(f *os.File, from int64) (rest []byte, end int64, err error) {
+func readRest(f io.ReaderAt, from int64) (rest []byte, end int64, err error) {
 	end, err = lastByte(f, from)
 	if err != nil || end-from > maxRecord {
 		return nil, end, err
@@ -236,13 +242,17 @@ func (t *tour) hash() (Hash, error) {
 		return Genesis(t.programme), nil
 	}
 	last := t.lastBatch()
-	f, err := os.Open(last.file)
-	if err != nil {
-		return Hash{}, err
+	file := t.tape
+	if file == nil {
+		f, err := os.Open(last.file)
+		if err != nil {
+			return Hash{}, err
+		}
+		defer f.Close()
+		file = f
 	}
-	defer f.Close()
 	raw := make([]byte, last.size)
-	if _, err := f.ReadAt(raw, last.offset); err != nil {
+	if _, err := file.ReadAt(raw, last.offset); err != nil {
 		return Hash{}, err
 	}
 	return sha256.Sum256(raw), nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"huanxin/internal/doze"
+	"huanxin/internal/mutant"
 	"huanxin/switch/journal"
 	"huanxin/switch/stage"
 )
@@ -92,6 +93,10 @@ func (a *appender) settle(w *work) error {
 func (a *appender) append(w *work) error {
 	a.s.metrics.batchInputs.Observe(float64(w.inputs))
 	a.s.point(Decided, w)
+	if mutant.AnswerBeforeSync {
+		a.release(w)
+		w.sends = w.sends[:0]
+	}
 	if !w.draft.Empty() {
 		begun := time.Now()
 		// Not the run's context: a stop must not turn an append that succeeds into one of unknown outcome. The journal

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"huanxin/internal/mutant"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
@@ -18,7 +19,7 @@ import (
 // restore makes an engine from the newest good snapshot, or an empty one.
 func (s *Server) restore() (Engine, journal.Snapshot, error) {
 	var eng Engine
-	snap, ok := s.cfg.Journal.Snapshots().Load(func(snap journal.Snapshot, r io.Reader) error {
+	snap, ok := s.cfg.Snapshots.Load(func(snap journal.Snapshot, r io.Reader) error {
 		read, err := s.cfg.ReadEngine(r)
 		if err == nil && read.Seq() != snap.Seq {
 			err = fmt.Errorf("the state is at event %d, the snapshot says %d", read.Seq(), snap.Seq)
@@ -45,7 +46,11 @@ func (s *Server) recover(ctx context.Context) (Engine, journal.Mark, error) {
 	restored := t.lap("snapshot")
 	from := eng.Seq()
 	end := journal.Mark{Name: "recovered", Position: snap.Position, Hash: snap.Hash}
-	err = s.cfg.Journal.ReplayLent(ctx, snap.Position+1, func(b *journal.Batch) error {
+	first := snap.Position + 1
+	if mutant.DoubleApplyAfterCrash && snap.Position > 0 {
+		first--
+	}
+	err = s.cfg.Journal.ReplayLent(ctx, first, func(b *journal.Batch) error {
 		end = b.Mark("recovered")
 		return applyBatch(eng, b)
 	})
@@ -84,6 +89,9 @@ func (t *stopwatch) lap(phase string) time.Duration {
 
 func applyBatch(eng Engine, b *journal.Batch) error {
 	err := b.Each(func(ev *event.Event, packed string) error {
+		if mutant.DoubleApplyAfterCrash {
+			ev.Seq = eng.Seq() + 1
+		}
 		if ev.Seq != eng.Seq()+1 {
 			return fmt.Errorf("event %d where the engine expects %d", ev.Seq, eng.Seq()+1)
 		}
@@ -141,7 +149,7 @@ func (l *loop) lastSnapshot() error {
 
 // save writes a snapshot. Without it the next start takes longer, so a failure stops nothing.
 func (s *Server) save(snap journal.Snapshot, writeState func(io.Writer) error) {
-	err := s.cfg.Journal.Snapshots().Save(snap, writeState)
+	err := s.cfg.Snapshots.Save(snap, writeState)
 	switch {
 	case errors.Is(err, context.Canceled): // the process ends; it has a snapshot of its own to write
 		return

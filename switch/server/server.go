@@ -84,10 +84,20 @@ type Journal interface {
 	Full() bool
 }
 
+// Snapshots keeps states: *journal.SnapshotStore, or one that fails on purpose.
+type Snapshots interface {
+	// Load hands the newest good state to read, and the one before when read refuses it; ok is false when none is left.
+	Load(read func(journal.Snapshot, io.Reader) error) (snap journal.Snapshot, ok bool)
+	// Save keeps the state that write produces.
+	Save(snap journal.Snapshot, write func(io.Writer) error) error
+}
+
 // Config is what a server needs. Journal, NewEngine, ReadEngine and the sinks are required.
 type Config struct {
 	// Journal is open and stays the caller's to close, after Run has returned.
 	Journal Journal
+	// Snapshots keeps the states. Default: the journal's own.
+	Snapshots Snapshots
 	// NewEngine makes an engine with an empty history, ReadEngine one from a snapshot. Each is called for the deciding
 	// engine and again for the follower's.
 	NewEngine  func() (Engine, error)
@@ -158,6 +168,9 @@ func (c Config) checked() (Config, error) {
 	c.BatchBytes = orElse(c.BatchBytes, 1<<20)
 	c.SnapshotEvents = orElse(c.SnapshotEvents, 1_000_000)
 	c.SnapshotEvery = orElse(c.SnapshotEvery, 5*time.Minute)
+	if c.Snapshots == nil {
+		c.Snapshots = c.Journal.Snapshots()
+	}
 	if c.Flush == nil {
 		c.Flush = func() {}
 	}

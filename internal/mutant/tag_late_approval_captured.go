@@ -1,0 +1,5 @@
+//go:build mutant_late_approval_captured
+
+package mutant
+
+const active = 7 // LateApprovalCaptured

@@ -1,0 +1,5 @@
+//go:build mutant_partial_taken_as_full
+
+package mutant
+
+const active = 8 // PartialTakenAsFull
