@@ -5,7 +5,10 @@ PURE_GO  := CGO_ENABLED=0 go
 FUZZTIME ?= 60s
 DRILL    ?= all
 
-.PHONY: build run smoke test lint fuzz bench graphs drill clean generate
+SEEDS    ?= 2000
+FROM     ?= 1
+
+.PHONY: build run smoke test lint fuzz bench graphs drill sim sim-teeth clean generate
 
 build: ## programs into bin/, without a C compiler
 	@mkdir -p bin
@@ -41,6 +44,14 @@ graphs: build ## throughput and latency over load, connections and state, drawn 
 drill: build ## kills, outages and bad manners under load, then the books compared; DRILL=kill9 for one (bin/drill --help)
 	@bin/huanxin db ensure
 	@bin/drill $(DRILL)
+
+sim: ## SEEDS histories of the whole switch under faults, from seed FROM on; a failure is shrunk and printed
+	@mkdir -p bin
+	@$(PURE_GO) build -buildvcs=false -trimpath -o bin/ ./cmd/sim
+	@bin/sim -seeds $(SEEDS) -from $(FROM)
+
+sim-teeth: ## builds with one of ten bugs each, which the simulation must find within SEEDS seeds
+	@scripts/sim-teeth.sh $(SEEDS)
 
 clean: ## stops what runs from this checkout's var/, then removes var/ and bin/
 	@scripts/clean.sh

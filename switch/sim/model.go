@@ -1,0 +1,497 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"huanxin/internal/money"
+	"huanxin/subsidy"
+	"huanxin/switch/engine"
+	"huanxin/switch/event"
+)
+
+// model is what must be, worked out from the facts alone with plain maps, by somebody who has read the rules and not the
+// engine. It reads what is durable, in order, and says which fact must not be.
+type model struct {
+	w                 *world
+	at                int64
+	purchases         map[uint64]*purchaseFact
+	bySale            map[string]uint64 // RRN → purchase
+	ops               map[uint64]*operationFact
+	serials           map[string]uint64 // live purchase of a serial
+	items             map[string]int    // live items by person and category
+	nodes             map[string]*nodeFact
+	claims            map[uint64]*event.EntitlementClaimed
+	using             map[uint64]uint64          // entitlement → purchase that has it
+	keys              map[string]int64           // key of a reserve, sale, void or refund → when it was first decided on
+	undone            map[string]bool            // keys whose 0400 was answered 00 or 25
+	pauses            map[uint64]*event.PauseSet // open
+	lifted            map[uint64]int64
+	kills             map[string]bool
+	opened            map[uint64]*event.WorkItemOpened
+	quarantine        map[uint64]bool
+	delivered, proved map[string]uint32 // generations of working keys, by terminal
+	epoch             uint64
+}
+
+// purchaseFact is one purchase as the facts have it.
+type purchaseFact struct {
+	id                      uint64
+	person, serial          string
+	entitlement             uint64
+	leaf                    string
+	price, subsidy, payable int64
+	held, spent             bool // what it has of the budget
+	owns                    bool // serial, item and entitlement
+	kind                    event.SaleKind
+	rrn, host               string
+	amount, refunded        int64
+	captured, pending       bool
+	keeps                   bool // a wallet's: let go when the reversal is done
+	voidedBy                uint64
+	manual                  bool
+}
+
+type operationFact struct {
+	purchase uint64
+	void     bool
+	rrn      string
+	amount   int64
+}
+
+type nodeFact struct {
+	allocated, held, spent int64
+	closed                 bool
+}
+
+func newModel(w *world) *model {
+	return &model{
+		w: w, purchases: map[uint64]*purchaseFact{}, bySale: map[string]uint64{}, ops: map[uint64]*operationFact{},
+		serials: map[string]uint64{}, items: map[string]int{}, nodes: map[string]*nodeFact{}, keys: map[string]int64{},
+		claims: map[uint64]*event.EntitlementClaimed{}, using: map[uint64]uint64{}, undone: map[string]bool{},
+		pauses: map[uint64]*event.PauseSet{}, lifted: map[uint64]int64{}, kills: map[string]bool{},
+		delivered: map[string]uint32{}, proved: map[string]uint32{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
+	}
+}
+
+// must fails when a fact breaks a rule.
+func (m *model) must(ok bool, rule, format string, args ...any) {
+	if !ok {
+		m.w.fail(rule, format, args...)
+	}
+}
+
+func keyText(k *event.ExchangeKey) string {
+	if k.GetTerminal() == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s/%s/%d/%d", k.Class, k.Terminal, k.Merchant, k.Batch, k.Stan)
+}
+
+// once says that a key was decided on. Within 48 hours the same message is the same purchase, midnight or not.
+func (m *model) once(k *event.ExchangeKey, what string) {
+	key := keyText(k)
+	if key == "" {
+		return
+	}
+	first, known := m.keys[key]
+	m.must(!known || m.at-first >= int64(48*time.Hour), "a message is decided once", "%s under key %s, which was decided before", what, key)
+	m.must(!m.undone[key] || m.at-first >= int64(48*time.Hour), "what was reversed never happens", "%s under key %s", what, key)
+	m.keys[key] = m.at
+}
+
+// read takes the next fact.
+func (m *model) read(ev *event.Event) {
+	m.must(ev.At >= m.at, "time does not go back", "event %d", ev.Seq)
+	m.at = ev.At
+	switch b := ev.Body.(type) {
+	case *event.Event_OwnershipTaken:
+		m.must(b.OwnershipTaken.Epoch == m.epoch+1, "one owner at a time", "epoch %d follows %d", b.OwnershipTaken.Epoch, m.epoch)
+		m.epoch = b.OwnershipTaken.Epoch
+	case *event.Event_EntitlementClaimed:
+		m.claims[b.EntitlementClaimed.Entitlement] = b.EntitlementClaimed
+	case *event.Event_Reserved:
+		m.reserved(b.Reserved)
+	case *event.Event_SaleSent:
+		m.saleSent(b.SaleSent)
+	case *event.Event_SaleApproved:
+		m.saleApproved(b.SaleApproved)
+	case *event.Event_SaleDeclined:
+		m.letGo(b.SaleDeclined.Purchase)
+	case *event.Event_HoldExpired:
+		m.w.count("turn: hold expired")
+		m.letGo(b.HoldExpired.Purchase)
+	case *event.Event_HoldCancelled:
+		if b.HoldCancelled.Cause == event.CancelCause_CANCEL_CAUSE_OPERATOR {
+			m.w.count("turn: hold released by two")
+		}
+		m.letGo(b.HoldCancelled.Purchase)
+	case *event.Event_ReversalAnswered:
+		if r := b.ReversalAnswered; r.Response == "00" || r.Response == "25" {
+			key := keyText(r.Key)
+			m.undone[key] = true
+			m.keys[key] = m.at
+		}
+	case *event.Event_ReversalQueued:
+		m.reversalQueued(b.ReversalQueued)
+	case *event.Event_ReversalDead:
+		m.w.count("turn: dead letter")
+	case *event.Event_LateAnswer:
+		m.w.count("turn: late answer recorded")
+	case *event.Event_PaymentUnknown:
+		m.w.count("turn: wallet is asked")
+	case *event.Event_ReversalDone:
+		m.reversalEnds(b.ReversalDone.Purchase)
+	case *event.Event_ReversalResolved:
+		m.w.count("turn: settled by a person")
+		m.reversalResolved(b.ReversalResolved)
+	default:
+		m.readOperation(ev)
+	}
+}
+
+func (m *model) readOperation(ev *event.Event) {
+	switch b := ev.Body.(type) {
+	case *event.Event_VoidSent:
+		v := b.VoidSent
+		m.once(v.Key, "a void is sent")
+		p := m.purchases[v.Purchase]
+		m.must(p.captured && p.refunded == 0 && v.Amount == p.amount, "a void is of a whole captured sale", "void %d of purchase %d", v.Operation, p.id)
+		m.ops[v.Operation] = &operationFact{v.Purchase, true, v.Rrn, v.Amount}
+		p.voidedBy = v.Operation
+	case *event.Event_VoidDeclined:
+		m.purchases[b.VoidDeclined.Purchase].voidedBy = 0
+	case *event.Event_VoidApproved:
+		p := m.purchases[b.VoidApproved.Purchase]
+		m.must(p.captured, "a void is of a captured sale", "purchase %d", p.id)
+		p.captured, m.quarantine[p.id] = false, true
+	case *event.Event_VoidReleased:
+		p := m.purchases[b.VoidReleased.Purchase]
+		m.must(!p.captured && m.quarantine[p.id], "what a void frees is not charged any more", "purchase %d", p.id)
+		delete(m.quarantine, p.id)
+		if b.VoidReleased.Cause == event.QuarantineEnd_QUARANTINE_END_TIME {
+			m.w.count("turn: quarantine ended by time")
+		}
+		m.letGo(p.id)
+	case *event.Event_RefundSent:
+		r := b.RefundSent
+		m.once(r.Key, "a refund is sent")
+		m.ops[r.Operation] = &operationFact{r.Purchase, false, r.Rrn, r.Amount}
+		m.must(m.purchases[r.Purchase].captured, "a refund is of a captured sale", "purchase %d", r.Purchase)
+	case *event.Event_RefundApproved:
+		m.refundApproved(b.RefundApproved)
+	case *event.Event_RefundUnknown:
+		m.w.count("turn: refund without an answer")
+	case *event.Event_EntitlementRestored:
+		m.disown(m.purchases[b.EntitlementRestored.Purchase])
+	case *event.Event_BatchSettled:
+		m.w.count("turn: batch closed")
+	case *event.Event_TerminalSignedOn:
+		if s := b.TerminalSignedOn; s.Keys != nil {
+			last := m.delivered[s.Terminal]
+			again := len(s.Keys.Wrapped) == 0
+			m.must(again && s.Keys.Generation == last && m.proved[s.Terminal] < last || !again && s.Keys.Generation == last+1,
+				"working keys are delivered in order", "%s: generation %d after %d", s.Terminal, s.Keys.Generation, last)
+			m.delivered[s.Terminal] = s.Keys.Generation
+		}
+	case *event.Event_TerminalKeysProved:
+		k := b.TerminalKeysProved
+		m.w.count("turn: working keys proved")
+		m.must(k.Generation == m.delivered[k.Terminal] && k.Generation > m.proved[k.Terminal], "only delivered keys are proved, once",
+			"%s: generation %d", k.Terminal, k.Generation)
+		m.proved[k.Terminal] = k.Generation
+	default:
+		m.readOperator(ev)
+	}
+}
+
+func (m *model) readOperator(ev *event.Event) {
+	switch b := ev.Body.(type) {
+	case *event.Event_BudgetNodeSet:
+		if b.BudgetNodeSet.Actor != "setup" {
+			m.w.count("turn: budget changed")
+		}
+		m.node(b.BudgetNodeSet.Path).allocated = b.BudgetNodeSet.Amount
+	case *event.Event_BudgetRoundClosed:
+		m.w.count("turn: round closed")
+		n := m.node(b.BudgetRoundClosed.Path)
+		m.must(b.BudgetRoundClosed.Returned == n.allocated-n.held-n.spent, "a closed round gives back what is free", "%s", b.BudgetRoundClosed.Path)
+		n.allocated, n.closed = n.allocated-b.BudgetRoundClosed.Returned, true
+	case *event.Event_BudgetReleased:
+		if b.BudgetReleased.By != nil {
+			m.w.count("turn: budget changed")
+		}
+	case *event.Event_PolicyApplied:
+		if len(b.PolicyApplied.Versions) > 1 {
+			m.w.count("turn: policy changed")
+		}
+	case *event.Event_PauseSet:
+		m.w.count("turn: paused")
+		m.pauses[b.PauseSet.Pause] = b.PauseSet
+	case *event.Event_PauseLifted:
+		m.lifted[b.PauseLifted.Pause] = b.PauseLifted.FromAt
+	case *event.Event_KillSwitchSet:
+		m.w.count("turn: stopped")
+		m.kills[b.KillSwitchSet.Merchant+b.KillSwitchSet.Terminal] = b.KillSwitchSet.On
+	case *event.Event_Supplemented:
+		m.w.count("turn: supplement by hand")
+		f := b.Supplemented.Facts
+		p := m.purchases[f.Purchase]
+		m.must(p.captured && p.subsidy == 0 && p.person == "" && p.refunded == 0, "a supplement is for a captured sale without a subsidy", "purchase %d", p.id)
+		m.takes(p, f)
+		p.held, p.spent, p.manual = false, true, true
+		m.move(p.leaf, 0, p.subsidy)
+	case *event.Event_WorkItemOpened:
+		m.opened[b.WorkItemOpened.Item] = b.WorkItemOpened
+	case *event.Event_WorkItemClosed:
+		// A charge that stands is paid back by other means: the bank does it when the item is closed.
+		if o := m.opened[b.WorkItemClosed.Item]; o.GetKind() == "repayment" {
+			p := m.purchases[o.Purchase]
+			m.w.hosts[p.host].charged[p.rrn] = 0
+		}
+	}
+}
+
+func (m *model) node(path string) *nodeFact {
+	if m.nodes[path] == nil {
+		m.nodes[path] = &nodeFact{}
+	}
+	return m.nodes[path]
+}
+
+// move changes what a leaf, and every node above it, holds and has spent. What comes free on a closed leaf is its parent's.
+func (m *model) move(leaf string, held, spent int64) {
+	if n := m.node(leaf); n.closed && held+spent < 0 {
+		n.allocated += held + spent
+	}
+	for path := leaf; ; path = path[:max(0, strings.LastIndexByte(path, '/'))] {
+		n := m.node(path)
+		n.held, n.spent = n.held+held, n.spent+spent
+		m.must(n.held >= 0 && n.spent >= 0 && n.held+n.spent <= n.allocated, "spent + held + free = allocated",
+			"node %q: held %d, spent %d, allocated %d", path, n.held, n.spent, n.allocated)
+		if path == "" {
+			return
+		}
+	}
+}
+
+// rates are the subsidies of grade 1 by policy version, in per cent; the cap is 2000.
+var rates = map[string]int64{"t-1": 20, "t-2": 10}
+
+// quotas are the items of a category that a person may have.
+var quotas = map[string]int{"A01": 1, "A02": 1, "A04": 3}
+
+// takes enters what a purchase has of person, serial and budget.
+func (m *model) takes(p *purchaseFact, f *event.Reserved) {
+	p.person, p.serial, p.entitlement, p.leaf = string(f.Person)+f.Category, string(f.Serial), f.Entitlement, f.Leaf
+	p.price, p.subsidy, p.payable = f.Price, f.Subsidy, f.Payable
+	m.must(m.serials[p.serial] == 0, "a serial belongs to one live purchase", "purchase %d takes that of purchase %d", p.id, m.serials[p.serial])
+	m.must(m.items[p.person] < quotas[f.Category], "no person gets more items than the quota", "purchase %d", p.id)
+	m.must(m.using[p.entitlement] == 0, "an entitlement is one purchase", "purchase %d takes that of purchase %d", p.id, m.using[p.entitlement])
+	c := m.claims[p.entitlement]
+	m.must(c != nil && c.Category == f.Category && string(c.Person) == string(f.Person), "an entitlement is its person's", "purchase %d", p.id)
+	want := min(f.Price*rates[f.PolicyVersion]/100, 200_000)
+	m.must(f.Subsidy == want && f.Subsidy > 0, "the subsidy is the policy's", "purchase %d over %d gets %d, not %d", p.id, f.Price, f.Subsidy, want)
+	var parts int64
+	for _, part := range f.Parts {
+		parts += part.Amount
+	}
+	m.must(parts == f.Subsidy, "the payers' parts are the subsidy", "purchase %d", p.id)
+	m.serials[p.serial], m.using[p.entitlement], p.owns = p.id, p.id, true
+	m.items[p.person]++
+}
+
+func (m *model) reserved(f *event.Reserved) {
+	m.once(f.Key, "a reserve")
+	m.must(m.purchases[f.Purchase] == nil, "purchases are numbered once", "%d", f.Purchase)
+	m.must(f.Price == f.Subsidy+f.Payable, "price = subsidy + payable", "purchase %d", f.Purchase)
+	for id, pause := range m.pauses {
+		lifted := m.lifted[id]
+		in := pause.FromAt <= m.at && (lifted == 0 || m.at < lifted)
+		m.must(!in || pause.City != "" && pause.City != f.City || pause.Category != "" && pause.Category != f.Category ||
+			pause.Channel != "" && pause.Channel != f.Channel, "nothing is granted while it is paused", "purchase %d", f.Purchase)
+	}
+	m.must(!m.kills[strings.TrimSpace(f.Key.Merchant)] && !m.kills[strings.TrimSpace(f.Key.Terminal)] || f.Key.Merchant == "", "nothing new for who is stopped", "purchase %d", f.Purchase)
+	p := &purchaseFact{id: f.Purchase}
+	m.purchases[p.id] = p
+	m.takes(p, f)
+	p.held = true
+	m.must(!m.node(p.leaf).closed, "nothing is taken from a closed round", "purchase %d", p.id)
+	m.move(p.leaf, p.subsidy, 0)
+	m.w.stats.Purchases++
+}
+
+func (m *model) saleSent(s *event.SaleSent) {
+	m.once(s.Key, "a sale is sent")
+	p := m.purchases[s.Purchase]
+	if s.Ordinary {
+		m.must(p == nil, "purchases are numbered once", "%d", s.Purchase)
+		p = &purchaseFact{id: s.Purchase}
+		m.purchases[p.id] = p
+		m.w.stats.Purchases++
+	} else {
+		m.must(p != nil && p.held && p.rrn == "", "a hold carries one sale", "purchase %d", s.Purchase)
+		m.must(s.Amount == p.payable, "what is charged is the payable", "purchase %d", s.Purchase)
+	}
+	m.must(m.bySale[s.Rrn] == 0, "a host request has a number of its own", "%s", s.Rrn)
+	p.rrn, p.host, p.amount, p.kind = s.Rrn, s.Host, s.Amount, s.Kind
+	m.bySale[s.Rrn] = p.id
+}
+
+func (m *model) saleApproved(a *event.SaleApproved) {
+	p := m.purchases[a.Purchase]
+	m.must(!p.captured && !p.pending && p.rrn != "", "only a sale under way is captured", "purchase %d", p.id)
+	if p.host != engine.ExternalHost {
+		m.must(m.w.hosts[p.host].gross[p.rrn] == p.amount, "nothing is subsidised without a charge",
+			"purchase %d over %d is captured, the host has charged %d", p.id, p.amount, m.w.hosts[p.host].gross[p.rrn])
+	}
+	if p.held {
+		m.move(p.leaf, -p.subsidy, p.subsidy)
+		p.held, p.spent = false, true
+	}
+	p.captured = true
+	m.w.stats.Captured++
+}
+
+// letGo gives back all that a purchase has.
+func (m *model) letGo(id uint64) {
+	p := m.purchases[id]
+	switch {
+	case p.held:
+		m.move(p.leaf, -p.subsidy, 0)
+	case p.spent:
+		m.move(p.leaf, 0, -p.subsidy)
+	}
+	p.held, p.spent, p.captured = false, false, false
+	m.disown(p)
+}
+
+// disown frees serial, item and entitlement.
+func (m *model) disown(p *purchaseFact) {
+	if !p.owns {
+		return
+	}
+	m.must(m.serials[p.serial] == p.id && m.using[p.entitlement] == p.id, "a serial is freed by its own purchase", "purchase %d", p.id)
+	delete(m.serials, p.serial)
+	delete(m.using, p.entitlement)
+	m.items[p.person]--
+	p.owns = false
+}
+
+func (m *model) reversalQueued(r *event.ReversalQueued) {
+	p := m.purchases[r.Purchase]
+	if r.Operation != 0 { // a void is taken back
+		if p.voidedBy == r.Operation {
+			m.must(p.captured || m.quarantine[p.id], "a void is taken back while its purchase still has everything", "purchase %d", p.id)
+			delete(m.quarantine, p.id)
+			p.captured, p.voidedBy = true, 0
+		}
+		return
+	}
+	m.must(p.refunded == 0, "what is refunded is never reversed", "purchase %d", p.id)
+	p.pending, p.captured = true, false
+	if p.keeps = r.KeepsHold; !p.keeps {
+		m.letGo(p.id)
+	}
+}
+
+func (m *model) reversalEnds(id uint64) {
+	if p := m.purchases[id]; p.keeps {
+		p.keeps = false
+		m.letGo(id)
+	}
+}
+
+func (m *model) reversalResolved(r *event.ReversalResolved) {
+	p := m.purchases[r.Purchase]
+	if r.Operation != 0 {
+		if r.Outcome == "returned" { // the void stands
+			m.must(p.captured, "a void that stands is of a captured sale", "purchase %d", p.id)
+			o := m.ops[r.Operation]
+			m.w.hosts[p.host].giveBack(o.rrn, p.rrn, o.amount)
+			m.letGo(p.id)
+		}
+		return
+	}
+	m.reversalEnds(p.id)
+}
+
+func (m *model) refundApproved(r *event.RefundApproved) {
+	o, p := m.ops[r.Operation], m.purchases[r.Purchase]
+	m.must(p.captured, "a refund is of a captured sale", "purchase %d", p.id)
+	p.refunded += o.amount
+	if r.By != nil { // by the clearing file; what the host has not given back, the bank does
+		m.w.hosts[p.host].giveBack(o.rrn, p.rrn, o.amount)
+	}
+	m.must(p.refunded <= p.amount, "never more is refunded than was paid", "purchase %d: %d of %d", p.id, p.refunded, p.amount)
+	var parts int64
+	for _, part := range r.Parts {
+		m.must(part.Amount >= 0, "a payer gets back what it paid", "purchase %d", p.id)
+		parts += part.Amount
+	}
+	m.must(parts == r.Returned && r.Returned <= p.subsidy, "the payers' parts are what is returned", "purchase %d", p.id)
+	if p.spent && r.Returned > 0 {
+		m.move(p.leaf, 0, -r.Returned)
+	}
+	p.subsidy -= r.Returned
+	if r.Whole {
+		m.must(p.subsidy == 0 || p.person == "", "of what is given back as a whole no subsidy stays", "purchase %d keeps %d", p.id, p.subsidy)
+		p.captured, p.spent = false, false
+	}
+}
+
+// compare holds the budget, the holds and what is taken against an engine that is equally far.
+func (m *model) compare(e *engine.Engine) {
+	tree := e.Book().Budget
+	for _, path := range slices.Sorted(keysOf(m.nodes)) {
+		n := m.nodes[path]
+		id, ok := tree.Find(path)
+		m.must(ok, "books equal the model", "no budget node %q", path)
+		v := tree.View(id)
+		m.must(v.Allocated == money.Amount(n.allocated) && v.Held == money.Amount(n.held) && v.Spent == money.Amount(n.spent),
+			"books equal the model", "node %q: allocated %s, held %s, spent %s; the model has %d, %d, %d", path, v.Allocated, v.Held, v.Spent,
+			n.allocated, n.held, n.spent)
+	}
+	held := 0
+	for _, p := range m.purchases {
+		if p.held {
+			held++
+		}
+	}
+	m.must(held == e.Book().OpenHolds(), "open holds = held", "the book counts %d, the model %d", e.Book().OpenHolds(), held)
+}
+
+// compareSerials is the slower half of compare, for the end of a history.
+func (m *model) compareSerials(e *engine.Engine) {
+	for _, serial := range slices.Sorted(keysOf(m.serials)) {
+		id := m.serials[serial]
+		m.must(e.Book().SerialHolder(engine.Hash([]byte(serial))) == id, "a used serial belongs to one live purchase", "purchase %d", id)
+	}
+	for _, id := range slices.Sorted(keysOf(m.using)) {
+		p := m.using[id]
+		en, ok := e.Book().Entitlement(id)
+		m.must(ok && en.Purchase == p && (en.State == subsidy.Held || en.State == subsidy.Used), "an entitlement is one purchase", "entitlement %d", id)
+	}
+}
+
+// checkBudget is the law of the budget on every node.
+func checkBudget(e *engine.Engine) error {
+	tree := e.Book().Budget
+	for id := range tree.Len() {
+		if v := tree.View(subsidy.NodeID(id)); v.Spent+v.Held+v.Free != v.Allocated || v.Free < 0 || v.Held < 0 || v.Spent < 0 {
+			return fmt.Errorf("node %q: spent %s, held %s, free %s, allocated %s", v.Path, v.Spent, v.Held, v.Free, v.Allocated)
+		}
+	}
+	return nil
+}
+
+// sorted are the purchases by number.
+func (m *model) sorted() []*purchaseFact {
+	list := make([]*purchaseFact, 0, len(m.purchases))
+	for _, id := range slices.Sorted(keysOf(m.purchases)) {
+		list = append(list, m.purchases[id])
+	}
+	return list
+}
