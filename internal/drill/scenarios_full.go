@@ -59,8 +59,8 @@ func (a *Arena) JournalFull(ctx context.Context) (err error) {
 	})
 }
 
-// filling has few reserves in it, so that the journal grows while these are refused.
-const filling = "reserve=20,sale=20,ordinary=60,void=10,unvoid=10,refund=6,partial=10,undo=10,preauth=10,settle=2,shop=4"
+// filling has few reserves in it, and no shops, which would ask again and again, so that the journal grows while reserves are refused.
+const filling = "reserve=12,sale=12,ordinary=80,void=10,unvoid=10,refund=6,partial=10,undo=10,preauth=10,settle=2"
 
 // refusedForRoom demands that tills have met the mark.
 func refusedForRoom(report *simulated.Report) error {
