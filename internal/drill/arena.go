@@ -131,13 +131,13 @@ func (s *Site) drained(ctx context.Context, holds bool) (book *Book, err error) 
 	return book, err
 }
 
-// audit drains and compares, and prints the scenario's line.
+// audit drains and compares, has the product check itself, and prints the scenario's line.
 func (a *Arena) audit(ctx context.Context, name string, s *Site, answers []Answer, db *postgres.Database) error {
 	v, err := s.compare(ctx, name, answers, db, true)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return a.verdict(v)
+	return errors.Join(s.checked(ctx), a.verdict(v))
 }
 
 // compare holds the books of a site against each other. db may be nil: then the switch's private database is asked.

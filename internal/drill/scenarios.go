@@ -104,7 +104,7 @@ func (a *Arena) concluded(ctx context.Context, site *Site, total *Verdict) error
 		return fmt.Errorf("%s, after the last hold: %w", total.Name, err)
 	}
 	total.add(v)
-	return a.verdict(total)
+	return errors.Join(site.checked(ctx), a.verdict(total))
 }
 
 // killOnce lets terminals work while kill ends the switch, starts it again, and compares when they have ended.
