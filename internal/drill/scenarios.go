@@ -191,12 +191,12 @@ func (a *Arena) behind(ctx context.Context, site *Site) error {
 // HostDown takes the card network away under load. Sales fail meanwhile; nothing may be left behind. The network's clearing
 // day ends while it is away.
 func (a *Arena) HostDown(ctx context.Context) (err error) {
-	site, err := a.frightened(ctx, "host-down", a.Outage/4)
+	site, err := a.frightened(ctx, "host-down", a.Outage/2)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
-	return a.outage(ctx, site, "host-down", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, a.Outage/4, false,
+	return a.outage(ctx, site, "host-down", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, a.Outage/2, false,
 		func() error { site.Host.Kill(); return nil },
 		func() error { return a.unfriendlyHost(ctx, site) })
 }

@@ -160,7 +160,7 @@ func (a *Arena) WalletTroubles(ctx context.Context) (err error) {
 		}
 	}
 	// In the middle of it the wallet is restarted: its payers go on typing.
-	return a.outage(ctx, site, "wallet", Plan{Mix: paying, Wallet: 0.9}, a.Outage/12, false,
+	return a.outage(ctx, site, "wallet", Plan{Mix: paying, Wallet: 0.9}, a.Outage/6, false,
 		func() error { site.Wallet.Kill(); return nil },
 		func() error { return a.unfriendlyWallet(ctx, site, "0.4") })
 }
