@@ -271,10 +271,11 @@ const (
 	WrapECB   Wrapping = iota + 1 // block by block (pos-dialect §5: 3DES-ECB or SM4-ECB), no header and no MAC
 	WrapTR31B                     // TR-31 version B, under 3DES
 	WrapTR31D                     // TR-31 version D, under AES
+	WrapAESKW                     // AES Key Wrap (RFC 3394, CKM_AES_KEY_WRAP): a MAC, but no header; what every token of PKCS#11 has
 	wrapEnd
 )
 
-var wrapNames = [wrapEnd]string{"", "ecb", "tr31-b", "tr31-d"}
+var wrapNames = [wrapEnd]string{"", "ecb", "tr31-b", "tr31-d", "aes-kw"}
 
 // Valid reports whether w is a wrapping of the list.
 func (w Wrapping) Valid() bool { return w > 0 && w < wrapEnd }

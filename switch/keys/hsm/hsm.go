@@ -40,7 +40,8 @@ type Module interface {
 	// Import takes in a key that another party has wrapped under a key that this module holds, as Wrapping says. With
 	// WrapECB the wrapped bytes tell nothing about the key, so spec says what it is, and check (1 to 4 bytes) must be
 	// the first bytes of its check value: ErrKCV otherwise. With a key block the block says what it is, must agree with spec's
-	// purpose, and with its algorithm and length where they are not zero (ErrPurpose, ErrAlgorithm), and check may be empty. ErrWrapped: the block's MAC or header is
+	// purpose, and with its algorithm and length where they are not zero (ErrPurpose, ErrAlgorithm), and check may be empty. With WrapAESKW
+	// spec says what the key is, and check may be empty. ErrWrapped: the block's MAC or header, or the wrapped key's, is
 	// not right.
 	Import(spec Spec, under Key, w Wrapping, wrapped, check []byte) (Key, []byte, error)
 

@@ -161,6 +161,11 @@ func AllowWrap(k, under Info, w Wrapping) error {
 		if under.Algorithm != AES {
 			return fmt.Errorf("%w: a TR-31 D block is under AES, not %s", ErrAlgorithm, under.Algorithm)
 		}
+	case WrapAESKW:
+		if under.Algorithm != AES || k.Length < 16 || k.Length%8 != 0 {
+			return fmt.Errorf("%w: AES key wrap takes 16 bytes or more, in eights, under AES; not %s of %d bytes under %s",
+				ErrAlgorithm, k.Algorithm, k.Length, under.Algorithm)
+		}
 	}
 	if strength(k) > strength(under) {
 		return fmt.Errorf("%w: %s of %d bytes under %s of %d bytes", ErrStrength, k.Algorithm, k.Length, under.Algorithm, under.Length)

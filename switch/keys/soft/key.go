@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"math/bits"
 	"sync/atomic"
 
 	"huanxin/switch/keys/block"
@@ -97,42 +96,14 @@ func checkValue(a hsm.Algorithm, secret []byte) (kcv [hsm.KCVSize]byte, err erro
 // setParity makes every byte of a DES key odd (FIPS 46-3).
 func setParity(secret []byte) { block.SetOddParity(secret) }
 
-// weakDES are the keys that encipher twice to what was there, and the six pairs that undo each other (NIST SP 800-67 §3.3.2),
-// with odd parity.
-var weakDES = [...]uint64{
-	0x0101010101010101, 0xFEFEFEFEFEFEFEFE, 0xE0E0E0E0F1F1F1F1, 0x1F1F1F1F0E0E0E0E,
-	0x011F011F010E010E, 0x1F011F010E010E01, 0x01E001E001F101F1, 0xE001E001F101F101,
-	0x01FE01FE01FE01FE, 0xFE01FE01FE01FE01, 0x1FE01FE00EF10EF1, 0xE01FE01FF10EF10E,
-	0x1FFE1FFE0EFE0EFE, 0xFE1FFE1FFE0EFE0E, 0xE0FEE0FEF1FEF1FE, 0xFEE0FEE0FEF1FEF1,
-}
-
 // weak reports a key that gives less than its length promises.
 func weak(a hsm.Algorithm, secret []byte) error {
-	var or byte
-	for _, b := range secret {
-		or |= b
+	c := blockCipher(a)
+	if a == hsm.HMAC { // has no weak keys but zeros, as AES
+		c = block.AES
 	}
-	if or == 0 {
-		return fmt.Errorf("%w: zeros", hsm.ErrWeak)
-	}
-	if a != hsm.DES && a != hsm.TDES {
-		return nil
-	}
-	var parts [3]uint64
-	n := 0
-	for ; len(secret) >= 8; secret = secret[8:] {
-		for _, b := range secret[:8] {
-			parts[n] = parts[n]<<8 | uint64(b&^1|byte(1^bits.OnesCount8(b>>1)&1))
-		}
-		for _, w := range weakDES {
-			if parts[n] == w {
-				return fmt.Errorf("%w: a weak DES key", hsm.ErrWeak)
-			}
-		}
-		n++
-	}
-	if n >= 2 && parts[0] == parts[1] || n == 3 && parts[1] == parts[2] {
-		return fmt.Errorf("%w: 3DES that is single DES", hsm.ErrWeak)
+	if why := block.Weak(c, secret); why != "" {
+		return fmt.Errorf("%w: %s", hsm.ErrWeak, why)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (m *Module) Capabilities() hsm.Capabilities {
 	return hsm.Capabilities{
 		Name: "software", Keys: kinds(), MACs: hsm.AllMACs(),
 		PINs:  []hsm.PINFormat{hsm.ISO0, hsm.ISO3, hsm.ISO4, hsm.ISO0SM4, hsm.Bare, hsm.BareSM4},
-		Wraps: []hsm.Wrapping{hsm.WrapECB, hsm.WrapTR31B, hsm.WrapTR31D},
+		Wraps: []hsm.Wrapping{hsm.WrapECB, hsm.WrapTR31B, hsm.WrapTR31D, hsm.WrapAESKW},
 		Seals: []hsm.Algorithm{hsm.AES, hsm.SM4},
 	}
 }

@@ -17,8 +17,8 @@ func (m *Module) Import(spec hsm.Spec, under hsm.Key, w hsm.Wrapping, wrapped, c
 		return nil, nil, err
 	}
 	var secret []byte
-	if w == hsm.WrapECB {
-		spec, secret, err = wrapper.importECB(spec, wrapped)
+	if w == hsm.WrapECB || w == hsm.WrapAESKW {
+		spec, secret, err = wrapper.importBare(spec, w, wrapped)
 	} else {
 		spec, secret, err = wrapper.importBlock(spec, w, wrapped)
 	}
@@ -39,25 +39,34 @@ func (m *Module) Import(spec hsm.Spec, under hsm.Key, w hsm.Wrapping, wrapped, c
 	return m.take(spec, secret)
 }
 
-func (k *key) importECB(spec hsm.Spec, wrapped []byte) (hsm.Spec, []byte, error) {
+// importBare opens a wrapped key that does not say what it is.
+func (k *key) importBare(spec hsm.Spec, w hsm.Wrapping, wrapped []byte) (hsm.Spec, []byte, error) {
+	longer := 0
+	if w == hsm.WrapAESKW {
+		longer = 8
+	}
 	if spec.Length == 0 {
-		spec.Length = len(wrapped)
+		spec.Length = len(wrapped) - longer
 	}
 	spec, err := spec.Check()
 	if err != nil {
 		return spec, nil, err
 	}
-	if err := hsm.AllowWrap(infoOf(spec), k.info, hsm.WrapECB); err != nil {
+	if err := hsm.AllowWrap(infoOf(spec), k.info, w); err != nil {
 		return spec, nil, err
 	}
-	if len(wrapped) != spec.Length {
-		return spec, nil, fmt.Errorf("%w: %d bytes, want %d", hsm.ErrWrapped, len(wrapped), spec.Length)
+	if len(wrapped) != spec.Length+longer {
+		return spec, nil, fmt.Errorf("%w: %d bytes, want %d", hsm.ErrWrapped, len(wrapped), spec.Length+longer)
 	}
 	b, err := k.block()
 	if err != nil {
 		return spec, nil, err
 	}
-	secret, err := block.AppendECBOpened(make([]byte, 0, len(wrapped)), b, wrapped)
+	open := block.AppendECBOpened
+	if w == hsm.WrapAESKW {
+		open = block.AppendUnwrapped
+	}
+	secret, err := open(make([]byte, 0, len(wrapped)), b, wrapped)
 	if err != nil {
 		return spec, nil, fmt.Errorf("%w: %w", hsm.ErrWrapped, err)
 	}
@@ -174,10 +183,13 @@ func (m *Module) Export(handle, under hsm.Key, w hsm.Wrapping) ([]byte, error) {
 	if !k.info.Exportable {
 		return nil, fmt.Errorf("%w: a %s", hsm.ErrExport, k.info.Purpose)
 	}
-	if w == hsm.WrapECB {
+	if w == hsm.WrapECB || w == hsm.WrapAESKW {
 		b, err := wrapper.block()
 		if err != nil {
 			return nil, err
+		}
+		if w == hsm.WrapAESKW {
+			return block.AppendWrapped(nil, b, k.secret)
 		}
 		return block.AppendECB(nil, b, k.secret)
 	}

@@ -34,6 +34,7 @@ func Run(t *testing.T, m Modules) {
 		"keys do what their purpose says":                separation,
 		"keys arrive and leave as terminals take them":   wrapECB,
 		"key blocks are those of the standards":          keyBlocks,
+		"AES key wrap is the standard's":                 keyWrap,
 		"keys leave only as they may":                    leaving,
 		"a PIN moves from key to key":                    pinMoves,
 		"a PIN does not move where it must not":          pinStays,

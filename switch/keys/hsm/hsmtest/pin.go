@@ -122,7 +122,7 @@ func unsupported(t *testing.T, m Modules) {
 		_, _, err = b.Import(spec(hsm.MAK, hsm.TDES, 16), tmk, hsm.WrapECB, make([]byte, 16), make([]byte, 4))
 		refused(err, "import by ECB")
 	}
-	for w, a := range map[hsm.Wrapping]hsm.Algorithm{hsm.WrapTR31B: hsm.TDES, hsm.WrapTR31D: hsm.AES} {
+	for w, a := range map[hsm.Wrapping]hsm.Algorithm{hsm.WrapTR31B: hsm.TDES, hsm.WrapTR31D: hsm.AES, hsm.WrapAESKW: hsm.AES} {
 		if !b.wraps(w) && b.holds(a, 16) {
 			kbpk, k := b.generate(hsm.KBPK, a, 16), b.generate(hsm.MAK, a, 16)
 			_, err := b.Export(k, kbpk, w)

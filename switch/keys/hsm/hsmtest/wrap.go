@@ -106,6 +106,64 @@ func keyBlocks(t *testing.T, m Modules) {
 	}
 }
 
+// keyWrap is RFC 3394 §4.1 and §4.6.
+func keyWrap(t *testing.T, m Modules) {
+	b := open(t, m)
+	if !b.wraps(hsm.WrapAESKW) {
+		return // unsupported says so
+	}
+	const data = "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F"
+	const kek = "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F"
+	for _, c := range []struct {
+		length  int
+		wrapped string
+	}{
+		{16, "1FA68B0A8112B447AEF34BD8FB5A7B829D3E862371D2CFE5"},
+		{32, "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21"},
+	} {
+		wrapped := bytesOf(t, c.wrapped)
+		under := b.form(hsm.KBPK, hsm.AES, kek[:2*c.length])
+		want := b.form(hsm.MAK, hsm.AES, data[:2*c.length]).Info()
+		s := spec(hsm.MAK, hsm.AES, c.length)
+		k, token, err := b.Import(s, under, hsm.WrapAESKW, wrapped, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, k.Info())
+		require.Equal(t, want, must(b.Load(s.Bind, token))(t).Info())
+		require.Equal(t, wrapped, must(b.Export(k, under, hsm.WrapAESKW))(t))
+		_, _, err = b.Import(s, under, hsm.WrapAESKW, wrapped, want.KCV[:])
+		require.NoError(t, err)
+		_, _, err = b.Import(s, under, hsm.WrapAESKW, wrapped, []byte{want.KCV[0] ^ 1})
+		require.ErrorIs(t, err, hsm.ErrKCV)
+		_, _, err = b.Import(s, under, hsm.WrapAESKW, wrapped[8:], nil)
+		require.ErrorIs(t, err, hsm.ErrWrapped)
+		for i := range wrapped {
+			changed := slices.Clone(wrapped)
+			changed[i] ^= 1
+			_, _, err = b.Import(s, under, hsm.WrapAESKW, changed, nil)
+			require.ErrorIs(t, err, hsm.ErrWrapped, "byte %d", i)
+		}
+	}
+	under := b.generate(hsm.KBPK, hsm.AES, 16)
+	for _, kind := range b.can.Keys {
+		k := b.generate(hsm.MAK, kind.Algorithm, kind.Length)
+		wrapped, err := b.Export(k, under, hsm.WrapAESKW)
+		switch {
+		case kind.Length < 16 || kind.Length%8 != 0:
+			require.ErrorIs(t, err, hsm.ErrAlgorithm, "%+v", kind)
+			continue
+		case kind.Algorithm == hsm.AES && kind.Length > 16:
+			require.ErrorIs(t, err, hsm.ErrStrength, "%+v", kind)
+			continue
+		}
+		require.NoError(t, err, "%+v", kind)
+		back, _, err := b.Import(spec(hsm.MAK, kind.Algorithm, kind.Length), under, hsm.WrapAESKW, wrapped, nil)
+		require.NoError(t, err, "%+v", kind)
+		require.Equal(t, k.Info(), back.Info())
+	}
+	_, err := b.Export(b.generate(hsm.MAK, hsm.AES, 16), b.generate(hsm.TMK, hsm.AES, 16), hsm.WrapAESKW)
+	require.ErrorIs(t, err, hsm.ErrPurpose)
+}
+
 func leaving(t *testing.T, m Modules) {
 	b := open(t, m)
 	kind, ok := b.kindOf(func(a hsm.Algorithm) bool { return a == hsm.TDES || a == hsm.SM4 || a == hsm.AES })
