@@ -22,10 +22,12 @@ smoke: build ## the same twice, on free ports in var/smoke, every figure checked
 	@bin/huanxin db ensure
 	@bin/drill smoke
 
-test: build ## go vet and all tests with the race detector, end to end included
+test: build ## go vet and all tests with the race detector, end to end and a PKCS#11 token (SoftHSM) included
 	@scripts/c-compiler.sh
 	@bin/huanxin db ensure
 	go vet ./...
+	CGO_ENABLED=1 go vet -tags pkcs11 ./switch/keys/p11
+	library=$$(scripts/softhsm.sh) && CGO_ENABLED=1 SOFTHSM2_LIBRARY=$$library go test -race -tags pkcs11 ./switch/keys/p11
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 
 lint: ## gofmt, go vet, staticcheck, govulncheck

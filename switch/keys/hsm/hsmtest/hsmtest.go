@@ -70,7 +70,6 @@ func (b *bench) holds(a hsm.Algorithm, length int) bool {
 func (b *bench) makes(a hsm.MACAlgorithm) bool { return slices.Contains(b.can.MACs, a) }
 func (b *bench) wraps(w hsm.Wrapping) bool     { return slices.Contains(b.can.Wraps, w) }
 func (b *bench) reads(f hsm.PINFormat) bool    { return slices.Contains(b.can.PINs, f) }
-func (b *bench) seals(a hsm.Algorithm) bool    { return slices.Contains(b.can.Seals, a) }
 func (b *bench) kind() (hsm.KeyKind, bool)     { return b.kindOf(hsm.Algorithm.Valid) }
 func bytesOf(t testing.TB, text string) []byte { return must(hex.DecodeString(text))(t) }
 func upper(b []byte) string                    { return string(hexUpper(b)) }
