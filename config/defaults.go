@@ -7,6 +7,10 @@ func Defaults() Config {
 	cup, nac := DefaultListener(), DefaultListener()
 	cup.Address, cup.Framing = "127.0.0.1:7001", "cup"
 	nac.Address, nac.Framing = "127.0.0.1:7002", "nac"
+	secure, sm := DefaultListener(), DefaultListener()
+	secure.Address, secure.Framing, secure.Security, secure.Keys.Group = "127.0.0.1:7003", "cup", WithKeys, "demo"
+	sm.Address, sm.Framing, sm.Security, sm.Dialect = "127.0.0.1:7004", "cup", WithKeys, "cup-sm4"
+	sm.Keys.Cipher, sm.Keys.Group = "sm4", "demo-sm4"
 	unionpay := DefaultHost()
 	unionpay.Addresses = []string{"127.0.0.1:7101"}
 	wallet := DefaultWallet()
@@ -16,7 +20,7 @@ func Defaults() Config {
 		Programme: "liaoning-2025",
 		State:     "var",
 		Log:       Log{Level: "info", Format: "console"},
-		Listeners: map[string]Listener{"cup": cup, "nac": nac},
+		Listeners: map[string]Listener{"cup": cup, "nac": nac, "secure": secure, "sm": sm},
 		Terminal:  Terminal{AnswerTimeout: 30 * time.Second, Pending: 16384},
 		HTTP: HTTP{
 			Address: "127.0.0.1:8080", TLS: defaultTLS(), TokenFile: "token",

@@ -45,14 +45,14 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	s.front, err = terminal.New(terminal.Config{
 		Ports: ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
-		Turns:   wire.NewTurns(max(1, runtime.GOMAXPROCS(0)-2)), // of the places, one for whoever decides, one for whoever answers
-		Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
+		Turns: wire.NewTurns(max(1, runtime.GOMAXPROCS(0)-2)), // of the places, one for whoever decides, one for whoever answers
+		Keys:  s.terminalKeys(profiles), Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
 	})
 	if err != nil {
 		return err
 	}
 	s.hosts, err = host.New(profiles, host.Deps{
-		Server: s.server, Originals: s.front, Cards: vault, Logger: s.log.Named("host"), Metrics: hostMetrics,
+		Server: s.server, Originals: s.front, Cards: vault, PINs: s.front, Module: s.keys.Module(), Keys: s.keys, Logger: s.log.Named("host"), Metrics: hostMetrics,
 		Place: s.crash.places, Now: time.Now, Rand: mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
 	})
 	if err != nil {

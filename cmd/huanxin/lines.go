@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"huanxin/config"
+	"huanxin/switch/engine"
+	"huanxin/switch/host"
 	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/store"
 	"huanxin/switch/terminal"
 )
 
@@ -44,4 +49,54 @@ func terminalLine(c *config.TerminalKeys) (*terminal.Line, error) {
 		l.PINFormats[digit[0]] = format
 	}
 	return l, nil
+}
+
+// terminalKeys is what listeners with keys need of the key store, and for PIN blocks of the hosts.
+func (s *Switch) terminalKeys(profiles []host.Config) *terminal.Keys {
+	return &terminal.Keys{
+		Module: s.keys.Module(), Masters: masters{s.keys},
+		PINs: pins{host.NewTranslator(profiles, s.keys.Module(), s.keys)},
+	}
+}
+
+// masters finds the master keys of terminals in the store.
+type masters struct{ store *store.Store }
+
+func (m masters) Master(id [8]byte, group string) (hsm.Key, error) {
+	if key, ok := m.store.Find("tmk/" + strings.TrimRight(string(id[:]), " ")); ok {
+		return key, nil
+	}
+	if group != "" {
+		if key, ok := m.store.Find("tmk/group/" + group); ok {
+			return key, nil
+		}
+	}
+	return nil, terminal.ErrNoMaster
+}
+
+// pins translates PIN blocks for hosts.
+type pins struct{ hosts *host.Translator }
+
+func (p pins) TranslatePIN(dst []byte, name string, from hsm.PIN, block []byte) ([]byte, error) {
+	out, err := p.hosts.TranslatePIN(dst, name, from, block)
+	if errors.Is(err, host.ErrNoPIN) {
+		err = terminal.ErrNoPINKey
+	}
+	return out, err
+}
+
+// loadTerminalKeys gives the terminal ports the working keys that the journal holds: after a restart no terminal need sign on.
+func (s *Switch) loadTerminalKeys(ctx context.Context) error {
+	reply, err := s.ask(ctx, "working keys of terminals", func(t engine.Token) any {
+		return &engine.Look{Token: t, What: engine.LookKeys{}}
+	})
+	if err != nil {
+		return err
+	}
+	list, ok := reply.Result.([]engine.TerminalKeys)
+	if !ok {
+		return fmt.Errorf("working keys of terminals: the engine answered with a %T", reply.Result)
+	}
+	s.front.LoadKeys(list)
+	return nil
 }

@@ -110,6 +110,9 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 	if err := s.putIntoForce(ctx); err != nil {
 		return err
 	}
+	if err := s.loadTerminalKeys(ctx); err != nil {
+		return err
+	}
 	if err := s.front.Listen(ctx); err != nil {
 		return fmt.Errorf("listeners: %w", err)
 	}

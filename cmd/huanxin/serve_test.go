@@ -55,6 +55,7 @@ func testConfig(t *testing.T, dir, network string, more ...string) *config.Confi
 	cfg, _, err := config.Load("", append([]string{
 		"HUANXIN_STATE=" + dir, "HUANXIN_LOG_LEVEL=error",
 		"HUANXIN_LISTENERS_CUP_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_NAC_ADDRESS=127.0.0.1:0",
+		"HUANXIN_LISTENERS_SECURE_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_SM_ADDRESS=127.0.0.1:0",
 		"HUANXIN_HTTP_ADDRESS=127.0.0.1:0", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + network,
 		"HUANXIN_HOSTS_WALLET_URL=" + startWallet(t, dir).url,
 		"HUANXIN_HOSTS_UNIONPAY_RECONNECT_MAX=200ms",

@@ -64,6 +64,7 @@ func (b *Bench) NewSite(dir string, settings ...string) (*Site, error) {
 	s.Settings = append([]string{
 		"HUANXIN_STATE=" + dir, "HUANXIN_PROGRAMME=" + filepath.Join(dir, "programme"),
 		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.CUP, "HUANXIN_LISTENERS_NAC_ADDRESS=" + addresses[3],
+		"HUANXIN_LISTENERS_SECURE_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_SM_ADDRESS=127.0.0.1:0",
 		"HUANXIN_HTTP_ADDRESS=" + s.HTTP, "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Host,
 		"HUANXIN_HOSTS_WALLET_URL=http://" + addresses[4],
 		"HUANXIN_DATABASE_ENABLED=false", "HUANXIN_LOG_LEVEL=warn",

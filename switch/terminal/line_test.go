@@ -20,6 +20,7 @@ import (
 	"huanxin/switch/keys/hsm"
 	"huanxin/switch/keys/soft"
 	"huanxin/switch/stage"
+	"huanxin/switch/terminal/terminaltest"
 	"huanxin/switch/wire"
 )
 
@@ -234,23 +235,23 @@ func (s *site) last() *event.Event {
 }
 
 // till returns a terminal on a connection of its own to a line, with the master key of the line's group.
-func (s *site) till(line string) *till {
-	k := &till{t: s.t, cipher: s.lines[line].Cipher.String(), master: s.masters.clear[s.lines[line].Group]}
+func (s *site) till(line string) *terminaltest.Till {
+	k := &terminaltest.Till{T: s.t, Cipher: s.lines[line].Cipher.String(), Master: s.masters.clear[s.lines[line].Group]}
 	s.connect(k, line)
 	return k
 }
 
 // connect gives a till another connection.
-func (s *site) connect(k *till, line string) {
+func (s *site) connect(k *terminaltest.Till, line string) {
 	for _, p := range s.front.ports {
 		if p.Name == line {
-			k.codec = p.Codec
+			k.Codec = p.Codec
 		}
 	}
 	c, err := net.Dial("tcp", s.front.Addr(line).String())
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = c.Close() })
-	k.conn = c
+	k.Conn = c
 }
 
 func (s *site) metric(name string, labels ...string) float64 {
@@ -258,14 +259,14 @@ func (s *site) metric(name string, labels ...string) float64 {
 }
 
 // one is a site with one line of 3DES and a till that has signed on.
-func one(t *testing.T, change func(*Line)) (*site, *till) {
+func one(t *testing.T, change func(*Line)) (*site, *terminaltest.Till) {
 	line := &Line{Cipher: hsm.TDES, Group: "3des"}
 	if change != nil {
 		change(line)
 	}
 	s := newSite(t, map[string]*Line{"line": line})
 	k := s.till("line")
-	require.Equal(t, "00", k.signOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
 	return s, k
 }
 
@@ -303,10 +304,10 @@ func TestASignOnDeliversKeysInEveryForm(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s %s", i, c.line.Cipher, c.code), func(t *testing.T) {
 			s := newSite(t, map[string]*Line{"line": c.line})
 			k := s.till("line")
-			got := k.signOn(signOn.with(fields{60: "00000001" + c.code}), c.place, c.check, c.forMAC)
+			got := k.SignOn(signOn.with(fields{60: "00000001" + c.code}), c.place, c.check, c.forMAC)
 			require.Equal(t, "00", got[39])
 			require.Len(t, got[62], 2*c.size)
-			require.Equal(t, "00", k.ask(paid(9))[39], "a sale under the keys")
+			require.Equal(t, "00", k.Ask(paid(9))[39], "a sale under the keys")
 			require.NotEmpty(t, s.blocks)
 		})
 	}
@@ -316,7 +317,7 @@ func TestASignOnDeliversKeysInEveryForm(t *testing.T) {
 	}{{des, "003"}, {triple, "001"}, {triple, "005"}, {national, "001"}} {
 		s := newSite(t, map[string]*Line{"line": c.line})
 		before := s.facts()
-		got := s.till("line").signOn(signOn.with(fields{60: "00000001" + c.code}), 16, 4, 16)
+		got := s.till("line").SignOn(signOn.with(fields{60: "00000001" + c.code}), 16, 4, 16)
 		require.Equal(t, "40", got[39], "%s does not have the keys of %s", c.line.Cipher, c.code)
 		require.Empty(t, got[62])
 		require.Equal(t, before, s.facts())
@@ -326,7 +327,7 @@ func TestASignOnDeliversKeysInEveryForm(t *testing.T) {
 func TestATerminalWithoutMasterKeyGetsNone(t *testing.T) {
 	s := newSite(t, map[string]*Line{"line": {Cipher: hsm.TDES, Group: "nobody"}})
 	before := s.facts()
-	got := s.till("line").signOn(signOn, 16, 4, 16)
+	got := s.till("line").SignOn(signOn, 16, 4, 16)
 	require.Equal(t, "A7", got[39])
 	require.Empty(t, got[62])
 	require.Equal(t, before, s.facts())
@@ -334,15 +335,15 @@ func TestATerminalWithoutMasterKeyGetsNone(t *testing.T) {
 
 func TestAFlippedBitGetsA0AndChangesNothing(t *testing.T) {
 	s, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
-	good := k.message(paid(2))
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	good := k.Message(paid(2))
 	before := s.facts()
 	for bit := range 8 * len(good) {
 		bad := slices.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
 		s.connect(k, "line")
-		k.sendRaw(bad)
-		raw := readFrame(k.conn)
+		k.SendRaw(bad)
+		raw := readFrame(k.Conn)
 		require.Equal(t, before, s.facts(), "bit %d", bit)
 		if raw == nil {
 			continue // no longer a request: the connection is given up
@@ -350,33 +351,33 @@ func TestAFlippedBitGetsA0AndChangesNothing(t *testing.T) {
 		frame, _, err := wire.CUP.Next(raw, 0)
 		require.NoError(t, err)
 		var got iso8583.Message
-		require.NoError(t, k.codec.Parse(frame.Message, &got))
+		require.NoError(t, k.Codec.Parse(frame.Message, &got))
 		code := string(got.AppendField(nil, 39))
 		require.Contains(t, []string{"A0", "30"}, code, "bit %d", bit) // 30: it cannot be taken apart
 		require.False(t, got.Has(64), "an answer to what nobody has vouched for carries no MAC")
-		require.NoError(t, k.conn.Close())
+		require.NoError(t, k.Conn.Close())
 	}
 	s.connect(k, "line")
-	require.Equal(t, "00", k.askRaw(good)[39], "the message itself is as good as ever")
+	require.Equal(t, "00", k.AskRaw(good)[39], "the message itself is as good as ever")
 	require.Greater(t, s.metric("huanxin_terminal_mac_refusals_total", "wrong"), 100.0)
 }
 
 func TestAfterA0TheTerminalMustSignOnThere(t *testing.T) {
 	s, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
 	before := s.facts()
-	require.Equal(t, "A0", k.askRaw(encode(t, k.codec, paid(2)))[39], "no MAC")
-	require.Equal(t, byte(3), k.head[2]&0xF, "the header asks for a sign-on")
-	require.Equal(t, "A0", k.ask(paid(3))[39], "and nothing else is taken")
+	require.Equal(t, "A0", k.AskRaw(encode(t, k.Codec, paid(2)))[39], "no MAC")
+	require.Equal(t, byte(3), k.Header[2]&0xF, "the header asks for a sign-on")
+	require.Equal(t, "A0", k.Ask(paid(3))[39], "and nothing else is taken")
 	require.Equal(t, before, s.facts())
 
 	honest := *k
 	s.connect(&honest, "line")
-	require.Equal(t, "00", honest.ask(paid(4))[39], "what happens on one connection does not silence the terminal on another")
+	require.Equal(t, "00", honest.Ask(paid(4))[39], "what happens on one connection does not silence the terminal on another")
 
-	require.Equal(t, "00", k.signOn(signOn, 16, 4, 16)[39])
-	require.Equal(t, "00", k.ask(paid(5))[39])
-	require.Equal(t, byte(0), k.head[2]&0xF)
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", k.Ask(paid(5))[39])
+	require.Equal(t, byte(0), k.Header[2]&0xF)
 	require.Equal(t, 1.0, s.metric("huanxin_terminal_mac_refusals_total", "missing"))
 	require.Equal(t, 1.0, s.metric("huanxin_terminal_mac_refusals_total", "sign-on-due"))
 }
@@ -386,54 +387,54 @@ func TestATerminalWithoutKeysIsToldToSignOn(t *testing.T) {
 	k := s.till("line")
 	before := s.facts()
 	for _, f := range []fields{paid(1), reserve, reversal, refund, void, signingOff} {
-		got := k.askRaw(encode(t, k.codec, f))
+		got := k.AskRaw(encode(t, k.Codec, f))
 		require.Equal(t, "A0", got[39], f[0])
 		require.Empty(t, got[64])
 	}
-	require.Equal(t, "A0", k.askRaw(encode(t, k.codec, paid(1).with(fields{64: "3131313131313131"})))[39])
+	require.Equal(t, "A0", k.AskRaw(encode(t, k.Codec, paid(1).with(fields{64: "3131313131313131"})))[39])
 	require.Equal(t, before, s.facts())
-	require.Equal(t, "00", k.askRaw(encode(t, k.codec, echo))[39], "an echo asks for nothing")
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, echo))[39], "an echo asks for nothing")
 }
 
 func TestWhatMovesNoMoneyProvesItsSenderToo(t *testing.T) {
 	settle := settlement.with(fields{48: "00000000000000000000000000000000000000000000000000000000000000"})
 	for _, f := range []fields{settle, signingOff} {
 		s, k := one(t, nil)
-		require.Equal(t, "00", k.ask(paid(1))[39])
+		require.Equal(t, "00", k.Ask(paid(1))[39])
 		stranger := *k
-		stranger.mac = nil
+		stranger.MAC = nil
 		s.connect(&stranger, "line")
 		before := s.facts()
-		require.Equal(t, "A0", stranger.ask(f)[39], "a stranger changes nobody's batch")
+		require.Equal(t, "A0", stranger.Ask(f)[39], "a stranger changes nobody's batch")
 		require.Equal(t, before, s.facts())
 
-		require.NotEqual(t, "A0", k.ask(f)[39], "a MAC proves the sender")
+		require.NotEqual(t, "A0", k.Ask(f)[39], "a MAC proves the sender")
 		require.Greater(t, s.facts(), before)
 	}
 
 	_, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
 	settle[48] = "000000012900001000000000000000000000000000000000000000000000000"[:62]
-	require.Equal(t, "00", k.askRaw(encode(t, k.codec, settle))[39], "the connection has carried a good MAC")
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, settle))[39], "the connection has carried a good MAC")
 
 	_, k = one(t, func(l *Line) { l.Settlement = ByMAC })
-	require.Equal(t, "00", k.ask(paid(1))[39])
-	require.Equal(t, "A0", k.askRaw(encode(t, k.codec, settle))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	require.Equal(t, "A0", k.AskRaw(encode(t, k.Codec, settle))[39])
 
 	_, k = one(t, func(l *Line) { l.Settlement = Unproved })
-	require.Equal(t, "00", k.askRaw(encode(t, k.codec, settle.with(fields{48: "00000000000000000000000000000000000000000000000000000000000000"})))[39])
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, settle.with(fields{48: "00000000000000000000000000000000000000000000000000000000000000"})))[39])
 }
 
 func TestOldKeysWorkUntilTheNewOnesAreProved(t *testing.T) {
 	s, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
 	old := *k
 
 	// The answer of a sign-on is lost: the terminal has the old keys, and they are as good as ever.
 	s.mu.Lock()
 	s.lose = true
 	s.mu.Unlock()
-	k.sendRaw(encode(t, k.codec, signOn))
+	k.SendRaw(encode(t, k.Codec, signOn))
 	for s.last().GetTerminalSignedOn().GetKeys().GetGeneration() != 2 {
 		s.pass(0)
 	}
@@ -441,33 +442,33 @@ func TestOldKeysWorkUntilTheNewOnesAreProved(t *testing.T) {
 	s.lose = false
 	s.mu.Unlock()
 	s.connect(&old, "line")
-	require.Equal(t, "00", old.ask(paid(2))[39])
+	require.Equal(t, "00", old.Ask(paid(2))[39])
 	s.restart()
 	s.connect(&old, "line")
-	require.Equal(t, "00", old.ask(paid(3))[39], "after a restart too")
+	require.Equal(t, "00", old.Ask(paid(3))[39], "after a restart too")
 
 	// It signs on again, twice: the same keys come, whichever answer it takes.
 	s.connect(k, "line")
 	first, again := *k, *k
-	require.Equal(t, "00", first.signOn(signOn, 16, 4, 16)[39])
-	require.Equal(t, "00", again.signOn(signOn.with(fields{11: "000077"}), 16, 4, 16)[39])
-	require.Equal(t, first.mac, again.mac)
-	require.NotEqual(t, old.mac, again.mac)
-	require.Equal(t, "00", old.ask(paid(4))[39], "nobody has used the new ones yet")
+	require.Equal(t, "00", first.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", again.SignOn(signOn.with(fields{11: "000077"}), 16, 4, 16)[39])
+	require.Equal(t, first.MAC, again.MAC)
+	require.NotEqual(t, old.MAC, again.MAC)
+	require.Equal(t, "00", old.Ask(paid(4))[39], "nobody has used the new ones yet")
 
 	// The first good MAC under them begins the overlap.
 	before := s.facts()
-	require.Equal(t, "00", again.ask(paid(5))[39])
+	require.Equal(t, "00", again.Ask(paid(5))[39])
 	require.Equal(t, uint32(2), s.event(before).GetTerminalKeysProved().GetGeneration(), "before the sale itself")
-	require.Equal(t, "00", old.ask(paid(6))[39])
-	require.Equal(t, byte(3), old.head[2]&0xF, "it is asked to sign on")
+	require.Equal(t, "00", old.Ask(paid(6))[39])
+	require.Equal(t, byte(3), old.Header[2]&0xF, "it is asked to sign on")
 	s.restart()
 	s.connect(&old, "line")
 	s.connect(&again, "line")
-	require.Equal(t, "00", old.ask(paid(7))[39], "the overlap survives a restart")
+	require.Equal(t, "00", old.Ask(paid(7))[39], "the overlap survives a restart")
 	s.pass(11 * time.Minute)
-	require.Equal(t, "A0", old.ask(paid(8))[39], "and ends")
-	require.Equal(t, "00", again.ask(paid(9))[39])
+	require.Equal(t, "A0", old.Ask(paid(8))[39], "and ends")
+	require.Equal(t, "00", again.Ask(paid(9))[39])
 }
 
 func (s *site) event(i int) *event.Event {
@@ -480,30 +481,30 @@ func (s *site) event(i int) *event.Event {
 
 func TestAReplayedSignOnRotatesNothing(t *testing.T) {
 	s, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
 	stranger := s.till("line")
-	stranger.master = k.master // only so that the helper can look at what it gets
+	stranger.Master = k.Master // only so that the helper can look at what it gets
 	for range 5 {
-		require.Equal(t, "00", stranger.signOn(signOn, 16, 4, 16)[39])
-		require.Equal(t, "00", k.ask(paid(int(s.facts())))[39], "the terminal does not notice")
+		require.Equal(t, "00", stranger.SignOn(signOn, 16, 4, 16)[39])
+		require.Equal(t, "00", k.Ask(paid(int(s.facts())))[39], "the terminal does not notice")
 	}
 	honest := *k
-	require.Equal(t, "00", honest.signOn(signOn, 16, 4, 16)[39])
-	require.Equal(t, "00", stranger.signOn(signOn, 16, 4, 16)[39], "between its sign-on and its first message")
-	require.Equal(t, "00", honest.ask(paid(99))[39])
+	require.Equal(t, "00", honest.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", stranger.SignOn(signOn, 16, 4, 16)[39], "between its sign-on and its first message")
+	require.Equal(t, "00", honest.Ask(paid(99))[39])
 }
 
 func TestOldKeysAskForASignOn(t *testing.T) {
 	s, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
-	require.Equal(t, byte(0), k.head[2]&0xF)
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	require.Equal(t, byte(0), k.Header[2]&0xF)
 	s.pass(25 * time.Hour)
-	got := k.ask(paid(2))
+	got := k.Ask(paid(2))
 	require.Equal(t, "00", got[39], "they are good still")
-	require.Equal(t, byte(3), k.head[2]&0xF)
-	require.Equal(t, "00", k.signOn(signOn, 16, 4, 16)[39])
-	require.Equal(t, "00", k.ask(paid(3))[39])
-	require.Equal(t, byte(0), k.head[2]&0xF)
+	require.Equal(t, byte(3), k.Header[2]&0xF)
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", k.Ask(paid(3))[39])
+	require.Equal(t, byte(0), k.Header[2]&0xF)
 }
 
 func TestThePINBlockIsTranslatedForTheHost(t *testing.T) {
@@ -517,11 +518,11 @@ func TestThePINBlockIsTranslatedForTheHost(t *testing.T) {
 		if name == "des" {
 			place, forMAC = 8, 8
 		}
-		require.Equal(t, "00", k.signOn(signOn.with(fields{60: "00000001" + c.code}), place, 4, forMAC)[39])
+		require.Equal(t, "00", k.SignOn(signOn.with(fields{60: "00000001" + c.code}), place, 4, forMAC)[39])
 		withPIN := func(stan int, pin, control string) fields {
-			return paid(stan).with(fields{22: "051", 26: "06", 52: k.pinBlock(pin, pan), 53: control + "00000000000000"})
+			return paid(stan).with(fields{22: "051", 26: "06", 52: k.PINBlock(pin, pan), 53: control + "00000000000000"})
 		}
-		require.Equal(t, "00", k.ask(withPIN(1, "123456", c.control))[39])
+		require.Equal(t, "00", k.Ask(withPIN(1, "123456", c.control))[39])
 		block := s.blocks[len(s.blocks)-1]
 		want, err := s.module.TranslatePIN(nil, hsm.PIN{Key: s.pins.key, Format: hsm.ISO0, PAN: []byte(pan)},
 			hsm.PIN{Key: s.pins.key, Format: hsm.ISO0, PAN: []byte(pan)}, []byte(block))
@@ -533,18 +534,18 @@ func TestThePINBlockIsTranslatedForTheHost(t *testing.T) {
 			withPIN(2, "123456", "10"), // a format that the line does not take
 			withPIN(3, "123456", "2"+map[string]string{"20": "6", "26": "0", "23": "6"}[c.control]), // another cipher
 			withPIN(4, "123456", c.control).with(fields{53: ""}),
-			withPIN(5, "123456", c.control).with(fields{52: k.pinBlock("123456", "6224240000000025")}), // over another card
-			reserve.with(fields{52: k.pinBlock("123456", pan), 53: c.control + "00000000000000"}),
+			withPIN(5, "123456", c.control).with(fields{52: k.PINBlock("123456", "6224240000000025")}), // over another card
+			reserve.with(fields{52: k.PINBlock("123456", pan), 53: c.control + "00000000000000"}),
 		} {
-			got := k.ask(bad)
+			got := k.Ask(bad)
 			require.Equal(t, "99", got[39], "%s %v", name, bad)
 			require.NotEmpty(t, got[64])
 		}
 		s.pins.fail = errors.New("the module is away")
-		require.Equal(t, "A7", k.ask(withPIN(6, "123456", c.control))[39])
+		require.Equal(t, "A7", k.Ask(withPIN(6, "123456", c.control))[39])
 		require.Equal(t, before, s.facts(), "nothing is recorded")
 		s.pins.fail = nil
-		require.Equal(t, "00", k.ask(withPIN(6, "123456", c.control))[39])
+		require.Equal(t, "00", k.Ask(withPIN(6, "123456", c.control))[39])
 		for _, raw := range s.events {
 			require.NotContains(t, string(raw), block)
 		}
@@ -553,9 +554,9 @@ func TestThePINBlockIsTranslatedForTheHost(t *testing.T) {
 
 func TestAReversalDoesNotFailOverItsPINBlock(t *testing.T) {
 	_, k := one(t, nil)
-	require.Equal(t, "00", k.ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
 	undone := reversal.with(fields{11: "000001", 4: "000000012900", 52: "0000000000000000"})
-	require.Equal(t, "00", k.ask(undone)[39])
+	require.Equal(t, "00", k.Ask(undone)[39])
 }
 
 func TestALineIsCheckedAtTheStart(t *testing.T) {
@@ -679,9 +680,9 @@ func TestManyConnectionsAndSignOnsCross(t *testing.T) {
 				code := ""
 				for try := 0; code != "00" && try < 50; try++ {
 					if j%5 == i%5 || try > 0 {
-						k.signOn(signOn.with(id), 16, 4, 16)
+						k.SignOn(signOn.with(id), 16, 4, 16)
 					}
-					code = k.ask(paid(1000*(i+1) + j).with(id))[39]
+					code = k.Ask(paid(1000*(i+1) + j).with(id))[39]
 				}
 				if code != "00" {
 					t.Errorf("connection %d, message %d: %s", i, j, code)
