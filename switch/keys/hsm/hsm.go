@@ -19,7 +19,10 @@
 //   - Errors name operation, purpose and algorithm, never a key, a PIN, a card number or what was inside a token.
 package hsm
 
-import "fmt"
+import (
+	"crypto/subtle"
+	"fmt"
+)
 
 // Module holds keys and works with them.
 type Module interface {
@@ -115,6 +118,22 @@ func (s Spec) Check() (Spec, error) {
 		return s, fmt.Errorf("%w: a %s never leaves the module", ErrPurpose, s.Purpose)
 	}
 	return s, nil
+}
+
+// Combine makes the key of a ceremony's components, which it does not wipe; the caller wipes the result, too. s is checked.
+func (s Spec) Combine(components [][]byte) ([]byte, error) {
+	if len(components) < 2 || len(components) > 3 {
+		return nil, fmt.Errorf("a key is formed of 2 or 3 components, not %d", len(components))
+	}
+	secret := make([]byte, s.Length)
+	for i, c := range components {
+		if len(c) != len(secret) {
+			clear(secret)
+			return nil, fmt.Errorf("%w: component %d has %d bytes, want %d", ErrAlgorithm, i+1, len(c), len(secret))
+		}
+		subtle.XORBytes(secret, secret, c)
+	}
+	return secret, nil
 }
 
 // KCVSize is the length in bytes of the check value in Info, which pos-dialect §5 sends whole; others send its first 3.

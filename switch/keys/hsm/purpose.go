@@ -173,6 +173,17 @@ func AllowWrap(k, under Info, w Wrapping) error {
 	return nil
 }
 
+// AllowExport is the check of Export: AllowWrap, of a key that may leave.
+func AllowExport(k, under Info, w Wrapping) error {
+	if err := AllowWrap(k, under, w); err != nil {
+		return err
+	}
+	if !k.Exportable {
+		return fmt.Errorf("%w: a %s", ErrExport, k.Purpose)
+	}
+	return nil
+}
+
 // strength is a key's in bits, by NIST SP 800-57; keys of 3DES count alike, as terminals have them (pos-dialect §5).
 func strength(i Info) int {
 	switch i.Algorithm {

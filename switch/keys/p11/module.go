@@ -3,7 +3,6 @@
 package p11
 
 import (
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -353,17 +352,11 @@ func (m *Module) Form(spec hsm.Spec, components ...[]byte) (hsm.Key, []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(components) < 2 || len(components) > 3 {
-		return nil, nil, fmt.Errorf("a key is formed of 2 or 3 components, not %d", len(components))
+	secret, err := spec.Combine(components)
+	if err != nil {
+		return nil, nil, err
 	}
-	secret := make([]byte, spec.Length)
 	defer clear(secret)
-	for i, c := range components {
-		if len(c) != len(secret) {
-			return nil, nil, fmt.Errorf("%w: component %d has %d bytes, want %d", hsm.ErrAlgorithm, i+1, len(c), len(secret))
-		}
-		subtle.XORBytes(secret, secret, c)
-	}
 	family := block.AES
 	if spec.Algorithm == hsm.TDES {
 		family = block.DES

@@ -61,11 +61,8 @@ func (m *Module) Export(handle, under hsm.Key, w hsm.Wrapping) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := hsm.AllowWrap(k.info, wrapper.info, w); err != nil {
+	if err := hsm.AllowExport(k.info, wrapper.info, w); err != nil {
 		return nil, err
-	}
-	if !k.info.Exportable {
-		return nil, fmt.Errorf("%w: a %s", hsm.ErrExport, k.info.Purpose)
 	}
 	if w != hsm.WrapAESKW {
 		return nil, unsupportedWrap("export", w)

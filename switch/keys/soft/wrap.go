@@ -177,11 +177,8 @@ func (m *Module) Export(handle, under hsm.Key, w hsm.Wrapping) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := hsm.AllowWrap(k.info, wrapper.info, w); err != nil {
+	if err := hsm.AllowExport(k.info, wrapper.info, w); err != nil {
 		return nil, err
-	}
-	if !k.info.Exportable {
-		return nil, fmt.Errorf("%w: a %s", hsm.ErrExport, k.info.Purpose)
 	}
 	if w == hsm.WrapECB || w == hsm.WrapAESKW {
 		b, err := wrapper.block()
