@@ -78,7 +78,10 @@ func (d *Demo) smokeRun(ctx context.Context, run int, rewrite string) error {
 		v.Explain(d.Out, 10)
 		return ErrFailed
 	}
-	d.Site.say("smoke: run %d: journal, PostgreSQL and the hosts' ledgers agree", run)
+	if err := d.Site.checked(ctx); err != nil {
+		return err
+	}
+	d.Site.say("smoke: run %d: journal, PostgreSQL and the hosts' ledgers agree, and huanxin check is clean", run)
 	return nil
 }
 
