@@ -123,3 +123,40 @@ func Exec(t testing.TB, d *postgres.Database, statement string) {
 		t.Fatal(err)
 	}
 }
+
+// Dump is every row of every table, as text.
+func Dump(t testing.TB, url string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+		WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dump []byte
+	for _, table := range tables {
+		dump = append(append(dump, table...), '\n')
+		rows, err := conn.Query(ctx, "SELECT row::text FROM "+table+" AS row")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			dump = append(append(dump, line...), '\n')
+		}
+	}
+	return dump
+}
