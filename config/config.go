@@ -246,6 +246,7 @@ type Keys struct {
 	File     string `mapstructure:"file"`
 	LMKFile  string `mapstructure:"lmk-file"` // not read when the environment has the key
 	National bool   `mapstructure:"national"` // for keys that are made: SM4 and SM3
+	Restored bool   `mapstructure:"restored"` // go on with a store that is older than the journal has seen
 }
 
 // Stop bounds a graceful stop.

@@ -20,7 +20,8 @@ func (s *Switch) openControl(set *keys.Set) (err error) {
 	}
 	s.control = control.NewServer(control.Config{
 		Asker: s.desk, Hasher: set.Hasher(), Log: s.log.Named("control"), AnswerTimeout: s.cfg.Control.AnswerTimeout,
-		Archive: &control.Archive{Index: purchaseIndex{s}, Journal: s.journal},
+		ReloadKeys: s.reloadKeys,
+		Archive:    &control.Archive{Index: purchaseIndex{s}, Journal: s.journal},
 		Ready: func() error {
 			if why := s.stage.Load(); why != nil {
 				return *why

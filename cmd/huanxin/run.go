@@ -107,6 +107,9 @@ func (s *Switch) open(ctx context.Context, t *tasks) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if _, err := s.journalKeyActs(ctx, s.cfg.Keys.Restored); err != nil {
+		return err
+	}
 	if err := s.putIntoForce(ctx); err != nil {
 		return err
 	}

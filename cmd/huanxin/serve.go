@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +92,8 @@ type Switch struct {
 	rules     map[string][]byte
 	hasher    *keys.Hasher
 	keys      *store.Store
-	set       *keys.Set // of data at rest, out of the store
+	set       *keys.Set  // of data at rest, out of the store
+	reloading sync.Mutex // one reload of the store at a time
 	metrics   *prometheus.Registry
 	times     *stage.Times
 	machine   busyMeter

@@ -17,6 +17,8 @@
 //
 //	POST /v1/acts               OperateRequest → OperateAnswer: 200 done (or, with dry_run, could be), 422 refused, 409 what
 //	                            the act expects to stand does not stand any more
+//	POST /v1/keys/reload        → KeysReloaded: the key store is read again, and acts on it become events; 409 when it is not
+//	                            a continuation of what was read before, or cannot be opened: the keys stay as they were
 //	GET  /v1/saf?id=&state=&limit=      → []SAFItem: what is on its way to hosts or waits for a person
 //	GET  /v1/budget?path=       → []BudgetNode: a node and all below it
 //	GET  /v1/holds?older_than=&limit=   → []Hold: purchases that lock a subsidy and have no end; older_than is a duration

@@ -26,6 +26,8 @@ type Config struct {
 	Asker   Asker
 	Archive *Archive
 	Hasher  Hasher
+	// ReloadKeys takes over what was done to the key store; nil where there is none.
+	ReloadKeys func(context.Context) (*KeysReloaded, error)
 	// Ready returns why nothing is taken yet or any more, nil while the switch serves.
 	Ready func() error
 	Log   *zap.Logger
@@ -141,6 +143,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, fn) })
 	}
 	handle("POST /v1/acts", s.operate)
+	handle("POST /v1/keys/reload", s.reloadKeys)
 	handle("GET /v1/saf", s.saf)
 	handle("GET /v1/budget", s.budget)
 	handle("GET /v1/holds", s.holds)

@@ -163,6 +163,8 @@ func (e *Engine) changeByOperator(ev *event.Event) {
 		e.mustPurchase(b.HoldReleaseProposed.Purchase).proposal = b.HoldReleaseProposed
 	case *event.Event_Supplemented:
 		e.applySupplemented(b.Supplemented)
+	case *event.Event_KeyActRecorded:
+		e.applyKeyActRecorded(b.KeyActRecorded)
 	default:
 		panic(fmt.Sprintf("event %d has a body that this version does not know: %T", ev.Seq, ev.Body))
 	}

@@ -156,6 +156,7 @@ type Engine struct {
 	// The operator's stops.
 	pauses    map[uint64]*pause
 	lastPause uint64
+	keyActs   keyActs
 	kills     map[killKey]*kill
 
 	// Not state: what follows from it (deadlines, kept by an engine that decides), callers of this process that wait for
@@ -298,6 +299,8 @@ func (e *Engine) stepAfterSale(body any) {
 		e.applyProgramme(b)
 	case *SetRows:
 		e.setRows(b)
+	case *RecordKeyActs:
+		e.recordKeyActs(b)
 	default:
 		panic(fmt.Sprintf("engine: no input of type %T", body))
 	}

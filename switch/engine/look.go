@@ -32,6 +32,8 @@ func (e *Engine) look(in *Look) {
 			list = append(list, KillView{Merchant: k.merchant, Terminal: k.terminal, Since: e.kills[k].at, By: e.kills[k].set.By})
 		}
 		r.Result = list
+	case LookKeyActs:
+		r.Result = KeyActsView{e.keyActs.number, e.keyActs.chain}
 	case LookKeys:
 		r.Result = e.lookKeys()
 	case LookRows:

@@ -22,7 +22,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 7
+const stateVersion = 8
 
 // StateVersion is stateVersion, for who holds a state against another.
 const StateVersion = stateVersion
@@ -261,6 +261,8 @@ func (e *Engine) writeItems(w *stateWriter) {
 
 func (e *Engine) writeStops(w *stateWriter) {
 	w.Uint(e.lastPause)
+	w.Uint(e.keyActs.number)
+	w.Bytes(e.keyActs.chain)
 	w.Uint(uint64(len(e.pauses)))
 	for _, id := range slices.Sorted(maps.Keys(e.pauses)) {
 		w.Uint(id)
@@ -566,6 +568,8 @@ func (e *Engine) readItems(r *stateReader) {
 
 func (e *Engine) readStops(r *stateReader) {
 	e.lastPause = r.Uint()
+	e.keyActs.number = r.Uint()
+	e.keyActs.chain = r.Bytes()
 	for range r.Each() {
 		id, p := r.Uint(), &pause{to: r.Int(), set: &event.PauseSet{}}
 		r.present(p.set)

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"huanxin/risk/geo"
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts; read the difference before you commit it")
@@ -177,6 +179,12 @@ func (s *story) input(verb string) any {
 		return s.signOn(t, m)
 	case "proved":
 		return &engine.KeysProved{Terminal: t, Generation: uint32(s.number("generation", 1))}
+	case "keyact":
+		n := s.number("number", 1)
+		return &engine.RecordKeyActs{Token: 1, Restored: s.arg("restored", "") != "", Acts: []*event.KeyActRecorded{{
+			Number: n, Chain: bytes.Repeat([]byte{byte(n)}, int(s.number("hash", 32))), Act: s.arg("act", "generate"), Label: s.arg("label", "tmk/21010001"), Generation: 1,
+			Purpose: "TMK", Algorithm: "3des", Kcv: "8D0A74B8", ActedAt: s.now, By: &event.Authority{Actor: s.arg("by", "chen"), Second: s.arg("second", ""), Reason: "new terminal"},
+		}}}
 	case "signoff":
 		return &engine.SignOffRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
 	case "echo":

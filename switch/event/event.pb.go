@@ -407,6 +407,7 @@ type Event struct {
 	//	*Event_KillSwitchSet
 	//	*Event_HoldReleaseProposed
 	//	*Event_Supplemented
+	//	*Event_KeyActRecorded
 	//	*Event_VoidSent
 	//	*Event_VoidApproved
 	//	*Event_VoidDeclined
@@ -832,6 +833,15 @@ func (x *Event) GetSupplemented() *Supplemented {
 	return nil
 }
 
+func (x *Event) GetKeyActRecorded() *KeyActRecorded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_KeyActRecorded); ok {
+			return x.KeyActRecorded
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetVoidSent() *VoidSent {
 	if x != nil {
 		if x, ok := x.Body.(*Event_VoidSent); ok {
@@ -1154,6 +1164,10 @@ type Event_Supplemented struct {
 	Supplemented *Supplemented `protobuf:"bytes,74,opt,name=supplemented,proto3,oneof"`
 }
 
+type Event_KeyActRecorded struct {
+	KeyActRecorded *KeyActRecorded `protobuf:"bytes,75,opt,name=key_act_recorded,json=keyActRecorded,proto3,oneof"`
+}
+
 type Event_VoidSent struct {
 	VoidSent *VoidSent `protobuf:"bytes,80,opt,name=void_sent,json=voidSent,proto3,oneof"`
 }
@@ -1303,6 +1317,8 @@ func (*Event_KillSwitchSet) isEvent_Body() {}
 func (*Event_HoldReleaseProposed) isEvent_Body() {}
 
 func (*Event_Supplemented) isEvent_Body() {}
+
+func (*Event_KeyActRecorded) isEvent_Body() {}
 
 func (*Event_VoidSent) isEvent_Body() {}
 
@@ -2356,6 +2372,133 @@ func (x *Supplemented) GetBy() *Authority {
 	return nil
 }
 
+// KeyActRecorded: somebody has done something to the keys of the switch (duties D2, P9). It is a copy of one act of the
+// chained list in the key store, which may have been done while no switch was running: `acted_at` is when it was done. No
+// key is in it.
+type KeyActRecorded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`         // of the act in the store's list, without gaps
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`            // the store's hash over this act and all before it: an older copy of the store does not have it
+	Act           string                 `protobuf:"bytes,3,opt,name=act,proto3" json:"act,omitempty"`                // create, migrate, ceremony, generate, import, export, activate, rotate, retire, rotate-lmk, restore
+	Label         string                 `protobuf:"bytes,4,opt,name=label,proto3" json:"label,omitempty"`            // of the key: "tmk/10000001"
+	Generation    uint32                 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"` // of the label
+	Purpose       string                 `protobuf:"bytes,6,opt,name=purpose,proto3" json:"purpose,omitempty"`        // TMK, ZPK, card …
+	Algorithm     string                 `protobuf:"bytes,7,opt,name=algorithm,proto3" json:"algorithm,omitempty"`    // 3des, aes, sm4, hmac
+	Kcv           string                 `protobuf:"bytes,8,opt,name=kcv,proto3" json:"kcv,omitempty"`                // check value, hexadecimal
+	Detail        string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
+	ActedAt       int64                  `protobuf:"varint,10,opt,name=acted_at,json=actedAt,proto3" json:"acted_at,omitempty"`
+	By            *Authority             `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyActRecorded) Reset() {
+	*x = KeyActRecorded{}
+	mi := &file_event_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyActRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyActRecorded) ProtoMessage() {}
+
+func (x *KeyActRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_event_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyActRecorded.ProtoReflect.Descriptor instead.
+func (*KeyActRecorded) Descriptor() ([]byte, []int) {
+	return file_event_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *KeyActRecorded) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *KeyActRecorded) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *KeyActRecorded) GetAct() string {
+	if x != nil {
+		return x.Act
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *KeyActRecorded) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetAlgorithm() string {
+	if x != nil {
+		return x.Algorithm
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetKcv() string {
+	if x != nil {
+		return x.Kcv
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *KeyActRecorded) GetActedAt() int64 {
+	if x != nil {
+		return x.ActedAt
+	}
+	return 0
+}
+
+func (x *KeyActRecorded) GetBy() *Authority {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type TerminalSignedOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
@@ -2369,7 +2512,7 @@ type TerminalSignedOn struct {
 
 func (x *TerminalSignedOn) Reset() {
 	*x = TerminalSignedOn{}
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2524,7 @@ func (x *TerminalSignedOn) String() string {
 func (*TerminalSignedOn) ProtoMessage() {}
 
 func (x *TerminalSignedOn) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[16]
+	mi := &file_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2537,7 @@ func (x *TerminalSignedOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSignedOn.ProtoReflect.Descriptor instead.
 func (*TerminalSignedOn) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{16}
+	return file_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TerminalSignedOn) GetTerminal() string {
@@ -2446,7 +2589,7 @@ type WorkingKeys struct {
 
 func (x *WorkingKeys) Reset() {
 	*x = WorkingKeys{}
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2601,7 @@ func (x *WorkingKeys) String() string {
 func (*WorkingKeys) ProtoMessage() {}
 
 func (x *WorkingKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[17]
+	mi := &file_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2614,7 @@ func (x *WorkingKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkingKeys.ProtoReflect.Descriptor instead.
 func (*WorkingKeys) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{17}
+	return file_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WorkingKeys) GetGeneration() uint32 {
@@ -2514,7 +2657,7 @@ type TerminalKeysProved struct {
 
 func (x *TerminalKeysProved) Reset() {
 	*x = TerminalKeysProved{}
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2669,7 @@ func (x *TerminalKeysProved) String() string {
 func (*TerminalKeysProved) ProtoMessage() {}
 
 func (x *TerminalKeysProved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[18]
+	mi := &file_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2682,7 @@ func (x *TerminalKeysProved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalKeysProved.ProtoReflect.Descriptor instead.
 func (*TerminalKeysProved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{18}
+	return file_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TerminalKeysProved) GetTerminal() string {
@@ -2566,7 +2709,7 @@ type TerminalSignedOff struct {
 
 func (x *TerminalSignedOff) Reset() {
 	*x = TerminalSignedOff{}
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2721,7 @@ func (x *TerminalSignedOff) String() string {
 func (*TerminalSignedOff) ProtoMessage() {}
 
 func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[19]
+	mi := &file_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2734,7 @@ func (x *TerminalSignedOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSignedOff.ProtoReflect.Descriptor instead.
 func (*TerminalSignedOff) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{19}
+	return file_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TerminalSignedOff) GetTerminal() string {
@@ -2621,7 +2764,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2776,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[20]
+	mi := &file_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2789,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{20}
+	return file_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Position) GetLon() int32 {
@@ -2697,7 +2840,7 @@ type EntitlementClaimed struct {
 
 func (x *EntitlementClaimed) Reset() {
 	*x = EntitlementClaimed{}
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2852,7 @@ func (x *EntitlementClaimed) String() string {
 func (*EntitlementClaimed) ProtoMessage() {}
 
 func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[21]
+	mi := &file_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2865,7 @@ func (x *EntitlementClaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementClaimed.ProtoReflect.Descriptor instead.
 func (*EntitlementClaimed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{21}
+	return file_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EntitlementClaimed) GetEntitlement() uint64 {
@@ -2821,7 +2964,7 @@ type CodeShown struct {
 
 func (x *CodeShown) Reset() {
 	*x = CodeShown{}
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +2976,7 @@ func (x *CodeShown) String() string {
 func (*CodeShown) ProtoMessage() {}
 
 func (x *CodeShown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[22]
+	mi := &file_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +2989,7 @@ func (x *CodeShown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodeShown.ProtoReflect.Descriptor instead.
 func (*CodeShown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{22}
+	return file_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CodeShown) GetEntitlement() uint64 {
@@ -2887,7 +3030,7 @@ type EntitlementExpired struct {
 
 func (x *EntitlementExpired) Reset() {
 	*x = EntitlementExpired{}
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +3042,7 @@ func (x *EntitlementExpired) String() string {
 func (*EntitlementExpired) ProtoMessage() {}
 
 func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[23]
+	mi := &file_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +3055,7 @@ func (x *EntitlementExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementExpired.ProtoReflect.Descriptor instead.
 func (*EntitlementExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{23}
+	return file_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EntitlementExpired) GetEntitlement() uint64 {
@@ -2939,7 +3082,7 @@ type EntitlementReturned struct {
 
 func (x *EntitlementReturned) Reset() {
 	*x = EntitlementReturned{}
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3094,7 @@ func (x *EntitlementReturned) String() string {
 func (*EntitlementReturned) ProtoMessage() {}
 
 func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[24]
+	mi := &file_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3107,7 @@ func (x *EntitlementReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementReturned.ProtoReflect.Descriptor instead.
 func (*EntitlementReturned) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{24}
+	return file_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EntitlementReturned) GetEntitlement() uint64 {
@@ -2995,7 +3138,7 @@ type ExchangeKey struct {
 
 func (x *ExchangeKey) Reset() {
 	*x = ExchangeKey{}
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3150,7 @@ func (x *ExchangeKey) String() string {
 func (*ExchangeKey) ProtoMessage() {}
 
 func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[25]
+	mi := &file_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3163,7 @@ func (x *ExchangeKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeKey.ProtoReflect.Descriptor instead.
 func (*ExchangeKey) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{25}
+	return file_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExchangeKey) GetClass() uint32 {
@@ -3068,7 +3211,7 @@ type FundingPart struct {
 
 func (x *FundingPart) Reset() {
 	*x = FundingPart{}
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3080,7 +3223,7 @@ func (x *FundingPart) String() string {
 func (*FundingPart) ProtoMessage() {}
 
 func (x *FundingPart) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[26]
+	mi := &file_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3093,7 +3236,7 @@ func (x *FundingPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FundingPart.ProtoReflect.Descriptor instead.
 func (*FundingPart) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{26}
+	return file_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FundingPart) GetPayer() string {
@@ -3152,7 +3295,7 @@ type Reserved struct {
 
 func (x *Reserved) Reset() {
 	*x = Reserved{}
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3307,7 @@ func (x *Reserved) String() string {
 func (*Reserved) ProtoMessage() {}
 
 func (x *Reserved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[27]
+	mi := &file_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3320,7 @@ func (x *Reserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reserved.ProtoReflect.Descriptor instead.
 func (*Reserved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{27}
+	return file_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Reserved) GetPurchase() uint64 {
@@ -3421,7 +3564,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3576,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[28]
+	mi := &file_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,7 +3589,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{28}
+	return file_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Component) GetKind() string {
@@ -3486,7 +3629,7 @@ type ReserveRefused struct {
 
 func (x *ReserveRefused) Reset() {
 	*x = ReserveRefused{}
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3498,7 +3641,7 @@ func (x *ReserveRefused) String() string {
 func (*ReserveRefused) ProtoMessage() {}
 
 func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[29]
+	mi := &file_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3511,7 +3654,7 @@ func (x *ReserveRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveRefused.ProtoReflect.Descriptor instead.
 func (*ReserveRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{29}
+	return file_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReserveRefused) GetKey() *ExchangeKey {
@@ -3625,7 +3768,7 @@ type HoldCancelled struct {
 
 func (x *HoldCancelled) Reset() {
 	*x = HoldCancelled{}
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3637,7 +3780,7 @@ func (x *HoldCancelled) String() string {
 func (*HoldCancelled) ProtoMessage() {}
 
 func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[30]
+	mi := &file_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3650,7 +3793,7 @@ func (x *HoldCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldCancelled.ProtoReflect.Descriptor instead.
 func (*HoldCancelled) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{30}
+	return file_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HoldCancelled) GetPurchase() uint64 {
@@ -3697,7 +3840,7 @@ type HoldExpired struct {
 
 func (x *HoldExpired) Reset() {
 	*x = HoldExpired{}
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3852,7 @@ func (x *HoldExpired) String() string {
 func (*HoldExpired) ProtoMessage() {}
 
 func (x *HoldExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[31]
+	mi := &file_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3865,7 @@ func (x *HoldExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldExpired.ProtoReflect.Descriptor instead.
 func (*HoldExpired) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{31}
+	return file_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HoldExpired) GetPurchase() uint64 {
@@ -3745,7 +3888,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3900,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[32]
+	mi := &file_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3913,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{32}
+	return file_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Card) GetToken() []byte {
@@ -3828,7 +3971,7 @@ type SaleSent struct {
 
 func (x *SaleSent) Reset() {
 	*x = SaleSent{}
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +3983,7 @@ func (x *SaleSent) String() string {
 func (*SaleSent) ProtoMessage() {}
 
 func (x *SaleSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[33]
+	mi := &file_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +3996,7 @@ func (x *SaleSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleSent.ProtoReflect.Descriptor instead.
 func (*SaleSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{33}
+	return file_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SaleSent) GetPurchase() uint64 {
@@ -3998,7 +4141,7 @@ type SaleRefused struct {
 
 func (x *SaleRefused) Reset() {
 	*x = SaleRefused{}
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4153,7 @@ func (x *SaleRefused) String() string {
 func (*SaleRefused) ProtoMessage() {}
 
 func (x *SaleRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[34]
+	mi := &file_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4166,7 @@ func (x *SaleRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleRefused.ProtoReflect.Descriptor instead.
 func (*SaleRefused) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{34}
+	return file_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SaleRefused) GetKey() *ExchangeKey {
@@ -4094,7 +4237,7 @@ type HostAnswer struct {
 
 func (x *HostAnswer) Reset() {
 	*x = HostAnswer{}
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4106,7 +4249,7 @@ func (x *HostAnswer) String() string {
 func (*HostAnswer) ProtoMessage() {}
 
 func (x *HostAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[35]
+	mi := &file_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4119,7 +4262,7 @@ func (x *HostAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostAnswer.ProtoReflect.Descriptor instead.
 func (*HostAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{35}
+	return file_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HostAnswer) GetResponse() string {
@@ -4203,7 +4346,7 @@ type SaleApproved struct {
 
 func (x *SaleApproved) Reset() {
 	*x = SaleApproved{}
-	mi := &file_event_proto_msgTypes[36]
+	mi := &file_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4358,7 @@ func (x *SaleApproved) String() string {
 func (*SaleApproved) ProtoMessage() {}
 
 func (x *SaleApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[36]
+	mi := &file_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4371,7 @@ func (x *SaleApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleApproved.ProtoReflect.Descriptor instead.
 func (*SaleApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{36}
+	return file_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SaleApproved) GetPurchase() uint64 {
@@ -4257,7 +4400,7 @@ type SaleDeclined struct {
 
 func (x *SaleDeclined) Reset() {
 	*x = SaleDeclined{}
-	mi := &file_event_proto_msgTypes[37]
+	mi := &file_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +4412,7 @@ func (x *SaleDeclined) String() string {
 func (*SaleDeclined) ProtoMessage() {}
 
 func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[37]
+	mi := &file_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +4425,7 @@ func (x *SaleDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaleDeclined.ProtoReflect.Descriptor instead.
 func (*SaleDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{37}
+	return file_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SaleDeclined) GetPurchase() uint64 {
@@ -4319,7 +4462,7 @@ type LateAnswer struct {
 
 func (x *LateAnswer) Reset() {
 	*x = LateAnswer{}
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4331,7 +4474,7 @@ func (x *LateAnswer) String() string {
 func (*LateAnswer) ProtoMessage() {}
 
 func (x *LateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[38]
+	mi := &file_event_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4344,7 +4487,7 @@ func (x *LateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateAnswer.ProtoReflect.Descriptor instead.
 func (*LateAnswer) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{38}
+	return file_event_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LateAnswer) GetPurchase() uint64 {
@@ -4390,7 +4533,7 @@ type ReversalAnswered struct {
 
 func (x *ReversalAnswered) Reset() {
 	*x = ReversalAnswered{}
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4545,7 @@ func (x *ReversalAnswered) String() string {
 func (*ReversalAnswered) ProtoMessage() {}
 
 func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[39]
+	mi := &file_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,7 +4558,7 @@ func (x *ReversalAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAnswered.ProtoReflect.Descriptor instead.
 func (*ReversalAnswered) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{39}
+	return file_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReversalAnswered) GetKey() *ExchangeKey {
@@ -4477,7 +4620,7 @@ type ReversalQueued struct {
 
 func (x *ReversalQueued) Reset() {
 	*x = ReversalQueued{}
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4489,7 +4632,7 @@ func (x *ReversalQueued) String() string {
 func (*ReversalQueued) ProtoMessage() {}
 
 func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[40]
+	mi := &file_event_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4502,7 +4645,7 @@ func (x *ReversalQueued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalQueued.ProtoReflect.Descriptor instead.
 func (*ReversalQueued) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{40}
+	return file_event_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReversalQueued) GetReversal() uint64 {
@@ -4603,7 +4746,7 @@ type ReversalAttempted struct {
 
 func (x *ReversalAttempted) Reset() {
 	*x = ReversalAttempted{}
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +4758,7 @@ func (x *ReversalAttempted) String() string {
 func (*ReversalAttempted) ProtoMessage() {}
 
 func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[41]
+	mi := &file_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +4771,7 @@ func (x *ReversalAttempted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalAttempted.ProtoReflect.Descriptor instead.
 func (*ReversalAttempted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{41}
+	return file_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReversalAttempted) GetReversal() uint64 {
@@ -4678,7 +4821,7 @@ type ReversalDone struct {
 
 func (x *ReversalDone) Reset() {
 	*x = ReversalDone{}
-	mi := &file_event_proto_msgTypes[42]
+	mi := &file_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4690,7 +4833,7 @@ func (x *ReversalDone) String() string {
 func (*ReversalDone) ProtoMessage() {}
 
 func (x *ReversalDone) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[42]
+	mi := &file_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4703,7 +4846,7 @@ func (x *ReversalDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalDone.ProtoReflect.Descriptor instead.
 func (*ReversalDone) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{42}
+	return file_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReversalDone) GetReversal() uint64 {
@@ -4740,7 +4883,7 @@ type ReversalDead struct {
 
 func (x *ReversalDead) Reset() {
 	*x = ReversalDead{}
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +4895,7 @@ func (x *ReversalDead) String() string {
 func (*ReversalDead) ProtoMessage() {}
 
 func (x *ReversalDead) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[43]
+	mi := &file_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +4908,7 @@ func (x *ReversalDead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalDead.ProtoReflect.Descriptor instead.
 func (*ReversalDead) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{43}
+	return file_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReversalDead) GetReversal() uint64 {
@@ -4801,7 +4944,7 @@ type ReversalRequeued struct {
 
 func (x *ReversalRequeued) Reset() {
 	*x = ReversalRequeued{}
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4813,7 +4956,7 @@ func (x *ReversalRequeued) String() string {
 func (*ReversalRequeued) ProtoMessage() {}
 
 func (x *ReversalRequeued) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[44]
+	mi := &file_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4826,7 +4969,7 @@ func (x *ReversalRequeued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalRequeued.ProtoReflect.Descriptor instead.
 func (*ReversalRequeued) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{44}
+	return file_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReversalRequeued) GetReversal() uint64 {
@@ -4864,7 +5007,7 @@ type ReversalResolved struct {
 
 func (x *ReversalResolved) Reset() {
 	*x = ReversalResolved{}
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4876,7 +5019,7 @@ func (x *ReversalResolved) String() string {
 func (*ReversalResolved) ProtoMessage() {}
 
 func (x *ReversalResolved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[45]
+	mi := &file_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4889,7 +5032,7 @@ func (x *ReversalResolved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversalResolved.ProtoReflect.Descriptor instead.
 func (*ReversalResolved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{45}
+	return file_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReversalResolved) GetReversal() uint64 {
@@ -4945,7 +5088,7 @@ type WorkItemOpened struct {
 
 func (x *WorkItemOpened) Reset() {
 	*x = WorkItemOpened{}
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +5100,7 @@ func (x *WorkItemOpened) String() string {
 func (*WorkItemOpened) ProtoMessage() {}
 
 func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[46]
+	mi := &file_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +5113,7 @@ func (x *WorkItemOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkItemOpened.ProtoReflect.Descriptor instead.
 func (*WorkItemOpened) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{46}
+	return file_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WorkItemOpened) GetItem() uint64 {
@@ -5047,7 +5190,7 @@ type WorkItemClosed struct {
 
 func (x *WorkItemClosed) Reset() {
 	*x = WorkItemClosed{}
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5059,7 +5202,7 @@ func (x *WorkItemClosed) String() string {
 func (*WorkItemClosed) ProtoMessage() {}
 
 func (x *WorkItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[47]
+	mi := &file_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5072,7 +5215,7 @@ func (x *WorkItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkItemClosed.ProtoReflect.Descriptor instead.
 func (*WorkItemClosed) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{47}
+	return file_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WorkItemClosed) GetItem() uint64 {
@@ -5109,7 +5252,7 @@ type VoidSent struct {
 
 func (x *VoidSent) Reset() {
 	*x = VoidSent{}
-	mi := &file_event_proto_msgTypes[48]
+	mi := &file_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5121,7 +5264,7 @@ func (x *VoidSent) String() string {
 func (*VoidSent) ProtoMessage() {}
 
 func (x *VoidSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[48]
+	mi := &file_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5134,7 +5277,7 @@ func (x *VoidSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidSent.ProtoReflect.Descriptor instead.
 func (*VoidSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{48}
+	return file_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VoidSent) GetOperation() uint64 {
@@ -5228,7 +5371,7 @@ type VoidApproved struct {
 
 func (x *VoidApproved) Reset() {
 	*x = VoidApproved{}
-	mi := &file_event_proto_msgTypes[49]
+	mi := &file_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5240,7 +5383,7 @@ func (x *VoidApproved) String() string {
 func (*VoidApproved) ProtoMessage() {}
 
 func (x *VoidApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[49]
+	mi := &file_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5253,7 +5396,7 @@ func (x *VoidApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidApproved.ProtoReflect.Descriptor instead.
 func (*VoidApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{49}
+	return file_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VoidApproved) GetOperation() uint64 {
@@ -5297,7 +5440,7 @@ type VoidDeclined struct {
 
 func (x *VoidDeclined) Reset() {
 	*x = VoidDeclined{}
-	mi := &file_event_proto_msgTypes[50]
+	mi := &file_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5309,7 +5452,7 @@ func (x *VoidDeclined) String() string {
 func (*VoidDeclined) ProtoMessage() {}
 
 func (x *VoidDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[50]
+	mi := &file_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5322,7 +5465,7 @@ func (x *VoidDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidDeclined.ProtoReflect.Descriptor instead.
 func (*VoidDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{50}
+	return file_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VoidDeclined) GetOperation() uint64 {
@@ -5365,7 +5508,7 @@ type VoidReleased struct {
 
 func (x *VoidReleased) Reset() {
 	*x = VoidReleased{}
-	mi := &file_event_proto_msgTypes[51]
+	mi := &file_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5377,7 +5520,7 @@ func (x *VoidReleased) String() string {
 func (*VoidReleased) ProtoMessage() {}
 
 func (x *VoidReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[51]
+	mi := &file_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5390,7 +5533,7 @@ func (x *VoidReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoidReleased.ProtoReflect.Descriptor instead.
 func (*VoidReleased) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{51}
+	return file_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VoidReleased) GetOperation() uint64 {
@@ -5439,7 +5582,7 @@ type RefundSent struct {
 
 func (x *RefundSent) Reset() {
 	*x = RefundSent{}
-	mi := &file_event_proto_msgTypes[52]
+	mi := &file_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5451,7 +5594,7 @@ func (x *RefundSent) String() string {
 func (*RefundSent) ProtoMessage() {}
 
 func (x *RefundSent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[52]
+	mi := &file_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5464,7 +5607,7 @@ func (x *RefundSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundSent.ProtoReflect.Descriptor instead.
 func (*RefundSent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{52}
+	return file_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RefundSent) GetOperation() uint64 {
@@ -5592,7 +5735,7 @@ type RefundApproved struct {
 
 func (x *RefundApproved) Reset() {
 	*x = RefundApproved{}
-	mi := &file_event_proto_msgTypes[53]
+	mi := &file_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5604,7 +5747,7 @@ func (x *RefundApproved) String() string {
 func (*RefundApproved) ProtoMessage() {}
 
 func (x *RefundApproved) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[53]
+	mi := &file_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5617,7 +5760,7 @@ func (x *RefundApproved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundApproved.ProtoReflect.Descriptor instead.
 func (*RefundApproved) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{53}
+	return file_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RefundApproved) GetOperation() uint64 {
@@ -5704,7 +5847,7 @@ type RefundDeclined struct {
 
 func (x *RefundDeclined) Reset() {
 	*x = RefundDeclined{}
-	mi := &file_event_proto_msgTypes[54]
+	mi := &file_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5716,7 +5859,7 @@ func (x *RefundDeclined) String() string {
 func (*RefundDeclined) ProtoMessage() {}
 
 func (x *RefundDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[54]
+	mi := &file_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5729,7 +5872,7 @@ func (x *RefundDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundDeclined.ProtoReflect.Descriptor instead.
 func (*RefundDeclined) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{54}
+	return file_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RefundDeclined) GetOperation() uint64 {
@@ -5779,7 +5922,7 @@ type RefundUnknown struct {
 
 func (x *RefundUnknown) Reset() {
 	*x = RefundUnknown{}
-	mi := &file_event_proto_msgTypes[55]
+	mi := &file_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5791,7 +5934,7 @@ func (x *RefundUnknown) String() string {
 func (*RefundUnknown) ProtoMessage() {}
 
 func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[55]
+	mi := &file_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5804,7 +5947,7 @@ func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundUnknown.ProtoReflect.Descriptor instead.
 func (*RefundUnknown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{55}
+	return file_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RefundUnknown) GetOperation() uint64 {
@@ -5840,7 +5983,7 @@ type EntitlementRestored struct {
 
 func (x *EntitlementRestored) Reset() {
 	*x = EntitlementRestored{}
-	mi := &file_event_proto_msgTypes[56]
+	mi := &file_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +5995,7 @@ func (x *EntitlementRestored) String() string {
 func (*EntitlementRestored) ProtoMessage() {}
 
 func (x *EntitlementRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[56]
+	mi := &file_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +6008,7 @@ func (x *EntitlementRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitlementRestored.ProtoReflect.Descriptor instead.
 func (*EntitlementRestored) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{56}
+	return file_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *EntitlementRestored) GetPurchase() uint64 {
@@ -5895,7 +6038,7 @@ type PaymentUnknown struct {
 
 func (x *PaymentUnknown) Reset() {
 	*x = PaymentUnknown{}
-	mi := &file_event_proto_msgTypes[57]
+	mi := &file_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5907,7 +6050,7 @@ func (x *PaymentUnknown) String() string {
 func (*PaymentUnknown) ProtoMessage() {}
 
 func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[57]
+	mi := &file_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5920,7 +6063,7 @@ func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentUnknown.ProtoReflect.Descriptor instead.
 func (*PaymentUnknown) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{57}
+	return file_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PaymentUnknown) GetPurchase() uint64 {
@@ -5956,7 +6099,7 @@ type QueryAttempted struct {
 
 func (x *QueryAttempted) Reset() {
 	*x = QueryAttempted{}
-	mi := &file_event_proto_msgTypes[58]
+	mi := &file_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5968,7 +6111,7 @@ func (x *QueryAttempted) String() string {
 func (*QueryAttempted) ProtoMessage() {}
 
 func (x *QueryAttempted) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[58]
+	mi := &file_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5981,7 +6124,7 @@ func (x *QueryAttempted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAttempted.ProtoReflect.Descriptor instead.
 func (*QueryAttempted) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{58}
+	return file_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *QueryAttempted) GetPurchase() uint64 {
@@ -6028,7 +6171,7 @@ type InquirySent struct {
 
 func (x *InquirySent) Reset() {
 	*x = InquirySent{}
-	mi := &file_event_proto_msgTypes[59]
+	mi := &file_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6040,7 +6183,7 @@ func (x *InquirySent) String() string {
 func (*InquirySent) ProtoMessage() {}
 
 func (x *InquirySent) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[59]
+	mi := &file_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6053,7 +6196,7 @@ func (x *InquirySent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquirySent.ProtoReflect.Descriptor instead.
 func (*InquirySent) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{59}
+	return file_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *InquirySent) GetKey() *ExchangeKey {
@@ -6115,7 +6258,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_event_proto_msgTypes[60]
+	mi := &file_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6127,7 +6270,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[60]
+	mi := &file_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6140,7 +6283,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{60}
+	return file_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *InquiryEnded) GetRrn() string {
@@ -6172,7 +6315,7 @@ type BatchTotals struct {
 
 func (x *BatchTotals) Reset() {
 	*x = BatchTotals{}
-	mi := &file_event_proto_msgTypes[61]
+	mi := &file_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6184,7 +6327,7 @@ func (x *BatchTotals) String() string {
 func (*BatchTotals) ProtoMessage() {}
 
 func (x *BatchTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[61]
+	mi := &file_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6197,7 +6340,7 @@ func (x *BatchTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchTotals.ProtoReflect.Descriptor instead.
 func (*BatchTotals) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{61}
+	return file_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BatchTotals) GetDebitAmount() int64 {
@@ -6257,7 +6400,7 @@ type BatchSettled struct {
 
 func (x *BatchSettled) Reset() {
 	*x = BatchSettled{}
-	mi := &file_event_proto_msgTypes[62]
+	mi := &file_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6269,7 +6412,7 @@ func (x *BatchSettled) String() string {
 func (*BatchSettled) ProtoMessage() {}
 
 func (x *BatchSettled) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[62]
+	mi := &file_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6282,7 +6425,7 @@ func (x *BatchSettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchSettled.ProtoReflect.Descriptor instead.
 func (*BatchSettled) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{62}
+	return file_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BatchSettled) GetKey() *ExchangeKey {
@@ -6342,7 +6485,7 @@ type BatchUploaded struct {
 
 func (x *BatchUploaded) Reset() {
 	*x = BatchUploaded{}
-	mi := &file_event_proto_msgTypes[63]
+	mi := &file_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6354,7 +6497,7 @@ func (x *BatchUploaded) String() string {
 func (*BatchUploaded) ProtoMessage() {}
 
 func (x *BatchUploaded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[63]
+	mi := &file_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6367,7 +6510,7 @@ func (x *BatchUploaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUploaded.ProtoReflect.Descriptor instead.
 func (*BatchUploaded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{63}
+	return file_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BatchUploaded) GetKey() *ExchangeKey {
@@ -6418,7 +6561,7 @@ type BatchUploadEnded struct {
 
 func (x *BatchUploadEnded) Reset() {
 	*x = BatchUploadEnded{}
-	mi := &file_event_proto_msgTypes[64]
+	mi := &file_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6430,7 +6573,7 @@ func (x *BatchUploadEnded) String() string {
 func (*BatchUploadEnded) ProtoMessage() {}
 
 func (x *BatchUploadEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[64]
+	mi := &file_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6443,7 +6586,7 @@ func (x *BatchUploadEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchUploadEnded.ProtoReflect.Descriptor instead.
 func (*BatchUploadEnded) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{64}
+	return file_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BatchUploadEnded) GetKey() *ExchangeKey {
@@ -6489,7 +6632,7 @@ type TerminalReported struct {
 
 func (x *TerminalReported) Reset() {
 	*x = TerminalReported{}
-	mi := &file_event_proto_msgTypes[65]
+	mi := &file_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6501,7 +6644,7 @@ func (x *TerminalReported) String() string {
 func (*TerminalReported) ProtoMessage() {}
 
 func (x *TerminalReported) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[65]
+	mi := &file_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6514,7 +6657,7 @@ func (x *TerminalReported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalReported.ProtoReflect.Descriptor instead.
 func (*TerminalReported) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{65}
+	return file_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TerminalReported) GetKey() *ExchangeKey {
@@ -6576,7 +6719,7 @@ type RequestKept struct {
 
 func (x *RequestKept) Reset() {
 	*x = RequestKept{}
-	mi := &file_event_proto_msgTypes[66]
+	mi := &file_event_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6588,7 +6731,7 @@ func (x *RequestKept) String() string {
 func (*RequestKept) ProtoMessage() {}
 
 func (x *RequestKept) ProtoReflect() protoreflect.Message {
-	mi := &file_event_proto_msgTypes[66]
+	mi := &file_event_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6601,7 +6744,7 @@ func (x *RequestKept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestKept.ProtoReflect.Descriptor instead.
 func (*RequestKept) Descriptor() ([]byte, []int) {
-	return file_event_proto_rawDescGZIP(), []int{66}
+	return file_event_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RequestKept) GetRequest() []byte {
@@ -6657,7 +6800,7 @@ var File_event_proto protoreflect.FileDescriptor
 
 const file_event_proto_rawDesc = "" +
 	"\n" +
-	"\vevent.proto\x12\x10huanxin.event.v1\"\xe9!\n" +
+	"\vevent.proto\x12\x10huanxin.event.v1\"\xb7\"\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12K\n" +
@@ -6703,7 +6846,8 @@ const file_event_proto_rawDesc = "" +
 	"\fpause_lifted\x18G \x01(\v2\x1d.huanxin.event.v1.PauseLiftedH\x00R\vpauseLifted\x12I\n" +
 	"\x0fkill_switch_set\x18H \x01(\v2\x1f.huanxin.event.v1.KillSwitchSetH\x00R\rkillSwitchSet\x12[\n" +
 	"\x15hold_release_proposed\x18I \x01(\v2%.huanxin.event.v1.HoldReleaseProposedH\x00R\x13holdReleaseProposed\x12D\n" +
-	"\fsupplemented\x18J \x01(\v2\x1e.huanxin.event.v1.SupplementedH\x00R\fsupplemented\x129\n" +
+	"\fsupplemented\x18J \x01(\v2\x1e.huanxin.event.v1.SupplementedH\x00R\fsupplemented\x12L\n" +
+	"\x10key_act_recorded\x18K \x01(\v2 .huanxin.event.v1.KeyActRecordedH\x00R\x0ekeyActRecorded\x129\n" +
 	"\tvoid_sent\x18P \x01(\v2\x1a.huanxin.event.v1.VoidSentH\x00R\bvoidSent\x12E\n" +
 	"\rvoid_approved\x18Q \x01(\v2\x1e.huanxin.event.v1.VoidApprovedH\x00R\fvoidApproved\x12E\n" +
 	"\rvoid_declined\x18R \x01(\v2\x1e.huanxin.event.v1.VoidDeclinedH\x00R\fvoidDeclined\x12E\n" +
@@ -6801,7 +6945,22 @@ const file_event_proto_rawDesc = "" +
 	"\x05facts\x18\x01 \x01(\v2\x1a.huanxin.event.v1.ReservedR\x05facts\x12\x17\n" +
 	"\acase_id\x18\x02 \x01(\tR\x06caseId\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12+\n" +
-	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xab\x01\n" +
+	"\x02by\x18\x04 \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xb0\x02\n" +
+	"\x0eKeyActRecorded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x10\n" +
+	"\x03act\x18\x03 \x01(\tR\x03act\x12\x14\n" +
+	"\x05label\x18\x04 \x01(\tR\x05label\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\rR\n" +
+	"generation\x12\x18\n" +
+	"\apurpose\x18\x06 \x01(\tR\apurpose\x12\x1c\n" +
+	"\talgorithm\x18\a \x01(\tR\talgorithm\x12\x10\n" +
+	"\x03kcv\x18\b \x01(\tR\x03kcv\x12\x16\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\x12\x19\n" +
+	"\bacted_at\x18\n" +
+	" \x01(\x03R\aactedAt\x12+\n" +
+	"\x02by\x18\v \x01(\v2\x1b.huanxin.event.v1.AuthorityR\x02by\"\xab\x01\n" +
 	"\x10TerminalSignedOn\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1a\n" +
 	"\bmerchant\x18\x02 \x01(\tR\bmerchant\x12\x14\n" +
@@ -7241,7 +7400,7 @@ func file_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_event_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_event_proto_goTypes = []any{
 	(CancelCause)(0),            // 0: huanxin.event.v1.CancelCause
 	(SaleKind)(0),               // 1: huanxin.event.v1.SaleKind
@@ -7265,58 +7424,59 @@ var file_event_proto_goTypes = []any{
 	(*KillSwitchSet)(nil),       // 19: huanxin.event.v1.KillSwitchSet
 	(*HoldReleaseProposed)(nil), // 20: huanxin.event.v1.HoldReleaseProposed
 	(*Supplemented)(nil),        // 21: huanxin.event.v1.Supplemented
-	(*TerminalSignedOn)(nil),    // 22: huanxin.event.v1.TerminalSignedOn
-	(*WorkingKeys)(nil),         // 23: huanxin.event.v1.WorkingKeys
-	(*TerminalKeysProved)(nil),  // 24: huanxin.event.v1.TerminalKeysProved
-	(*TerminalSignedOff)(nil),   // 25: huanxin.event.v1.TerminalSignedOff
-	(*Position)(nil),            // 26: huanxin.event.v1.Position
-	(*EntitlementClaimed)(nil),  // 27: huanxin.event.v1.EntitlementClaimed
-	(*CodeShown)(nil),           // 28: huanxin.event.v1.CodeShown
-	(*EntitlementExpired)(nil),  // 29: huanxin.event.v1.EntitlementExpired
-	(*EntitlementReturned)(nil), // 30: huanxin.event.v1.EntitlementReturned
-	(*ExchangeKey)(nil),         // 31: huanxin.event.v1.ExchangeKey
-	(*FundingPart)(nil),         // 32: huanxin.event.v1.FundingPart
-	(*Reserved)(nil),            // 33: huanxin.event.v1.Reserved
-	(*Component)(nil),           // 34: huanxin.event.v1.Component
-	(*ReserveRefused)(nil),      // 35: huanxin.event.v1.ReserveRefused
-	(*HoldCancelled)(nil),       // 36: huanxin.event.v1.HoldCancelled
-	(*HoldExpired)(nil),         // 37: huanxin.event.v1.HoldExpired
-	(*Card)(nil),                // 38: huanxin.event.v1.Card
-	(*SaleSent)(nil),            // 39: huanxin.event.v1.SaleSent
-	(*SaleRefused)(nil),         // 40: huanxin.event.v1.SaleRefused
-	(*HostAnswer)(nil),          // 41: huanxin.event.v1.HostAnswer
-	(*SaleApproved)(nil),        // 42: huanxin.event.v1.SaleApproved
-	(*SaleDeclined)(nil),        // 43: huanxin.event.v1.SaleDeclined
-	(*LateAnswer)(nil),          // 44: huanxin.event.v1.LateAnswer
-	(*ReversalAnswered)(nil),    // 45: huanxin.event.v1.ReversalAnswered
-	(*ReversalQueued)(nil),      // 46: huanxin.event.v1.ReversalQueued
-	(*ReversalAttempted)(nil),   // 47: huanxin.event.v1.ReversalAttempted
-	(*ReversalDone)(nil),        // 48: huanxin.event.v1.ReversalDone
-	(*ReversalDead)(nil),        // 49: huanxin.event.v1.ReversalDead
-	(*ReversalRequeued)(nil),    // 50: huanxin.event.v1.ReversalRequeued
-	(*ReversalResolved)(nil),    // 51: huanxin.event.v1.ReversalResolved
-	(*WorkItemOpened)(nil),      // 52: huanxin.event.v1.WorkItemOpened
-	(*WorkItemClosed)(nil),      // 53: huanxin.event.v1.WorkItemClosed
-	(*VoidSent)(nil),            // 54: huanxin.event.v1.VoidSent
-	(*VoidApproved)(nil),        // 55: huanxin.event.v1.VoidApproved
-	(*VoidDeclined)(nil),        // 56: huanxin.event.v1.VoidDeclined
-	(*VoidReleased)(nil),        // 57: huanxin.event.v1.VoidReleased
-	(*RefundSent)(nil),          // 58: huanxin.event.v1.RefundSent
-	(*RefundApproved)(nil),      // 59: huanxin.event.v1.RefundApproved
-	(*RefundDeclined)(nil),      // 60: huanxin.event.v1.RefundDeclined
-	(*RefundUnknown)(nil),       // 61: huanxin.event.v1.RefundUnknown
-	(*EntitlementRestored)(nil), // 62: huanxin.event.v1.EntitlementRestored
-	(*PaymentUnknown)(nil),      // 63: huanxin.event.v1.PaymentUnknown
-	(*QueryAttempted)(nil),      // 64: huanxin.event.v1.QueryAttempted
-	(*InquirySent)(nil),         // 65: huanxin.event.v1.InquirySent
-	(*InquiryEnded)(nil),        // 66: huanxin.event.v1.InquiryEnded
-	(*BatchTotals)(nil),         // 67: huanxin.event.v1.BatchTotals
-	(*BatchSettled)(nil),        // 68: huanxin.event.v1.BatchSettled
-	(*BatchUploaded)(nil),       // 69: huanxin.event.v1.BatchUploaded
-	(*BatchUploadEnded)(nil),    // 70: huanxin.event.v1.BatchUploadEnded
-	(*TerminalReported)(nil),    // 71: huanxin.event.v1.TerminalReported
-	(*RequestKept)(nil),         // 72: huanxin.event.v1.RequestKept
-	nil,                         // 73: huanxin.event.v1.PolicyApplied.FilesEntry
+	(*KeyActRecorded)(nil),      // 22: huanxin.event.v1.KeyActRecorded
+	(*TerminalSignedOn)(nil),    // 23: huanxin.event.v1.TerminalSignedOn
+	(*WorkingKeys)(nil),         // 24: huanxin.event.v1.WorkingKeys
+	(*TerminalKeysProved)(nil),  // 25: huanxin.event.v1.TerminalKeysProved
+	(*TerminalSignedOff)(nil),   // 26: huanxin.event.v1.TerminalSignedOff
+	(*Position)(nil),            // 27: huanxin.event.v1.Position
+	(*EntitlementClaimed)(nil),  // 28: huanxin.event.v1.EntitlementClaimed
+	(*CodeShown)(nil),           // 29: huanxin.event.v1.CodeShown
+	(*EntitlementExpired)(nil),  // 30: huanxin.event.v1.EntitlementExpired
+	(*EntitlementReturned)(nil), // 31: huanxin.event.v1.EntitlementReturned
+	(*ExchangeKey)(nil),         // 32: huanxin.event.v1.ExchangeKey
+	(*FundingPart)(nil),         // 33: huanxin.event.v1.FundingPart
+	(*Reserved)(nil),            // 34: huanxin.event.v1.Reserved
+	(*Component)(nil),           // 35: huanxin.event.v1.Component
+	(*ReserveRefused)(nil),      // 36: huanxin.event.v1.ReserveRefused
+	(*HoldCancelled)(nil),       // 37: huanxin.event.v1.HoldCancelled
+	(*HoldExpired)(nil),         // 38: huanxin.event.v1.HoldExpired
+	(*Card)(nil),                // 39: huanxin.event.v1.Card
+	(*SaleSent)(nil),            // 40: huanxin.event.v1.SaleSent
+	(*SaleRefused)(nil),         // 41: huanxin.event.v1.SaleRefused
+	(*HostAnswer)(nil),          // 42: huanxin.event.v1.HostAnswer
+	(*SaleApproved)(nil),        // 43: huanxin.event.v1.SaleApproved
+	(*SaleDeclined)(nil),        // 44: huanxin.event.v1.SaleDeclined
+	(*LateAnswer)(nil),          // 45: huanxin.event.v1.LateAnswer
+	(*ReversalAnswered)(nil),    // 46: huanxin.event.v1.ReversalAnswered
+	(*ReversalQueued)(nil),      // 47: huanxin.event.v1.ReversalQueued
+	(*ReversalAttempted)(nil),   // 48: huanxin.event.v1.ReversalAttempted
+	(*ReversalDone)(nil),        // 49: huanxin.event.v1.ReversalDone
+	(*ReversalDead)(nil),        // 50: huanxin.event.v1.ReversalDead
+	(*ReversalRequeued)(nil),    // 51: huanxin.event.v1.ReversalRequeued
+	(*ReversalResolved)(nil),    // 52: huanxin.event.v1.ReversalResolved
+	(*WorkItemOpened)(nil),      // 53: huanxin.event.v1.WorkItemOpened
+	(*WorkItemClosed)(nil),      // 54: huanxin.event.v1.WorkItemClosed
+	(*VoidSent)(nil),            // 55: huanxin.event.v1.VoidSent
+	(*VoidApproved)(nil),        // 56: huanxin.event.v1.VoidApproved
+	(*VoidDeclined)(nil),        // 57: huanxin.event.v1.VoidDeclined
+	(*VoidReleased)(nil),        // 58: huanxin.event.v1.VoidReleased
+	(*RefundSent)(nil),          // 59: huanxin.event.v1.RefundSent
+	(*RefundApproved)(nil),      // 60: huanxin.event.v1.RefundApproved
+	(*RefundDeclined)(nil),      // 61: huanxin.event.v1.RefundDeclined
+	(*RefundUnknown)(nil),       // 62: huanxin.event.v1.RefundUnknown
+	(*EntitlementRestored)(nil), // 63: huanxin.event.v1.EntitlementRestored
+	(*PaymentUnknown)(nil),      // 64: huanxin.event.v1.PaymentUnknown
+	(*QueryAttempted)(nil),      // 65: huanxin.event.v1.QueryAttempted
+	(*InquirySent)(nil),         // 66: huanxin.event.v1.InquirySent
+	(*InquiryEnded)(nil),        // 67: huanxin.event.v1.InquiryEnded
+	(*BatchTotals)(nil),         // 68: huanxin.event.v1.BatchTotals
+	(*BatchSettled)(nil),        // 69: huanxin.event.v1.BatchSettled
+	(*BatchUploaded)(nil),       // 70: huanxin.event.v1.BatchUploaded
+	(*BatchUploadEnded)(nil),    // 71: huanxin.event.v1.BatchUploadEnded
+	(*TerminalReported)(nil),    // 72: huanxin.event.v1.TerminalReported
+	(*RequestKept)(nil),         // 73: huanxin.event.v1.RequestKept
+	nil,                         // 74: huanxin.event.v1.PolicyApplied.FilesEntry
 }
 var file_event_proto_depIdxs = []int32{
 	8,   // 0: huanxin.event.v1.Event.ownership_taken:type_name -> huanxin.event.v1.OwnershipTaken
@@ -7328,116 +7488,118 @@ var file_event_proto_depIdxs = []int32{
 	14,  // 6: huanxin.event.v1.Event.budget_node_set:type_name -> huanxin.event.v1.BudgetNodeSet
 	15,  // 7: huanxin.event.v1.Event.budget_round_closed:type_name -> huanxin.event.v1.BudgetRoundClosed
 	16,  // 8: huanxin.event.v1.Event.budget_released:type_name -> huanxin.event.v1.BudgetReleased
-	22,  // 9: huanxin.event.v1.Event.terminal_signed_on:type_name -> huanxin.event.v1.TerminalSignedOn
-	25,  // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
-	24,  // 11: huanxin.event.v1.Event.terminal_keys_proved:type_name -> huanxin.event.v1.TerminalKeysProved
-	27,  // 12: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
-	28,  // 13: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
-	29,  // 14: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
-	30,  // 15: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
-	33,  // 16: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
-	35,  // 17: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
-	36,  // 18: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
-	37,  // 19: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
-	39,  // 20: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
-	40,  // 21: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
-	42,  // 22: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
-	43,  // 23: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
-	44,  // 24: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
-	45,  // 25: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
-	46,  // 26: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
-	47,  // 27: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
-	48,  // 28: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
-	52,  // 29: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
-	53,  // 30: huanxin.event.v1.Event.work_item_closed:type_name -> huanxin.event.v1.WorkItemClosed
-	49,  // 31: huanxin.event.v1.Event.reversal_dead:type_name -> huanxin.event.v1.ReversalDead
-	50,  // 32: huanxin.event.v1.Event.reversal_requeued:type_name -> huanxin.event.v1.ReversalRequeued
-	51,  // 33: huanxin.event.v1.Event.reversal_resolved:type_name -> huanxin.event.v1.ReversalResolved
+	23,  // 9: huanxin.event.v1.Event.terminal_signed_on:type_name -> huanxin.event.v1.TerminalSignedOn
+	26,  // 10: huanxin.event.v1.Event.terminal_signed_off:type_name -> huanxin.event.v1.TerminalSignedOff
+	25,  // 11: huanxin.event.v1.Event.terminal_keys_proved:type_name -> huanxin.event.v1.TerminalKeysProved
+	28,  // 12: huanxin.event.v1.Event.entitlement_claimed:type_name -> huanxin.event.v1.EntitlementClaimed
+	29,  // 13: huanxin.event.v1.Event.code_shown:type_name -> huanxin.event.v1.CodeShown
+	30,  // 14: huanxin.event.v1.Event.entitlement_expired:type_name -> huanxin.event.v1.EntitlementExpired
+	31,  // 15: huanxin.event.v1.Event.entitlement_returned:type_name -> huanxin.event.v1.EntitlementReturned
+	34,  // 16: huanxin.event.v1.Event.reserved:type_name -> huanxin.event.v1.Reserved
+	36,  // 17: huanxin.event.v1.Event.reserve_refused:type_name -> huanxin.event.v1.ReserveRefused
+	37,  // 18: huanxin.event.v1.Event.hold_cancelled:type_name -> huanxin.event.v1.HoldCancelled
+	38,  // 19: huanxin.event.v1.Event.hold_expired:type_name -> huanxin.event.v1.HoldExpired
+	40,  // 20: huanxin.event.v1.Event.sale_sent:type_name -> huanxin.event.v1.SaleSent
+	41,  // 21: huanxin.event.v1.Event.sale_refused:type_name -> huanxin.event.v1.SaleRefused
+	43,  // 22: huanxin.event.v1.Event.sale_approved:type_name -> huanxin.event.v1.SaleApproved
+	44,  // 23: huanxin.event.v1.Event.sale_declined:type_name -> huanxin.event.v1.SaleDeclined
+	45,  // 24: huanxin.event.v1.Event.late_answer:type_name -> huanxin.event.v1.LateAnswer
+	46,  // 25: huanxin.event.v1.Event.reversal_answered:type_name -> huanxin.event.v1.ReversalAnswered
+	47,  // 26: huanxin.event.v1.Event.reversal_queued:type_name -> huanxin.event.v1.ReversalQueued
+	48,  // 27: huanxin.event.v1.Event.reversal_attempted:type_name -> huanxin.event.v1.ReversalAttempted
+	49,  // 28: huanxin.event.v1.Event.reversal_done:type_name -> huanxin.event.v1.ReversalDone
+	53,  // 29: huanxin.event.v1.Event.work_item_opened:type_name -> huanxin.event.v1.WorkItemOpened
+	54,  // 30: huanxin.event.v1.Event.work_item_closed:type_name -> huanxin.event.v1.WorkItemClosed
+	50,  // 31: huanxin.event.v1.Event.reversal_dead:type_name -> huanxin.event.v1.ReversalDead
+	51,  // 32: huanxin.event.v1.Event.reversal_requeued:type_name -> huanxin.event.v1.ReversalRequeued
+	52,  // 33: huanxin.event.v1.Event.reversal_resolved:type_name -> huanxin.event.v1.ReversalResolved
 	17,  // 34: huanxin.event.v1.Event.pause_set:type_name -> huanxin.event.v1.PauseSet
 	18,  // 35: huanxin.event.v1.Event.pause_lifted:type_name -> huanxin.event.v1.PauseLifted
 	19,  // 36: huanxin.event.v1.Event.kill_switch_set:type_name -> huanxin.event.v1.KillSwitchSet
 	20,  // 37: huanxin.event.v1.Event.hold_release_proposed:type_name -> huanxin.event.v1.HoldReleaseProposed
 	21,  // 38: huanxin.event.v1.Event.supplemented:type_name -> huanxin.event.v1.Supplemented
-	54,  // 39: huanxin.event.v1.Event.void_sent:type_name -> huanxin.event.v1.VoidSent
-	55,  // 40: huanxin.event.v1.Event.void_approved:type_name -> huanxin.event.v1.VoidApproved
-	56,  // 41: huanxin.event.v1.Event.void_declined:type_name -> huanxin.event.v1.VoidDeclined
-	57,  // 42: huanxin.event.v1.Event.void_released:type_name -> huanxin.event.v1.VoidReleased
-	58,  // 43: huanxin.event.v1.Event.refund_sent:type_name -> huanxin.event.v1.RefundSent
-	59,  // 44: huanxin.event.v1.Event.refund_approved:type_name -> huanxin.event.v1.RefundApproved
-	60,  // 45: huanxin.event.v1.Event.refund_declined:type_name -> huanxin.event.v1.RefundDeclined
-	61,  // 46: huanxin.event.v1.Event.refund_unknown:type_name -> huanxin.event.v1.RefundUnknown
-	62,  // 47: huanxin.event.v1.Event.entitlement_restored:type_name -> huanxin.event.v1.EntitlementRestored
-	65,  // 48: huanxin.event.v1.Event.inquiry_sent:type_name -> huanxin.event.v1.InquirySent
-	66,  // 49: huanxin.event.v1.Event.inquiry_ended:type_name -> huanxin.event.v1.InquiryEnded
-	63,  // 50: huanxin.event.v1.Event.payment_unknown:type_name -> huanxin.event.v1.PaymentUnknown
-	64,  // 51: huanxin.event.v1.Event.query_attempted:type_name -> huanxin.event.v1.QueryAttempted
-	68,  // 52: huanxin.event.v1.Event.batch_settled:type_name -> huanxin.event.v1.BatchSettled
-	69,  // 53: huanxin.event.v1.Event.batch_uploaded:type_name -> huanxin.event.v1.BatchUploaded
-	70,  // 54: huanxin.event.v1.Event.batch_upload_ended:type_name -> huanxin.event.v1.BatchUploadEnded
-	71,  // 55: huanxin.event.v1.Event.terminal_reported:type_name -> huanxin.event.v1.TerminalReported
-	72,  // 56: huanxin.event.v1.Event.request_kept:type_name -> huanxin.event.v1.RequestKept
-	73,  // 57: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
-	7,   // 58: huanxin.event.v1.MerchantSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 59: huanxin.event.v1.TerminalSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 60: huanxin.event.v1.ProductSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 61: huanxin.event.v1.BudgetReleased.by:type_name -> huanxin.event.v1.Authority
-	7,   // 62: huanxin.event.v1.PauseSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 63: huanxin.event.v1.PauseLifted.by:type_name -> huanxin.event.v1.Authority
-	7,   // 64: huanxin.event.v1.KillSwitchSet.by:type_name -> huanxin.event.v1.Authority
-	7,   // 65: huanxin.event.v1.HoldReleaseProposed.by:type_name -> huanxin.event.v1.Authority
-	33,  // 66: huanxin.event.v1.Supplemented.facts:type_name -> huanxin.event.v1.Reserved
-	7,   // 67: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
-	23,  // 68: huanxin.event.v1.TerminalSignedOn.keys:type_name -> huanxin.event.v1.WorkingKeys
-	26,  // 69: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
-	31,  // 70: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
-	32,  // 71: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
-	26,  // 72: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
-	34,  // 73: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
-	31,  // 74: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	0,   // 75: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
-	31,  // 76: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
-	7,   // 77: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
-	31,  // 78: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	38,  // 79: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
-	1,   // 80: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
-	31,  // 81: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	41,  // 82: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	41,  // 83: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 84: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	41,  // 85: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
-	31,  // 86: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
-	3,   // 87: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
-	7,   // 88: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 89: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 90: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
-	7,   // 91: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
-	31,  // 92: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	38,  // 93: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
-	41,  // 94: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	41,  // 95: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 96: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	4,   // 97: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
-	31,  // 98: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	38,  // 99: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
-	41,  // 100: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	32,  // 101: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
-	7,   // 102: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
-	41,  // 103: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 104: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	7,   // 105: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
-	31,  // 106: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
-	31,  // 107: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
-	67,  // 108: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
-	67,  // 109: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
-	31,  // 110: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
-	31,  // 111: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
-	31,  // 112: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
-	5,   // 113: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
-	114, // [114:114] is the sub-list for method output_type
-	114, // [114:114] is the sub-list for method input_type
-	114, // [114:114] is the sub-list for extension type_name
-	114, // [114:114] is the sub-list for extension extendee
-	0,   // [0:114] is the sub-list for field type_name
+	22,  // 39: huanxin.event.v1.Event.key_act_recorded:type_name -> huanxin.event.v1.KeyActRecorded
+	55,  // 40: huanxin.event.v1.Event.void_sent:type_name -> huanxin.event.v1.VoidSent
+	56,  // 41: huanxin.event.v1.Event.void_approved:type_name -> huanxin.event.v1.VoidApproved
+	57,  // 42: huanxin.event.v1.Event.void_declined:type_name -> huanxin.event.v1.VoidDeclined
+	58,  // 43: huanxin.event.v1.Event.void_released:type_name -> huanxin.event.v1.VoidReleased
+	59,  // 44: huanxin.event.v1.Event.refund_sent:type_name -> huanxin.event.v1.RefundSent
+	60,  // 45: huanxin.event.v1.Event.refund_approved:type_name -> huanxin.event.v1.RefundApproved
+	61,  // 46: huanxin.event.v1.Event.refund_declined:type_name -> huanxin.event.v1.RefundDeclined
+	62,  // 47: huanxin.event.v1.Event.refund_unknown:type_name -> huanxin.event.v1.RefundUnknown
+	63,  // 48: huanxin.event.v1.Event.entitlement_restored:type_name -> huanxin.event.v1.EntitlementRestored
+	66,  // 49: huanxin.event.v1.Event.inquiry_sent:type_name -> huanxin.event.v1.InquirySent
+	67,  // 50: huanxin.event.v1.Event.inquiry_ended:type_name -> huanxin.event.v1.InquiryEnded
+	64,  // 51: huanxin.event.v1.Event.payment_unknown:type_name -> huanxin.event.v1.PaymentUnknown
+	65,  // 52: huanxin.event.v1.Event.query_attempted:type_name -> huanxin.event.v1.QueryAttempted
+	69,  // 53: huanxin.event.v1.Event.batch_settled:type_name -> huanxin.event.v1.BatchSettled
+	70,  // 54: huanxin.event.v1.Event.batch_uploaded:type_name -> huanxin.event.v1.BatchUploaded
+	71,  // 55: huanxin.event.v1.Event.batch_upload_ended:type_name -> huanxin.event.v1.BatchUploadEnded
+	72,  // 56: huanxin.event.v1.Event.terminal_reported:type_name -> huanxin.event.v1.TerminalReported
+	73,  // 57: huanxin.event.v1.Event.request_kept:type_name -> huanxin.event.v1.RequestKept
+	74,  // 58: huanxin.event.v1.PolicyApplied.files:type_name -> huanxin.event.v1.PolicyApplied.FilesEntry
+	7,   // 59: huanxin.event.v1.MerchantSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 60: huanxin.event.v1.TerminalSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 61: huanxin.event.v1.ProductSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 62: huanxin.event.v1.BudgetReleased.by:type_name -> huanxin.event.v1.Authority
+	7,   // 63: huanxin.event.v1.PauseSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 64: huanxin.event.v1.PauseLifted.by:type_name -> huanxin.event.v1.Authority
+	7,   // 65: huanxin.event.v1.KillSwitchSet.by:type_name -> huanxin.event.v1.Authority
+	7,   // 66: huanxin.event.v1.HoldReleaseProposed.by:type_name -> huanxin.event.v1.Authority
+	34,  // 67: huanxin.event.v1.Supplemented.facts:type_name -> huanxin.event.v1.Reserved
+	7,   // 68: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
+	7,   // 69: huanxin.event.v1.KeyActRecorded.by:type_name -> huanxin.event.v1.Authority
+	24,  // 70: huanxin.event.v1.TerminalSignedOn.keys:type_name -> huanxin.event.v1.WorkingKeys
+	27,  // 71: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
+	32,  // 72: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
+	33,  // 73: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
+	27,  // 74: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
+	35,  // 75: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
+	32,  // 76: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	0,   // 77: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
+	32,  // 78: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
+	7,   // 79: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
+	32,  // 80: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 81: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
+	1,   // 82: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
+	32,  // 83: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	42,  // 84: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	42,  // 85: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 86: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	42,  // 87: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
+	32,  // 88: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
+	3,   // 89: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
+	7,   // 90: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 91: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 92: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
+	7,   // 93: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
+	32,  // 94: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 95: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
+	42,  // 96: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	42,  // 97: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 98: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	4,   // 99: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
+	32,  // 100: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 101: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
+	42,  // 102: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	33,  // 103: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
+	7,   // 104: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
+	42,  // 105: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 106: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	7,   // 107: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
+	32,  // 108: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 109: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
+	68,  // 110: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
+	68,  // 111: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
+	32,  // 112: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 113: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 114: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
+	5,   // 115: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
+	116, // [116:116] is the sub-list for method output_type
+	116, // [116:116] is the sub-list for method input_type
+	116, // [116:116] is the sub-list for extension type_name
+	116, // [116:116] is the sub-list for extension extendee
+	0,   // [0:116] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }
@@ -7485,6 +7647,7 @@ func file_event_proto_init() {
 		(*Event_KillSwitchSet)(nil),
 		(*Event_HoldReleaseProposed)(nil),
 		(*Event_Supplemented)(nil),
+		(*Event_KeyActRecorded)(nil),
 		(*Event_VoidSent)(nil),
 		(*Event_VoidApproved)(nil),
 		(*Event_VoidDeclined)(nil),
@@ -7510,7 +7673,7 @@ func file_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_proto_rawDesc), len(file_event_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,6 +44,7 @@ type Ledger struct {
 	name   string
 	check  []byte // of the key that hashes persons
 	epoch  uint64
+	keyAct uint64 // the last act on the key store
 	digest []byte
 	rules  *policy.Programme
 
@@ -197,6 +198,8 @@ func (l *Ledger) takeOthers(ev *event.Event) {
 		l.programmePinned(b.ProgrammePinned)
 	case *event.Event_PolicyApplied:
 		l.policyApplied(b.PolicyApplied)
+	case *event.Event_KeyActRecorded:
+		l.keyActRecorded(b.KeyActRecorded)
 	case *event.Event_ReserveRefused:
 		m := b.ReserveRefused
 		l.Refusals.Add(l.seq, RefusalDigest("reserve", "57", 0, m.Entitlement, m.Price, len(m.Reasons)))
@@ -247,6 +250,14 @@ func (l *Ledger) policyApplied(m *event.PolicyApplied) {
 		l.wrong("its rules have the digest %x, it names %x", p.Digest[:8], m.Digest[:min(8, len(m.Digest))])
 	}
 	l.rules, l.digest = p, bytes.Clone(m.Digest)
+}
+
+// keyActRecorded: the list of acts on the keys has no gap; only a store that was restored, and says so, goes back.
+func (l *Ledger) keyActRecorded(m *event.KeyActRecorded) {
+	if m.Number != l.keyAct+1 && m.Act != "restore" {
+		l.wrong("act %d on the key store follows act %d", m.Number, l.keyAct)
+	}
+	l.keyAct = m.Number
 }
 
 // names gives the categories, which are few, a number each.

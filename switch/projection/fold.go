@@ -165,7 +165,8 @@ func (f *fold) turnMonth() {
 func (f *fold) apply(ev *event.Event) error {
 	switch ev.Body.(type) {
 	case *event.Event_MerchantSet, *event.Event_TerminalSet, *event.Event_ProductSet, *event.Event_PauseSet,
-		*event.Event_PauseLifted, *event.Event_KillSwitchSet, *event.Event_HoldReleaseProposed, *event.Event_Supplemented:
+		*event.Event_PauseLifted, *event.Event_KillSwitchSet, *event.Event_HoldReleaseProposed, *event.Event_Supplemented,
+		*event.Event_KeyActRecorded:
 		return f.applyOperator(ev)
 	case *event.Event_CodeShown, *event.Event_TerminalKeysProved:
 		return nil // see the package comment

@@ -3,6 +3,7 @@ package projection
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"huanxin/switch/event"
 )
@@ -27,6 +28,10 @@ func (f *fold) applyOperator(ev *event.Event) error {
 		f.act("hold-release-proposed", m.By, m.Purchase, fmt.Sprintf("purchase=%d", m.Purchase))
 	case *event.Event_Supplemented:
 		return f.supplemented(b.Supplemented)
+	case *event.Event_KeyActRecorded:
+		m := b.KeyActRecorded
+		f.act("key-"+m.Act, m.By, 0, fmt.Sprintf("key-act=%d label=%s generation=%d purpose=%s algorithm=%s kcv=%s acted-at=%s",
+			m.Number, m.Label, m.Generation, m.Purpose, m.Algorithm, m.Kcv, Instant(m.ActedAt).Time().Format(time.RFC3339)))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 type Entry struct {
 	Seq        uint64 `json:"seq"` // from 1, without gaps
 	At         string `json:"at"`  // RFC 3339, UTC
-	Act        string `json:"act"` // create, migrate, ceremony, generate, import, export, activate, rotate, retire, rotate-lmk
+	Act        string `json:"act"` // create, migrate, ceremony, generate, import, export, activate, rotate, retire, rotate-lmk, restore
 	Label      string `json:"label"`
 	Generation int    `json:"generation,omitempty"`
 	Purpose    string `json:"purpose,omitempty"`

@@ -316,6 +316,12 @@ func (e *Edit) Activate(label string) (Record, error) {
 	return Record{}, fmt.Errorf("%w: %s has no pending key", ErrNoKey, label)
 }
 
+// Restore says that this store is an older copy with which the operator goes on: what was done to the keys since is lost.
+// seen is the act that the journal ends with.
+func (e *Edit) Restore(seen uint64) error {
+	return e.act("restore", nil, fmt.Sprintf("the journal has seen act %d", seen))
+}
+
 // Retire destroys a key. Generation 0 is the only one that is not retired.
 func (e *Edit) Retire(label string, generation int) (Record, error) {
 	purpose, err := PurposeOf(label)

@@ -130,6 +130,11 @@ func (s *Store) take(text []byte) error {
 	} else {
 		module.Adopt(lmk, beside...)
 	}
+	if now := s.view.Load(); now != nil {
+		if n := len(now.audit); n > 0 && (len(c.audit) < n || c.audit[n-1].Chain != now.audit[n-1].Chain) {
+			return fmt.Errorf("%w: act %d of its list is gone", ErrRolledBack, n)
+		}
+	}
 	v, err := newView(c, module, s.view.Load())
 	if err != nil {
 		return err

@@ -83,6 +83,11 @@ func (h *History) session(p *purchase) {
 			Terminal: "10000001", Merchant: "898210000000001"}}})
 	case 2:
 		h.emit(&event.Event{Body: &event.Event_CodeShown{CodeShown: &event.CodeShown{Entitlement: 1, Code: hash(7)}}})
+		h.Acts++
+		h.emit(&event.Event{Body: &event.Event_KeyActRecorded{KeyActRecorded: &event.KeyActRecorded{
+			Number: 1, Chain: make([]byte, 32), Act: "generate", Label: "tmk/10000001", Generation: 1, Purpose: "TMK", Algorithm: "3des",
+			Kcv: "8D0A74B8", ActedAt: h.at, By: &event.Authority{Actor: "chen", Second: "wang", Reason: "new terminal"},
+		}}})
 		h.emit(&event.Event{Body: &event.Event_TerminalKeysProved{TerminalKeysProved: &event.TerminalKeysProved{Terminal: "10000001", Generation: 1}}})
 	case 3:
 		h.emit(&event.Event{Body: &event.Event_TerminalReported{TerminalReported: &event.TerminalReported{
