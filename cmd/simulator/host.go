@@ -17,6 +17,7 @@ import (
 
 	"huanxin/config"
 	"huanxin/internal/simulator/issuer"
+	"huanxin/internal/simulator/secret"
 )
 
 const hostLong = `Plays a card network with its issuers. It charges, voids, refunds, holds pre-authorisations and gives back in a ledger of
@@ -64,6 +65,7 @@ func newHost() *cobra.Command {
 		slowBy     time.Duration
 		seed       uint64
 		cutOver    string
+		keys       string
 	)
 	cmd := &cobra.Command{
 		Use: "host", Short: "模拟卡组织，自带账本 · a card network with its own ledger", Long: hostLong, Args: cobra.NoArgs,
@@ -89,7 +91,7 @@ func newHost() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--cut-over: %w", err)
 			}
-			return runHost(cmd.Context(), cmd.OutOrStdout(), &say, listen, query, ledger, rules, time.Duration(dayEnds))
+			return runHost(cmd.Context(), cmd.OutOrStdout(), &say, listen, query, ledger, keys, rules, time.Duration(dayEnds))
 		},
 	}
 	say.register(cmd)
@@ -97,6 +99,7 @@ func newHost() *cobra.Command {
 	flags.StringVar(&listen, "listen", "127.0.0.1:7101", "address to listen on")
 	flags.StringVar(&query, "query", "", "address of the HTTP query interface (/ledger, /ledger/RRN, /disconnect, /reversals, /healthz); empty: none")
 	flags.StringVar(&ledger, "ledger", "", "ledger file; empty: in memory only")
+	flags.StringVar(&keys, "keys", "", "file of test keys in clear, for MACs and PIN blocks; empty: there are neither")
 	flags.StringVar(&rulesFile, "rules", "", "rules file (YAML)")
 	flags.Float64Var(&unfriendly, "unfriendly", 0, "probability that a request is treated badly")
 	flags.DurationVar(&lateBy, "late-by", 20*time.Second, "how long a late answer takes")
@@ -121,7 +124,7 @@ func loadRules(file string) (issuer.Rules, error) {
 // processors with the network.
 const bookGC = 400
 
-func runHost(ctx context.Context, out io.Writer, say *speech, listen, query, ledgerFile string, rules issuer.Rules,
+func runHost(ctx context.Context, out io.Writer, say *speech, listen, query, ledgerFile, keyFile string, rules issuer.Rules,
 	cutOver time.Duration,
 ) error {
 	codec, framing, err := say.load()
@@ -142,7 +145,18 @@ func runHost(ctx context.Context, out io.Writer, say *speech, listen, query, led
 	if err != nil {
 		return fmt.Errorf("make logger: %w", err)
 	}
+	book, err := secret.Open(keyFile)
+	if err != nil {
+		return err
+	}
+	var desk *secret.Desk
+	if book.Network != nil {
+		if desk, err = secret.NewDesk(*book.Network); err != nil {
+			return err
+		}
+	}
 	network, err := issuer.New(issuer.Config{
+		Desk:    desk,
 		Framing: framing, Codec: codec, Rules: rules, Ledger: ledger, Logger: logger, Now: time.Now, CutOver: cutOver,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"huanxin/internal/simulator/secret"
 	"huanxin/internal/simulator/till"
 )
 
@@ -28,6 +29,7 @@ type reach struct {
 	state     string
 	timeout   time.Duration
 	ready     time.Duration
+	keys      string
 	say       speech
 }
 
@@ -39,6 +41,7 @@ func (r *reach) register(cmd *cobra.Command) {
 	flags.StringVar(&r.tokenFile, "token-file", "var/token", "file with the API token")
 	flags.StringVar(&r.state, "state", "", "file in which the terminals remember their STANs; empty: forget at the end")
 	flags.DurationVar(&r.timeout, "timeout", 60*time.Second, "how long a terminal waits for an answer")
+	flags.StringVar(&r.keys, "keys", "", "file of test keys in clear: its terminals sign on for keys, and send MACs and PIN blocks")
 	flags.DurationVar(&r.ready, "wait", 0, "how long to wait for the switch to listen")
 }
 
@@ -47,7 +50,34 @@ func (r *reach) line() (till.LineConfig, error) {
 	if err != nil {
 		return till.LineConfig{}, err
 	}
-	return till.LineConfig{Address: r.connect, Framing: framing, Codec: codec, Timeout: r.timeout}, nil
+	book, err := secret.Open(r.keys)
+	if err != nil {
+		return till.LineConfig{}, err
+	}
+	pads, err := book.Pinpads()
+	if err != nil {
+		return till.LineConfig{}, err
+	}
+	return till.LineConfig{Address: r.connect, Framing: framing, Codec: codec, Timeout: r.timeout, Pinpads: pads}, nil
+}
+
+// beside are the lines of terminals that have one of their own: like cfg, but at another address and perhaps in another dialect.
+func (r *reach) beside(cfg till.LineConfig, lines map[string]string) (map[string]till.LineConfig, error) {
+	others := make(map[string]till.LineConfig, len(lines))
+	for name, text := range lines {
+		address, dialect, _ := strings.Cut(text, "@")
+		one, say := cfg, r.say
+		if one.Address = address; dialect != "" {
+			say.dialect = dialect
+			codec, _, err := say.load()
+			if err != nil {
+				return nil, fmt.Errorf("--line %s: %w", name, err)
+			}
+			one.Codec = codec
+		}
+		others[name] = one
+	}
+	return others, nil
 }
 
 func (r *reach) token() (string, error) {
@@ -89,21 +119,23 @@ func newTerminal() *cobra.Command {
 	var to reach
 	var script, programs string
 	var brief bool
+	var lines map[string]string
 	cmd := &cobra.Command{
 		Use: "terminal", Short: "按脚本购物并打印签购单 · scripted purchases with receipts", Long: terminalLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runTerminal(cmd.Context(), cmd.OutOrStdout(), &to, script, programs, brief)
+			return runTerminal(cmd.Context(), cmd.OutOrStdout(), &to, script, programs, lines, brief)
 		},
 	}
 	to.register(cmd)
 	cmd.Flags().StringVar(&script, "script", "config/simulator/demo.yaml", "script file")
 	cmd.Flags().StringVar(&programs, "programs", "", "folder of the programs that operator steps run; they find the switch by this\n"+
 		"process's HUANXIN_ variables")
+	cmd.Flags().StringToStringVar(&lines, "line", nil, "name=ADDRESS or name=ADDRESS@DIALECT: another port, of the terminals that name this line in the script")
 	cmd.Flags().BoolVar(&brief, "brief", false, "print no receipts")
 	return cmd
 }
 
-func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs string, brief bool) error {
+func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs string, lines map[string]string, brief bool) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read script: %w", err)
@@ -113,6 +145,10 @@ func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs s
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	cfg, err := to.line()
+	if err != nil {
+		return err
+	}
+	others, err := to.beside(cfg, lines)
 	if err != nil {
 		return err
 	}
@@ -129,7 +165,7 @@ func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs s
 		return err
 	}
 	player := till.Player{
-		Script: script, Line: cfg, API: till.NewAPI(to.api, token, 4, 15*time.Second), State: state, Out: out, Now: time.Now, Brief: brief,
+		Script: script, Line: cfg, Lines: others, API: till.NewAPI(to.api, token, 4, 15*time.Second), State: state, Out: out, Now: time.Now, Brief: brief,
 		Programs: programs,
 	}
 	result, err := player.Play(ctx)

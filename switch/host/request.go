@@ -55,11 +55,12 @@ func (w *words) setPIN(b *iso8583.Builder, terminal *iso8583.Message, pin []byte
 		return errPIN
 	}
 	b.Set(52, pin)
+	control, capture := w.pin.say()
 	if w.codec.Defines(26) {
-		b.SetString(26, w.pin.capture)
+		b.SetString(26, capture)
 	}
 	if w.codec.Defines(53) {
-		b.SetString(53, w.pin.control)
+		b.SetString(53, control)
 	}
 	return nil
 }

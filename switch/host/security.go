@@ -76,11 +76,11 @@ func newSeal(cfg *Config, module hsm.Module, keys Keys) (*seal, error) {
 		return nil, nil
 	}
 	s := &seal{mac: *cfg.MAC, module: module, keys: keys, codec: cfg.Codec}
-	info, err := keyOf(module, keys, s.mac.Key)
-	if err != nil {
-		return nil, fmt.Errorf("MAC key %q: %w", s.mac.Key, err)
+	info, found, err := keyOf(module, keys, s.mac.Key)
+	if err == nil && found {
+		err = hsm.AllowMAC(info, hsm.OpMAC, s.mac.Algorithm)
 	}
-	if err := hsm.AllowMAC(info, hsm.OpMAC, s.mac.Algorithm); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("MAC key %q: %w", s.mac.Key, err)
 	}
 	for _, field := range []int{64, 128} {
@@ -95,16 +95,16 @@ func newSeal(cfg *Config, module hsm.Module, keys Keys) (*seal, error) {
 	return s, nil
 }
 
-// keyOf is what is known of a key that must be in use.
-func keyOf(module hsm.Module, keys Keys, label string) (hsm.Info, error) {
+// keyOf is what is known of a key. One that is not there may still come, without a restart: until then no request can leave.
+func keyOf(module hsm.Module, keys Keys, label string) (info hsm.Info, found bool, err error) {
 	if module == nil || keys == nil {
-		return hsm.Info{}, errors.New("there is no key store")
+		return hsm.Info{}, false, errors.New("there is no key store")
 	}
-	k, ok := keys.Find(label)
-	if !ok {
-		return hsm.Info{}, errKeyGone
+	k, found := keys.Find(label)
+	if found {
+		info = k.Info()
 	}
-	return k.Info(), nil
+	return info, found, nil
 }
 
 // reserve puts a MAC field of zeros behind everything else of a message, so that the bitmap under the MAC is the one that is sent.
@@ -165,36 +165,48 @@ func (s *seal) check(m *iso8583.Message, code *[macSize]byte) error {
 }
 
 // pinWords are what a message with a PIN says about it.
-type pinWords struct{ control, capture string }
+type pinWords struct {
+	PIN
+	keys Keys
+}
 
 func newPINWords(cfg *Config, module hsm.Module, keys Keys) (*pinWords, error) {
 	p := cfg.PIN
 	if p == nil {
 		return nil, nil
 	}
-	info, err := keyOf(module, keys, p.Key)
+	info, found, err := keyOf(module, keys, p.Key)
+	if err == nil && found {
+		err = hsm.Allow(info, hsm.OpPINTo)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("PIN key %q: %w", p.Key, err)
 	}
-	if err := hsm.Allow(info, hsm.OpPINTo); err != nil {
-		return nil, fmt.Errorf("PIN key %q: %w", p.Key, err)
-	}
-	if !fits(p.Format, info.Algorithm) {
+	if found && !fits(p.Format, info.Algorithm) || !p.Format.WithPAN() {
 		return nil, fmt.Errorf("PIN format %s is not one under a %s key", p.Format, info.Algorithm)
 	}
 	if _, err := cfg.Codec.AppendValue(nil, 52, make([]byte, p.Format.Size())); err != nil {
 		return nil, fmt.Errorf("dialect %s has no field 52 of %d bytes, which PIN format %s takes", cfg.Codec.Name(), p.Format.Size(), p.Format)
 	}
-	digit, capture := "6", "06"
-	switch info.Algorithm {
-	case hsm.DES:
-		digit = "0"
-	case hsm.SM4:
-		digit, capture = "3", "12"
-	case hsm.AES:
-		digit, capture = "4", "12"
+	return &pinWords{*p, keys}, nil
+}
+
+// say is DE53 and DE26, by the cipher of the key that the block is under.
+func (w *pinWords) say() (control, capture string) {
+	key, ok := w.keys.Find(w.Key)
+	if !ok {
+		return w.Control, w.Capture
 	}
-	return &pinWords{control: cmp.Or(p.Control, "2"+digit+"00000000000000"), capture: cmp.Or(p.Capture, capture)}, nil
+	control, capture = "2600000000000000", "06"
+	switch key.Info().Algorithm {
+	case hsm.DES:
+		control = "2000000000000000"
+	case hsm.SM4:
+		control, capture = "2300000000000000", "12"
+	case hsm.AES:
+		control, capture = "2400000000000000", "12"
+	}
+	return cmp.Or(w.Control, control), cmp.Or(w.Capture, capture)
 }
 
 // fits tells whether blocks of a format go to a host under a cipher. Without the card number none does.

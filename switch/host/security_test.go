@@ -274,7 +274,6 @@ func TestProfileWithKeysThatCannotServeIsRefused(t *testing.T) {
 		keys Keys
 	}{
 		"no key store":            {mac: &MAC{Algorithm: hsm.TDESCBC}},
-		"no key of that label":    {mac: &MAC{Algorithm: hsm.TDESCBC}, keys: fakeKeys{}},
 		"makes no 3des-cbc":       {mac: &MAC{Algorithm: hsm.TDESCBC}, keys: fakeKeys{"host/unionpay/zak": {sm4}}},
 		"a ZPK does not MAC":      {mac: &MAC{Algorithm: hsm.TDESCBC, Key: "k"}, keys: fakeKeys{"k": {zpk}}},
 		"a ZAK does not encipher": {pin: &PIN{Format: hsm.ISO0, Key: "k"}, keys: fakeKeys{"k": {tdes}}},
@@ -293,4 +292,19 @@ func TestProfileWithKeysThatCannotServeIsRefused(t *testing.T) {
 	}
 	_, err = newSeal(&Config{Name: "x", Codec: codecOf(t, "iso87a"), MAC: &MAC{Algorithm: hsm.TDESCBC, Key: "k"}}, &fakeModule{}, fakeKeys{"k": {tdes}})
 	require.NoError(t, err)
+}
+
+func TestKeyThatIsNotThereYetHoldsRequestsBackUntilItComes(t *testing.T) {
+	keys := fakeKeys{}
+	r, p := connectedWith(t, "cup", wire.CUP, func(cfg *Config, d *Deps) {
+		cfg.MAC = &MAC{Algorithm: hsm.TDESCBC}
+		d.Module, d.Keys = &fakeModule{}, keys
+	})
+	r.send(r.sale(7))
+	require.Equal(t, uint64(7), r.server.unsent().Purchase)
+	key := zak(hsm.TDES, 1)
+	keys["host/unionpay/zak"] = []fakeKey{key}
+	r.send(r.sale(8))
+	p.write(p.signed(p.frame(p.next(), "00", withZeroMAC(64)), hsm.TDESCBC, key))
+	require.Equal(t, "00", r.server.answered().Answer.Response)
 }

@@ -1,11 +1,13 @@
 package issuer
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"hash/fnv"
 	"strings"
 
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/secret"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
@@ -18,6 +20,10 @@ func (c *conn) request(frame wire.Frame, m *iso8583.Message) error {
 	if err := c.network.cfg.Codec.Parse(frame.Message, m); err != nil {
 		return fmt.Errorf("message: %w", err)
 	}
+	if !c.proved(m) {
+		c.network.forged.Add(1)
+		return c.say(frame, m, "A0")
+	}
 	switch m.MTI() {
 	case 0x0100, 0x0200, 0x0220:
 		return c.financial(frame, m)
@@ -27,6 +33,45 @@ func (c *conn) request(frame wire.Frame, m *iso8583.Message) error {
 		return c.say(frame, m, "00")
 	}
 	return c.say(frame, m, "40")
+}
+
+// macField is where the MAC of a message stands: DE128 when it has fields above 64.
+func macField(has func(int) bool, last int) int {
+	for n := 65; n <= last; n++ {
+		if has(n) {
+			return 128
+		}
+	}
+	return 64
+}
+
+// proved reports whether a message has the MAC that it must have. Management messages have none.
+func (c *conn) proved(m *iso8583.Message) bool {
+	desk := c.network.cfg.Desk
+	if !desk.Authenticates() || m.MTI()&0x0f00 == 0x0800 {
+		return true
+	}
+	field := macField(m.Has, c.network.cfg.Codec.LastField())
+	var code [secret.MACSize]byte
+	if m.Next(field) != 0 || m.CopyField(code[:], field) != len(code) {
+		return false
+	}
+	want := desk.MAC(m.RawUpTo(field))
+	return subtle.ConstantTimeCompare(want[:], code[:]) == 1
+}
+
+// typed is what a PIN block makes of a request: "" when there is none, or it is right, else a code.
+func (c *conn) typed(m *iso8583.Message) string {
+	if !m.Has(52) {
+		return ""
+	}
+	switch pin, err := c.network.cfg.Desk.PIN(m.AppendField(nil, 52), payer(m)); {
+	case err != nil:
+		return "99"
+	case pin != c.network.cfg.PIN:
+		return "55"
+	}
+	return ""
 }
 
 // say answers with a code and nothing else.
@@ -74,6 +119,9 @@ func (c *conn) financial(frame wire.Frame, m *iso8583.Message) error {
 	plan := c.network.cfg.Rules.Request(t, rrn, amount)
 	if plan.Unseen {
 		return nil
+	}
+	if code := c.typed(m); code != "" && Approved(plan.Response) {
+		plan = Plan{Response: code, Answers: 1}
 	}
 	line, err := c.book(t, plan, rrn, amount, m)
 	if err != nil {
@@ -215,9 +263,22 @@ func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line) {
 	if m.Has(55) && codec.Defines(55) && (m.MTI() == 0x0200 || m.MTI() == 0x0100) {
 		b.Set(55, issuerData(line.Response))
 	}
+	seal := c.network.cfg.Desk.Authenticates() && m.MTI()&0x0f00 != 0x0800
+	field := 0
+	if seal {
+		field = macField(b.Has, codec.LastField())
+		b.Set(field, make([]byte, secret.MACSize))
+	}
 	var err error
 	if c.body, err = b.Append(c.body[:0]); err != nil {
 		panic("answer of the simulated network does not fit its own dialect: " + err.Error())
+	}
+	if seal {
+		covered := c.body[:len(c.body)-codec.WireSize(field)]
+		code := c.network.cfg.Desk.MAC(covered)
+		if c.body, err = codec.AppendValue(covered, field, code[:]); err != nil {
+			panic("MAC of the simulated network does not fit its own dialect: " + err.Error())
+		}
 	}
 	var swapped [wire.TPDUSize]byte
 	c.frame, err = c.network.cfg.Framing.AppendFrame(c.frame[:0], wire.AppendSwapped(swapped[:0], frame.TPDU), frame.Header, c.body)

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"huanxin/internal/simulator/secret"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
@@ -23,6 +24,10 @@ type Config struct {
 	Rules   Rules
 	Ledger  *Ledger
 	Logger  *zap.Logger
+	// Desk checks and makes MACs and opens PIN blocks; nil: there are neither. PIN is the right one of every card, by default
+	// 123456: a wrong one is declined with 55, a block that does not open with 99.
+	Desk *secret.Desk
+	PIN  string
 	// Now is the network's clock: time.Now.
 	Now func() time.Time
 	// CutOver is when the network's clearing day (DE15) ends, since midnight in Shanghai. Default 23 h.
@@ -49,7 +54,11 @@ type Network struct {
 	workers  sync.WaitGroup
 	approval atomic.Uint32
 	told     atomic.Bool // to answer every reversal
+	forged   atomic.Uint64
 }
+
+// Forged counts requests whose MAC was wrong or missing; they were answered A0 and booked nowhere.
+func (n *Network) Forged() uint64 { return n.forged.Load() }
 
 // New makes a network; Serve runs it.
 func New(cfg Config) (*Network, error) {
@@ -68,6 +77,9 @@ func New(cfg Config) (*Network, error) {
 		if !cfg.Codec.Defines(n) {
 			return nil, fmt.Errorf("dialect %s has no field %d", cfg.Codec.Name(), n)
 		}
+	}
+	if cfg.PIN == "" {
+		cfg.PIN = "123456"
 	}
 	if cfg.CutOver == 0 {
 		cfg.CutOver = 23 * time.Hour

@@ -2,6 +2,7 @@ package till
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"huanxin/internal/simulator/secret"
 	"huanxin/switch/iso8583"
 	"huanxin/switch/wire"
 )
@@ -22,11 +24,19 @@ type LineConfig struct {
 	Header  []byte        // default 603100310100
 	Dial    time.Duration // default 5 s
 	Timeout time.Duration // for one answer; default 60 s
+	TLS     *tls.Config   // nil: plain TCP
+	// Pinpads are the security modules of terminals that have one, by DE41. Messages of such a terminal carry a MAC once a sign-on has
+	// brought keys, and answers to it must.
+	Pinpads map[string]*secret.Pinpad
 }
 
 // ErrLost is returned when the connection ended before the answer came. The terminal does not know what became of its
 // request.
 var ErrLost = errors.New("connection lost before the answer")
+
+// ErrMAC is returned for an answer whose MAC is wrong, or that says yes without one. The terminal does not know what became of its
+// request.
+var ErrMAC = errors.New("the answer's MAC is wrong or missing")
 
 // ErrTimeout is returned when no answer came in time. The same holds.
 var ErrTimeout = errors.New("no answer in time")
@@ -41,6 +51,7 @@ type Line struct {
 	writeMu sync.Mutex // guards builder and out, and keeps frames whole
 	builder iso8583.Builder
 	body    []byte
+	mac     []byte
 	out     []byte
 
 	mu      sync.Mutex // guards pending and err
@@ -68,6 +79,15 @@ func DialLine(ctx context.Context, cfg LineConfig) (*Line, error) {
 	nc, err := dialer.DialContext(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the switch: %w", err)
+	}
+	if cfg.TLS != nil {
+		secure := tls.Client(nc, cfg.TLS)
+		shake, cancel := context.WithTimeout(ctx, cfg.Dial)
+		defer cancel()
+		if err := secure.HandshakeContext(shake); err != nil {
+			return nil, fmt.Errorf("connect to the switch: %w", errors.Join(err, nc.Close()))
+		}
+		nc = secure
 	}
 	l := &Line{cfg: cfg, nc: nc, lost: make(chan struct{}), pending: make(map[answerKey]chan *Answer)}
 	go l.read()
@@ -107,11 +127,11 @@ func (l *Line) Ask(ctx context.Context, r *Request) (*Answer, error) {
 	defer timer.Stop()
 	select {
 	case a := <-answered:
-		return a, nil
+		return proved(a)
 	case <-l.lost:
 		select {
 		case a := <-answered: // it came with the last bytes
-			return a, nil
+			return proved(a)
 		default:
 		}
 		return nil, fmt.Errorf("%w: %w", ErrLost, l.cause())
@@ -122,22 +142,67 @@ func (l *Line) Ask(ctx context.Context, r *Request) (*Answer, error) {
 	}
 }
 
+func proved(a *Answer) (*Answer, error) {
+	if a.unproved {
+		return nil, ErrMAC
+	}
+	return a, nil
+}
+
 // Tell sends a request without waiting for an answer.
 func (l *Line) Tell(r *Request) error {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
-	if err := r.build(&l.builder, l.cfg.Codec); err != nil {
+	pad := l.cfg.Pinpads[r.Terminal]
+	if err := r.build(&l.builder, l.cfg.Codec, pad); err != nil {
 		return fmt.Errorf("build %s: %w", r.MTI, err)
+	}
+	seal := pad.Ready() && !r.opens()
+	if seal {
+		l.builder.Set(macField, make([]byte, secret.MACSize)) // so that the bitmap under the MAC is the one that is sent
 	}
 	body, err := l.builder.Append(l.body[:0])
 	if err != nil {
 		return fmt.Errorf("build %s: %w", r.MTI, err)
 	}
-	l.body = body
+	if l.body = body; seal {
+		if body, err = l.seal(pad, body); err != nil {
+			return fmt.Errorf("build %s: %w", r.MTI, err)
+		}
+	}
+	if r.Flip {
+		body[len(body)-l.cfg.Codec.WireSize(macField)-1] ^= 1 // the last bit that the MAC is over
+	}
 	if l.out, err = l.cfg.Framing.AppendFrame(l.out[:0], l.cfg.TPDU, l.cfg.Header, body); err != nil {
 		return fmt.Errorf("frame %s: %w", r.MTI, err)
 	}
 	return l.write(l.out)
+}
+
+// macField is DE64.
+const macField = 64
+
+// seal fills DE64, the last field.
+func (l *Line) seal(pad *secret.Pinpad, body []byte) ([]byte, error) {
+	covered := body[:len(body)-l.cfg.Codec.WireSize(macField)]
+	l.mac = pad.MAC(l.mac[:0], covered)
+	return l.cfg.Codec.AppendValue(covered, macField, l.mac[:secret.MACSize])
+}
+
+// opened takes the keys of a sign-on's answer, and reports whether the answer is the switch's: a MAC that is there is right, and nothing
+// but a refusal comes without one. Sign-on and echo have none.
+func (l *Line) opened(m *iso8583.Message, a *Answer, terminal string) (bool, error) {
+	pad := l.cfg.Pinpads[terminal]
+	switch {
+	case pad == nil:
+		return true, nil
+	case m.Has(macField):
+		var code [secret.MACSize]byte
+		return m.CopyField(code[:], macField) == len(code) && pad.Verify(m.RawUpTo(macField), code[:]), nil
+	case m.MTI() == 0x0810 && a.Response == "00" && m.Has(62):
+		return true, pad.Take(m.AppendField(nil, 62))
+	}
+	return a.Refused() || m.MTI() == 0x0810 || m.MTI() == 0x0830, nil
 }
 
 func (l *Line) write(frame []byte) error {
@@ -206,6 +271,12 @@ func (l *Line) deliver(frame wire.Frame, message *iso8583.Message) error {
 	if err != nil {
 		return err
 	}
+	ours, err := l.opened(message, answer, key.terminal)
+	if err != nil {
+		return err
+	}
+	answer.unproved = !ours
+	answer.Renew = len(frame.Header) == wire.HeaderSize && frame.Header[2]&0x0f == 3
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	answered := l.pending[key]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"huanxin/internal/money"
+	"huanxin/internal/simulator/secret"
 	"huanxin/switch/iso8583"
 )
 
@@ -94,6 +95,8 @@ type Request struct {
 	Details  string       // DE48: digits of a settlement or an upload
 	State    string       // DE62: state codes of the terminal
 	Chip     []byte       // DE55 of a script result or certificate
+	PIN      string       // typed by the payer; goes as DE52, under the terminal's key
+	Flip     bool         // one bit of the message is changed under way
 	Tags     []Tag        // DE59
 }
 
@@ -127,6 +130,9 @@ type Answer struct {
 	Charged  money.Amount
 	Refunded money.Amount
 	CardMask string
+
+	Renew    bool // the header asks the terminal to sign on again
+	unproved bool // its MAC is wrong or missing
 }
 
 // Refused reports whether the answer says no.
@@ -136,13 +142,13 @@ func (a *Answer) Refused() bool { return a.Response != "00" }
 var ErrAnswer = errors.New("answer is malformed")
 
 // build puts the request into b. A reversal repeats its original's F3, F4, F11, card number, 60 and 61.
-func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec) error {
+func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec, pad *secret.Pinpad) error {
 	b.Reset(codec, r.MTI)
 	b.SetDigits(11, uint64(r.STAN), 6)
 	b.SetString(41, r.Terminal)
 	b.SetString(42, r.Merchant)
 	if r.Kind == KindManagement {
-		return r.manage(b)
+		return r.manage(b, pad)
 	}
 	how, known := forms[r.Kind]
 	if !known {
@@ -159,6 +165,9 @@ func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec) error {
 		b.SetString(63, "001") // the operator who gives money back is named
 	}
 	r.card(b)
+	if err := r.typed(b, pad); err != nil {
+		return err
+	}
 	r.original(b)
 	if r.Cause != "" {
 		b.SetString(39, r.Cause)
@@ -167,8 +176,15 @@ func (r *Request) build(b *iso8583.Builder, codec *iso8583.Codec) error {
 }
 
 // manage puts what the messages of 60.1 = 00 have: sign-on and sign-off, echo, settlement and upload, reports.
-func (r *Request) manage(b *iso8583.Builder) error {
-	b.SetString(60, fmt.Sprintf("00%06d%03d", r.Batch, r.Net))
+func (r *Request) manage(b *iso8583.Builder, pad *secret.Pinpad) error {
+	net, serial := r.Net, ""
+	if pad != nil && r.Net == NetSignOn {
+		net, serial = pad.SignOn()
+	}
+	b.SetString(60, fmt.Sprintf("00%06d%03d", r.Batch, net))
+	if serial != "" {
+		b.SetString(62, serial)
+	}
 	if r.MTI == 0x0500 {
 		b.SetString(49, "156")
 	}
@@ -204,6 +220,29 @@ func (r *Request) original(b *iso8583.Builder) {
 	}
 }
 
+// opens reports whether a request carries no MAC: it asks for keys, or whether somebody is there.
+func (r *Request) opens() bool {
+	return r.Kind == KindManagement && (r.Net == NetSignOn || r.Net == NetEcho)
+}
+
+// typed puts the PIN. A reversal has none.
+func (r *Request) typed(b *iso8583.Builder, pad *secret.Pinpad) error {
+	if r.PIN == "" || r.Card == nil || r.MTI == 0x0400 {
+		return nil
+	}
+	if pad == nil {
+		return errors.New("a terminal without keys has nowhere to type a PIN")
+	}
+	block, control, capture, err := pad.PIN(r.PIN, r.Card.PAN)
+	if err != nil {
+		return err
+	}
+	b.Set(52, block)
+	b.SetString(53, control)
+	b.SetString(26, capture)
+	return nil
+}
+
 // card puts what was read of the card. The reserve has none; a reversal sends no track.
 func (r *Request) card(b *iso8583.Builder) {
 	reversal := r.MTI == 0x0400
@@ -215,10 +254,14 @@ func (r *Request) card(b *iso8583.Builder) {
 	default:
 		b.SetString(2, c.PAN)
 		b.SetString(14, c.Expiry)
+		typed := "2" // the third digit: a PIN or none
+		if r.PIN != "" {
+			typed = "1"
+		}
 		if !c.Chip {
-			b.SetString(22, "022")
+			b.SetString(22, "02"+typed)
 		} else {
-			b.SetString(22, "052")
+			b.SetString(22, "05"+typed)
 			b.SetString(23, c.Seq)
 			if r.Chip == nil {
 				b.Set(55, chipData(r.Amount, reversal))

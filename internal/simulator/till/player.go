@@ -21,17 +21,19 @@ import (
 type Player struct {
 	Script *Script
 	Line   LineConfig
-	API    *API
-	State  *State
-	Out    io.Writer
-	Now    func() time.Time
+	// Lines are those of terminals that have a line of their own, by the name that the script gives it.
+	Lines map[string]LineConfig
+	API   *API
+	State *State
+	Out   io.Writer
+	Now   func() time.Time
 	// Brief leaves the receipts out.
 	Brief bool
 	// Programs is the folder of the programs that operator steps run; empty: there are none.
 	Programs string
 
 	run    uint64
-	line   *Line
+	lines  map[string]*Line // by terminal: those of tills that have a line of their own, "" for all others
 	buyers map[int]*buyer
 	sold   map[string]*sold   // by the name that the script gave the sale
 	closed map[string]settled // by terminal: the batch that was settled last
@@ -360,6 +362,7 @@ func (p *Player) sale(ctx context.Context, s *story, step *Step) error {
 	}
 	card := p.Script.Cards[want.Card]
 	r.MTI, r.Kind, r.Card, r.Amount = 0x0200, KindSale, &card, money.Amount(want.Amount)
+	r.PIN, r.Flip = want.PIN, want.Flip
 	if r.Amount == 0 {
 		r.Amount = s.hold.Payable
 	}
@@ -408,7 +411,7 @@ func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 	if r.Cause == "" {
 		r.Cause = "98"
 	}
-	line, err := p.connect(ctx)
+	line, err := p.connect(ctx, r.Terminal)
 	if err != nil {
 		return err
 	}
@@ -454,7 +457,7 @@ func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.M
 
 // tell sends a request that is never reversed.
 func (p *Player) tell(ctx context.Context, r *Request) (*Answer, error) {
-	line, err := p.connect(ctx)
+	line, err := p.connect(ctx, r.Terminal)
 	if err != nil {
 		return nil, err
 	}
@@ -465,7 +468,7 @@ func (p *Player) tell(ctx context.Context, r *Request) (*Answer, error) {
 // failed on its last metre, and the terminal hangs up; the answer is nil then. Hanging up before it comes would leave
 // open whether request or reversal is processed first.
 func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Answer, error) {
-	line, err := p.connect(ctx)
+	line, err := p.connect(ctx, r.Terminal)
 	if err != nil {
 		return nil, err
 	}
@@ -481,29 +484,45 @@ func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Ans
 	return nil, nil
 }
 
-// connect returns the line, dialling when there is none.
-func (p *Player) connect(ctx context.Context) (*Line, error) {
-	if p.line != nil {
-		select {
-		case <-p.line.Lost():
-			p.line = nil
-		default:
-			return p.line, nil
+// connect returns the line of a terminal, dialling when there is none.
+func (p *Player) connect(ctx context.Context, terminal string) (*Line, error) {
+	name := ""
+	for _, t := range p.Script.Terminals {
+		if t.Terminal == terminal {
+			name = t.Line
 		}
 	}
-	line, err := DialLine(ctx, p.Line)
+	if line := p.lines[name]; line != nil {
+		select {
+		case <-line.Lost():
+			delete(p.lines, name)
+		default:
+			return line, nil
+		}
+	}
+	cfg := p.Line
+	if name != "" {
+		var known bool
+		if cfg, known = p.Lines[name]; !known {
+			return nil, fmt.Errorf("terminal %s wants the line %q, whose address nobody has given", terminal, name)
+		}
+	}
+	line, err := DialLine(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	p.line = line
+	if p.lines == nil {
+		p.lines = map[string]*Line{}
+	}
+	p.lines[name] = line
 	return line, nil
 }
 
 func (p *Player) hangUp() {
-	if p.line != nil {
-		p.line.Close()
-		p.line = nil
+	for _, line := range p.lines {
+		line.Close()
 	}
+	clear(p.lines)
 }
 
 func (p *Player) say(format string, args ...any) {

@@ -242,7 +242,7 @@ func built(t testing.TB, codec *iso8583.Codec, r *Request) *iso8583.Message {
 // tryBuilt returns nil for a request that cannot be written.
 func tryBuilt(codec *iso8583.Codec, r *Request) *iso8583.Message {
 	var b iso8583.Builder
-	if r.build(&b, codec) != nil {
+	if r.build(&b, codec, nil) != nil {
 		return nil
 	}
 	raw, err := b.Append(nil)

@@ -34,6 +34,7 @@ type Till struct {
 	Merchant string `yaml:"merchant"` // DE42
 	Name     string `yaml:"name"`     // of the merchant, for the receipt
 	Batch    uint32 `yaml:"batch"`    // the batch it starts in; default 1
+	Line     string `yaml:"line"`     // of another port than the others', by a name of this run (Player.Lines)
 }
 
 // Case is one story. Its steps run in order; what one learns (entitlement, code, hold, payable) the next uses.
@@ -122,6 +123,8 @@ type SaleStep struct {
 	Again      bool   `yaml:"again"` // the same STAN as the request before
 	Batch      uint32 `yaml:"batch"`
 	LoseAnswer bool   `yaml:"lose_answer"`
+	PIN        string `yaml:"pin"`  // typed by the payer
+	Flip       bool   `yaml:"flip"` // one bit of the message is changed under way
 	// As is a name by which later cases void or refund this sale.
 	As string `yaml:"as"`
 }
