@@ -24,7 +24,7 @@ func Defaults() Config {
 		Terminal:  Terminal{AnswerTimeout: 30 * time.Second, Pending: 16384},
 		HTTP: HTTP{
 			Address: "127.0.0.1:8080", TLS: defaultTLS(), TokenFile: "token",
-			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384, Connections: 4096,
+			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384, Connections: 2048,
 		},
 		Limits: Limits{
 			Exempt: []string{"127.0.0.0/8", "::1/128"}, Keys: 65536,
