@@ -71,10 +71,11 @@ func (a *Arena) prepare(name string, settings ...string) (*Site, error) {
 	site.Programme = site.file("programme")
 	site.CutOver = timeOfDay(cutOverAt(time.Now().Add(12 * time.Hour))) // far away, whenever the drill is held
 	site.Settings = append(quickHosts(), settings...)
+	site.Keyed = true
 	if err := WriteProgramme(site.Programme); err != nil {
 		return nil, err
 	}
-	return site, nil
+	return site, site.writeCrews()
 }
 
 // BadInput sends what no terminal should and expects the documented refusals.

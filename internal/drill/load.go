@@ -3,6 +3,7 @@ package drill
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,10 +17,10 @@ import (
 // answersFile is where the load generator of a site writes every answer that a terminal has read.
 const answersFile = "answers.jsonl"
 
-// Load is a running load generator.
+// Load is running load generators: one for each kind of line.
 type Load struct {
-	running *process.Process
-	report  string // file
+	crews  []*process.Process
+	report string // file of the first
 }
 
 // Mixes of what terminals and shops do.
@@ -47,46 +48,100 @@ type Plan struct {
 	Through    string  // address in place of the switch's terminal port
 }
 
-// StartLoad starts terminals and shops. Their STANs go on where the run before ended.
+// StartLoad starts terminals and shops, those of each kind of line in a process of their own. Their STANs go on where the run
+// before ended.
 func (s *Site) StartLoad(name string, p Plan) (*Load, error) {
-	address := cmp.Or(p.Through, s.Ports.CUP)
+	l := &Load{}
+	for _, c := range s.crews() {
+		crew, err := s.startCrew(name, c, p)
+		if err != nil {
+			return nil, errors.Join(err, l.stop())
+		}
+		l.crews = append(l.crews, crew)
+	}
+	l.report = l.crews[0].Log()
+	return l, nil
+}
+
+func (s *Site) startCrew(name string, c crew, p Plan) (*process.Process, error) {
+	address := c.address
+	if c.name == plainCrew {
+		address = cmp.Or(p.Through, address)
+	} else {
+		name += "-" + c.name
+	}
 	args := []string{
-		"load", "--connect", address, "--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("load-state.json"),
-		"--terminals-file", s.file("programme/terminals.csv"), "--merchants-file", s.file("programme/merchants.csv"),
-		"--rate", strconv.Itoa(p.Rate), "--duration", p.Duration.String(), "--connections", "8", "--timeout", "20s",
-		"--mix", p.Mix, "--seed", strconv.FormatUint(p.Seed, 10), "--wallet", fmt.Sprint(p.Wallet),
-		"--unfriendly", fmt.Sprint(p.Unfriendly), "--stuck", fmt.Sprint(p.Stuck), "--acknowledged", s.file(answersFile), "--json",
+		"load", "--connect", address, "--dialect", c.dialect, "--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("load-state-" + c.name + ".json"),
+		"--terminals-file", s.tillsFile(c), "--merchants-file", s.file("programme/merchants.csv"),
+		"--rate", fmt.Sprintf("%.1f", c.share*float64(p.Rate)), "--duration", p.Duration.String(), "--connections", strconv.Itoa(c.connections), "--timeout", "20s",
+		"--mix", p.Mix, "--seed", strconv.FormatUint(p.Seed+c.seed, 10), "--wallet", fmt.Sprint(p.Wallet),
+		"--unfriendly", fmt.Sprint(p.Unfriendly), "--stuck", fmt.Sprint(p.Stuck), "--acknowledged", s.file(c.name + "-" + answersFile), "--json",
 	}
-	running, err := process.Start(s.Dir, name, s.program("simulator"), args, nil)
-	if err != nil {
-		return nil, err
+	if c.cipher != "" {
+		args = append(args, "--keys", s.file(tillKeys))
 	}
-	return &Load{running, running.Log()}, nil
+	return process.Start(s.Dir, name, s.program("simulator"), args, nil)
+}
+
+// Finish has the terminals begin nothing new, and waits as Wait does.
+func (l *Load) Finish() (*load.Report, error) {
+	for _, crew := range l.crews {
+		if err := crew.Signal(syscall.SIGTERM); err != nil {
+			return nil, err
+		}
+	}
+	return l.Wait()
 }
 
 // loadGrace is how long terminals may go on after the end of a run to settle what is unanswered.
 const loadGrace = 3 * time.Minute
 
-// Finish has the terminals begin nothing new, and waits as Wait does.
-func (l *Load) Finish() (*load.Report, error) {
-	if err := l.running.Signal(syscall.SIGTERM); err != nil {
-		return nil, err
+// Wait waits for the end of the run and returns what it measured, all terminals together.
+func (l *Load) Wait() (*load.Report, error) {
+	total := &load.Report{Kinds: map[load.Kind]*load.KindReport{}}
+	for _, crew := range l.crews {
+		if err := crew.Finish(loadGrace); err != nil {
+			return nil, errors.Join(err, l.stop())
+		}
+		text, err := os.ReadFile(crew.Log())
+		if err != nil {
+			return nil, err
+		}
+		var report load.Report
+		if err := json.Unmarshal(text, &report); err != nil {
+			return nil, fmt.Errorf("report of the load generator, %s: %w", crew.Log(), err)
+		}
+		addReport(total, &report)
 	}
-	return l.Wait()
+	return total, nil
 }
 
-// Wait waits for the end of the run and returns what it measured.
-func (l *Load) Wait() (*load.Report, error) {
-	if err := l.running.Finish(loadGrace); err != nil {
-		return nil, err
+// addReport adds the counts of another report; latencies do not add up and are left out.
+func addReport(to, r *load.Report) {
+	to.Messages += r.Messages
+	to.Lost += r.Lost
+	to.Unanswered += r.Unanswered
+	to.Strays += r.Strays
+	to.Starved += r.Starved
+	to.Open += r.Open
+	to.Unexpected = append(to.Unexpected, r.Unexpected...)
+	for kind, k := range r.Kinds {
+		sum := to.Kinds[kind]
+		if sum == nil {
+			sum = &load.KindReport{Answer: map[string]uint64{}}
+			to.Kinds[kind] = sum
+		}
+		sum.Count += k.Count
+		for code, n := range k.Answer {
+			sum.Answer[code] += n
+		}
 	}
-	text, err := os.ReadFile(l.report)
-	if err != nil {
-		return nil, err
+}
+
+// stop ends a run that is of no use any more.
+func (l *Load) stop() error {
+	for _, crew := range l.crews {
+		crew.Kill()
 	}
-	var report load.Report
-	if err := json.Unmarshal(text, &report); err != nil {
-		return nil, fmt.Errorf("report of the load generator, %s: %w", l.report, err)
-	}
-	return &report, nil
+	return nil
 }

@@ -42,8 +42,8 @@ func WriteProgramme(dir string) error {
 		files[policy.FilePolicy] = bytes.Replace(files[policy.FilePolicy], []byte(was), []byte(is), 1)
 	}
 	for n := range drillTerminals {
-		files[policy.FileTerminals] = fmt.Appendf(files[policy.FileTerminals], "2101%04d,%s,%s,store,123.429400,41.796400,active,1\n",
-			9000+n, applianceMerchant, shenyang)
+		files[policy.FileTerminals] = fmt.Appendf(files[policy.FileTerminals], "%s,%s,%s,store,123.429400,41.796400,active,1\n",
+			terminalNumber(n), applianceMerchant, shenyang)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -128,6 +128,9 @@ func (a *Arena) killOnce(ctx context.Context, site *Site, name string, kill func
 	if err != nil {
 		return nil, err
 	}
+	if err := keysHeld(report); err != nil {
+		return nil, err
+	}
 	if sales := report.Kinds[simulated.Sale]; sales == nil || sales.Answer["00"] == 0 {
 		return nil, fmt.Errorf("no subsidised purchase went through, so the round proves nothing; see %s", load.report)
 	}
@@ -247,7 +250,7 @@ func (a *Arena) trouble(ctx context.Context, site *Site, name string, plan Plan,
 	}
 	site.say("  %s, %v of work: %d messages answered, %d unanswered, %d connections lost, %d kinds of unexpected answers",
 		name, time.Since(began).Round(time.Second), report.Messages, report.Unanswered, report.Lost, len(report.Unexpected))
-	if err := errors.Join(check(report), played(report, simulated.Sale, simulated.Ordinary)); err != nil {
+	if err := errors.Join(check(report), keysHeld(report), played(report, simulated.Sale, simulated.Ordinary)); err != nil {
 		return fmt.Errorf("%s: %w; see %s", name, err, load.report)
 	}
 	answers, err := site.Answers(answersFile)
@@ -267,6 +270,16 @@ func (a *Arena) trouble(ctx context.Context, site *Site, name string, plan Plan,
 	return a.audit(ctx, name, site, answers, db)
 }
 
+// keysHeld demands that no terminal lost its keys: A0 would be the answer to a good MAC under keys that the switch has forgotten.
+func keysHeld(report *simulated.Report) error {
+	for kind, k := range report.Kinds {
+		if k.Answer["A0"] > 0 {
+			return fmt.Errorf("%d of %s were answered A0: working keys did not survive", k.Answer["A0"], kind)
+		}
+	}
+	return nil
+}
+
 // asUsual demands that every request was answered, and as it should be where nothing is the matter.
 func asUsual(report *simulated.Report) error {
 	if len(report.Unexpected) == 0 && report.Unanswered == 0 {
@@ -283,10 +296,4 @@ func asUsual(report *simulated.Report) error {
 func (s *Site) database(ctx context.Context, verb string) error {
 	_, err := process.Run(ctx, s.program("huanxin"), []string{"db", verb, "--dir", s.databaseDir()}, nil)
 	return err
-}
-
-// stop ends a run that is of no use any more.
-func (l *Load) stop() error {
-	l.running.Kill()
-	return nil
 }

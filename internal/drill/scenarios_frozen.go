@@ -105,7 +105,9 @@ func (s *Site) usurped(ctx context.Context) error {
 		return err
 	}
 	second := *s
-	second.Ports.CUP, second.Ports.NAC, second.Ports.HTTP = other.CUP, other.NAC, other.HTTP
+	second.Ports = Ports{
+		CUP: other.CUP, NAC: other.NAC, HTTP: other.HTTP, Secure: other.Secure, SM: other.SM, Host: s.Ports.Host, Wallet: s.Ports.Wallet,
+	}
 	second.Settings = append(s.Settings[:len(s.Settings):len(s.Settings)], "HUANXIN_CONTROL_SOCKET="+filepath.Join(s.Dir, "second.sock"))
 	p, err := process.Start(s.Dir, "second", s.program("huanxin"), []string{"serve", "--programme", s.Programme}, second.environment())
 	if err != nil {

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,11 +24,12 @@ import (
 // Ports are the addresses of one set of programs.
 type Ports struct {
 	CUP, NAC, HTTP, Host, Wallet string
+	Secure, SM                   string // terminals with keys, of 3DES and of SM4; "": none
 }
 
 // FreePorts finds ports that nobody uses now.
 func FreePorts() (Ports, error) {
-	var addresses [5]string
+	var addresses [7]string
 	for i := range addresses {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -37,7 +39,7 @@ func FreePorts() (Ports, error) {
 		defer l.Close()
 		addresses[i] = l.Addr().String()
 	}
-	return Ports{addresses[0], addresses[1], addresses[2], addresses[3], addresses[4]}, nil
+	return Ports{addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], addresses[5], addresses[6]}, nil
 }
 
 // Site is one folder with its own switch, card network, wallet and database.
@@ -50,6 +52,7 @@ type Site struct {
 	CutOver   string   // hh:mm:ss, when the network's clearing day ends; "" as configured
 	Log       io.Writer
 	Wrap      []string // a command that starts the switch: its program and arguments are added
+	Keyed     bool     // some terminals speak over lines with keys
 	Journal   string   // where the drill reads the journal; "" in the site's folder
 
 	Host, Wallet, Serve *process.Process
@@ -132,12 +135,15 @@ func (s *Site) StartServe(ctx context.Context) (err error) {
 	if err := s.launch(); err != nil {
 		return err
 	}
-	return s.ready(ctx)
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	return s.keyTerminals(ctx)
 }
 
 // launch starts the switch and waits for nothing.
 func (s *Site) launch() (err error) {
-	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP); err != nil {
+	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP, cmp.Or(s.Ports.Secure, anyPort), cmp.Or(s.Ports.SM, anyPort)); err != nil {
 		return err
 	}
 	command := append(s.Wrap[:len(s.Wrap):len(s.Wrap)], s.program("huanxin"), "serve")
@@ -161,6 +167,9 @@ func (s *Site) ready(ctx context.Context) error {
 	})
 }
 
+// anyPort is for listeners that nobody speaks to.
+const anyPort = "127.0.0.1:0"
+
 // environment are the settings of the switch. Addresses are set even where they are the defaults.
 func (s *Site) environment() []string {
 	settings := s.Settings
@@ -171,7 +180,7 @@ func (s *Site) environment() []string {
 		"HUANXIN_STATE=" + s.Dir,
 		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.Ports.CUP,
 		"HUANXIN_LISTENERS_NAC_ADDRESS=" + s.Ports.NAC,
-		"HUANXIN_LISTENERS_SECURE_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_SM_ADDRESS=127.0.0.1:0",
+		"HUANXIN_LISTENERS_SECURE_ADDRESS=" + cmp.Or(s.Ports.Secure, anyPort), "HUANXIN_LISTENERS_SM_ADDRESS=" + cmp.Or(s.Ports.SM, anyPort),
 		"HUANXIN_HTTP_ADDRESS=" + s.Ports.HTTP,
 		"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Ports.Host,
 		"HUANXIN_HOSTS_WALLET_URL=http://" + s.Ports.Wallet,
@@ -290,14 +299,27 @@ func (s *Site) Movements() ([]Movement, error) {
 	return append(cardMovements(cards), walletMovements(payments)...), nil
 }
 
-// Answers reads what the load generator wrote down, of all its runs.
+// Answers reads what the load generators wrote down, of all their runs.
 func (s *Site) Answers(name string) ([]Answer, error) {
-	file, err := os.Open(s.file(name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	names, err := filepath.Glob(s.file("*-" + name))
 	if err != nil {
-		return nil, fmt.Errorf("read answers: %w", err)
+		return nil, err
+	}
+	var all []Answer
+	for _, name := range names {
+		answers, err := readAnswers(name)
+		if err != nil {
+			return nil, fmt.Errorf("read answers: %w", err)
+		}
+		all = append(all, answers...)
+	}
+	return all, nil
+}
+
+func readAnswers(name string) ([]Answer, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
 	defer file.Close()
 	return decodeLines[Answer](file)

@@ -156,13 +156,16 @@ func (w *worker) exchange(ctx context.Context, kind Kind, r *till.Request, due t
 		}
 	}
 	w.acknowledge(kind, r, a, due)
-	if a.Response == "77" { // the open batch is another: the switch says which
+	if a.Response == "77" || a.Response == badMAC || a.Renew { // the open batch is another: the switch says which; or it is time for keys
 		if err := w.signOn(ctx); err != nil && ctx.Err() == nil {
 			w.run.tally.failed(kind, err)
 		}
 	}
 	return a
 }
+
+// badMAC is what a terminal is answered whose MAC is wrong, or which has no keys: it must sign on.
+const badMAC = "A0"
 
 // insist sends a request again until it is answered; nil when the run is over.
 func (w *worker) insist(ctx context.Context, r *till.Request) *till.Answer {
@@ -229,7 +232,13 @@ func (w *worker) undo(ctx context.Context, original *till.Request, cause string)
 			break
 		}
 		w.acknowledge(Reversal, &r, a, begin)
-		if a.Response != "96" { // 96: nothing was done, the switch is busy
+		switch a.Response {
+		case badMAC: // nothing was done, before there are new keys
+			if err := w.signOn(ctx); err != nil && ctx.Err() == nil {
+				w.run.tally.failed(Reversal, err)
+			}
+		case "96": // nothing was done, the switch is busy
+		default:
 			return a
 		}
 		pause(ctx, again)
