@@ -169,6 +169,8 @@ func (c *Config) checkHTTP(k *checker) {
 	atLeast(k, "http.answer-timeout", c.HTTP.AnswerTimeout, time.Millisecond)
 	atLeast(k, "http.body-limit", c.HTTP.BodyLimit, 1024)
 	atLeast(k, "http.pending", c.HTTP.Pending, 1)
+	atLeast(k, "http.connections", c.HTTP.Connections, 1)
+	c.checkLimits(k)
 }
 
 func (c *Config) checkHosts(k *checker) {
@@ -426,6 +428,25 @@ func (c *Config) checkKeeping(k *checker) {
 	atLeast(k, "control.answer-timeout", c.Control.AnswerTimeout, 100*time.Millisecond)
 	atLeast(k, "control.pending", c.Control.Pending, 1)
 	atLeast(k, "stop.drain", c.Stop.Drain, time.Second)
+}
+
+func (c *Config) checkLimits(k *checker) {
+	l := c.Limits
+	for i, text := range l.Exempt {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			k.refuse(fmt.Sprintf("limits.exempt[%d]", i), "%s: want a network such as 10.1.0.0/16", text)
+		}
+	}
+	if l.Keys < 1024 || l.Keys > 1<<24 {
+		k.refuse("limits.keys", "%d: want 1024 to %d", l.Keys, 1<<24)
+	}
+	for name, value := range map[string]int{
+		"source-connections": l.SourceConnections, "source-connects": l.SourceConnects, "source-rate": l.SourceRate,
+		"terminal-rate": l.TerminalRate, "http-connections": l.HTTPConnections, "http-rate": l.HTTPRate, "caller-rate": l.CallerRate,
+	} {
+		atLeast(k, "limits."+name, value, 0)
+	}
+	atLeast(k, "limits.burst-seconds", l.BurstSeconds, 1)
 }
 
 func (c *Config) checkAdmission(k *checker) {

@@ -35,6 +35,7 @@ type Config struct {
 	HTTP      HTTP                `mapstructure:"http"`
 	Hosts     map[string]Host     `mapstructure:"hosts"`
 	Routes    Routes              `mapstructure:"routes"`
+	Limits    Limits              `mapstructure:"limits"`
 	Engine    Engine              `mapstructure:"engine"`
 	Journal   Journal             `mapstructure:"journal"`
 	Snapshot  Snapshot            `mapstructure:"snapshot"`
@@ -127,6 +128,7 @@ type HTTP struct {
 	AnswerTimeout time.Duration `mapstructure:"answer-timeout"` // for the engine's answer; then 504
 	BodyLimit     Size          `mapstructure:"body-limit"`
 	Pending       int           `mapstructure:"pending"`
+	Connections   int           `mapstructure:"connections"` // at once; one more waits to be accepted
 }
 
 // Host is one profile of a card network or wallet. Kind says which settings it has; those of the other kind are empty.
@@ -185,6 +187,23 @@ const (
 	CardHost   = "card"
 	WalletHost = "wallet"
 )
+
+// Limits are what one sender may have. Rates are a second; 0 is no limit.
+type Limits struct {
+	Exempt []string `mapstructure:"exempt"` // addresses and networks without limits
+	Keys   int      `mapstructure:"keys"`   // senders that are told apart
+
+	SourceConnections int `mapstructure:"source-connections"` // of an address, over all listeners
+	SourceConnects    int `mapstructure:"source-connects"`    // new ones
+	SourceRate        int `mapstructure:"source-rate"`        // messages
+	TerminalRate      int `mapstructure:"terminal-rate"`      // messages of one terminal behind it
+
+	HTTPConnections int `mapstructure:"http-connections"` // of an address
+	HTTPRate        int `mapstructure:"http-rate"`        // requests of an address
+	CallerRate      int `mapstructure:"caller-rate"`      // requests of a token
+	// BurstSeconds is how many seconds of a rate may come at once.
+	BurstSeconds int `mapstructure:"burst-seconds"`
+}
 
 // Routes says which host profile gets a sale.
 type Routes struct {
@@ -274,6 +293,8 @@ type Debug struct {
 
 // Drill is for drills only: how a test makes this process fail.
 type Drill struct {
+	FewDescriptors bool `mapstructure:"few-descriptors"` // serve with less than the connections may need
+
 	CrashAt string `mapstructure:"crash-at"` // "appended VoidSent 3", "snapshot-named 1"; empty = never
 }
 

@@ -24,7 +24,12 @@ func Defaults() Config {
 		Terminal:  Terminal{AnswerTimeout: 30 * time.Second, Pending: 16384},
 		HTTP: HTTP{
 			Address: "127.0.0.1:8080", TLS: defaultTLS(), TokenFile: "token",
-			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384,
+			AnswerTimeout: 5 * time.Second, BodyLimit: 16 << 10, Pending: 16384, Connections: 2048,
+		},
+		Limits: Limits{
+			Exempt: []string{"127.0.0.0/8", "::1/128"}, Keys: 65536,
+			SourceConnections: 1024, SourceConnects: 200, SourceRate: 1000, TerminalRate: 20,
+			HTTPConnections: 1024, HTTPRate: 20_000, CallerRate: 20_000, BurstSeconds: 5,
 		},
 		Hosts:  map[string]Host{"unionpay": unionpay, "wallet": wallet},
 		Routes: Routes{Default: "unionpay", QR: "wallet"},

@@ -42,8 +42,10 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err != nil {
 		return err
 	}
+	limits := newLimits(s.cfg.Limits)
 	s.front, err = terminal.New(terminal.Config{
-		Ports: ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
+		Limits: limits.terminals,
+		Ports:  ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
 		Turns: wire.NewTurns(max(1, runtime.GOMAXPROCS(0)-2)), // of the places, one for whoever decides, one for whoever answers
 		Keys:  s.terminalKeys(profiles), Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
@@ -61,14 +63,14 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	if err := s.openWallets(vault); err != nil {
 		return err
 	}
-	if err := s.openGateway(set, vault); err != nil {
+	if err := s.openGateway(set, vault, limits.http); err != nil {
 		return err
 	}
 	s.watcher, err = transport.NewWatcher(s.credentials.endpoints, s.metrics, s.log.Named("tls"))
 	return err
 }
 
-func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
+func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault, limits gateway.Limits) error {
 	tokens, err := openTokens(s.cfg.Path(s.cfg.HTTP.TokenFile), s.log)
 	if err != nil {
 		return err
@@ -77,7 +79,7 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 		Submit: s.submit, TurnsAway: s.server.TurnsAway, Hasher: set.Hasher(), Vault: vault, WalletHost: payingWallet(s.cfg), Notify: s.wallets.Notify,
 		Tokens: tokens, Rand: rand.Reader,
 		Logger: s.log.Named("gateway"), Registerer: s.metrics, Gatherer: s.metrics, Ready: s.readiness,
-		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
+		Timeout: s.cfg.HTTP.AnswerTimeout, MaxPending: s.cfg.HTTP.Pending, Limits: limits, BodyLimit: int64(s.cfg.HTTP.BodyLimit),
 	})
 	if err != nil {
 		return err
@@ -86,7 +88,7 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault) error {
 	if err != nil {
 		return &exitError{2, err}
 	}
-	s.web, err = gateway.NewServer(gateway.ServerConfig{TLS: secure}, s.gate)
+	s.web, err = gateway.NewServer(gateway.ServerConfig{TLS: secure, MaxConnections: s.cfg.HTTP.Connections}, s.gate)
 	return err
 }
 

@@ -65,6 +65,9 @@ or could not start; 2 the configuration or the programme was refused.`,
 				return &exitError{2, err}
 			}
 			log.Info("settings read", zap.String("from", origin), zap.String("version", versionText()))
+			if err := openFiles(cfg, log); err != nil {
+				return err
+			}
 			useThreads()
 			limitMemory(cmd.Context(), cfg.Memory, log.Named("memory"))
 			sw, err := newSwitch(cmd.Context(), cfg, dialectFolder, log)

@@ -127,7 +127,7 @@ var (
 	// shellInsideCore are shell packages whose folder lies below a core one.
 	shellInsideCore = []string{"settlement/job"}
 	shell           = []string{
-		"switch/wire", "switch/transport", "switch/keys", "switch/outbox", "switch/stage", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
+		"switch/wire", "switch/transport", "switch/keys", "switch/outbox", "switch/stage", "switch/limit", "switch/terminal", "switch/host", "switch/wallet", "switch/gateway",
 		"switch/journal", "switch/coldlog", "switch/check", "switch/server", "switch/projection", "switch/sim", "switch/control", "internal/postgres", "internal/doze", "portal", "config",
 	}
 	// programs are started by a person or by make, with the libraries that belong to them alone.

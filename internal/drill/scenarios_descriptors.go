@@ -20,7 +20,7 @@ const (
 // Descriptors floods the terminal ports with connections until the switch has no file descriptor left, under load, and takes the
 // card network's link away meanwhile, which cannot be dialled again. When the flood is over the same process must go on.
 func (a *Arena) Descriptors(ctx context.Context) (err error) {
-	site, err := a.prepare("descriptors", "HUANXIN_SNAPSHOT_EVERY=1s")
+	site, err := a.prepare("descriptors", "HUANXIN_SNAPSHOT_EVERY=1s", "HUANXIN_DRILL_FEW_DESCRIPTORS=true")
 	if err != nil {
 		return err
 	}

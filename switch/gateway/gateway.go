@@ -29,6 +29,7 @@ import (
 	"go.uber.org/zap"
 
 	"huanxin/switch/keys"
+	"huanxin/switch/limit"
 )
 
 // Config is what a Gateway needs.
@@ -70,8 +71,19 @@ type Config struct {
 	// MaxPerCaller bounds those of one token. One more gets 429. Default: MaxPending with one token, else three quarters
 	// of it, so that a rush in one app leaves room for the others.
 	MaxPerCaller int
+	// Limits are what one sender and one caller may have.
+	Limits Limits
 	// BodyLimit bounds a request body in bytes. Default 16 KiB.
 	BodyLimit int64
+}
+
+// Limits are what one address, and one token wherever it is used, may have. Addresses that Sources exempts have no limits, nor do
+// tokens that are used from there. The zero Limits are none.
+type Limits struct {
+	Sources *limit.Sources
+	Open    *limit.Holders // connections of an address; one more is closed at once
+	// Requests of an address and of a token. One more is answered 429.
+	Requests, Callers *limit.Table
 }
 
 // Part is one part of the program in /readyz.

@@ -13,9 +13,19 @@ type metrics struct {
 	seconds    *prometheus.HistogramVec
 	late       prometheus.Counter
 	unreadable prometheus.Counter
+	limited    [len(limitedNames)]prometheus.Counter
 	secured    prometheus.Counter // TLS handshakes
 	refused    prometheus.Counter
 }
+
+// What there was too much of.
+const (
+	limitedConnections = iota
+	limitedSource
+	limitedCaller
+)
+
+var limitedNames = [...]string{limitedConnections: "connections", limitedSource: "source", limitedCaller: "caller"}
 
 func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 	m := &metrics{
@@ -37,13 +47,20 @@ func newMetrics(reg prometheus.Registerer, p *pending) (*metrics, error) {
 		Name: "huanxin_http_handshakes_total", Help: "TLS handshakes by result: done, or refused by either side, too slow or broken off.",
 	}, []string{"result"})
 	m.secured, m.refused = shakes.WithLabelValues("done"), shakes.WithLabelValues("refused")
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_http_limited_total",
+		Help: "Connections closed at once because their address had too many, and requests answered 429 because their address (source) or token (caller) asked too often.",
+	}, []string{"by"})
+	for by, text := range limitedNames {
+		m.limited[by] = limited.WithLabelValues(text)
+	}
 	if reg == nil {
 		return m, nil
 	}
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "huanxin_http_pending", Help: "Requests that wait for a decision.",
 	}, func() float64 { return float64(p.size()) })
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, m.unreadable, shakes, waiting} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.late, m.unreadable, limited, shakes, waiting} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -83,6 +83,7 @@ type route struct {
 	before, after string // the path round {id}; of a path without, before is all of it
 	on            map[string]handler
 	allow         string // what Allow says: GET includes HEAD
+	limited       bool   // an address may ask so often only; not whether the switch is well
 }
 
 // routes are all paths that there are: those without {id} by their text, the others in a list.
@@ -136,6 +137,9 @@ func (g *Gateway) routes() *routes {
 	}
 	r.add(notification.method, notification.path, g.notify)
 	r.add(http.MethodGet, "/v1/openapi.yaml", g.openAPI)
+	for _, at := range r.fixed {
+		at.limited = true
+	}
 	r.add(http.MethodGet, "/healthz", g.healthz)
 	r.add(http.MethodGet, "/readyz", g.readyz)
 	if g.cfg.Gatherer != nil {
@@ -170,12 +174,34 @@ func (g *Gateway) Handle(ctx *fasthttp.RequestCtx) {
 		method = http.MethodGet
 	}
 	if h := at.on[method]; h != nil {
+		if at.limited && g.tooMany(ctx) {
+			g.metrics.limited[limitedSource].Inc()
+			g.refuse(ctx, newProblem(codeTooMany))
+			return
+		}
 		h(ctx, id)
 		return
 	}
 	p := newProblem(codeMethod)
 	p.allow = at.allow
 	g.refuse(ctx, p)
+}
+
+// tooMany tells whether the address has asked more often than it may. It comes before the token is looked at, so that nobody can try
+// tokens faster either.
+func (g *Gateway) tooMany(ctx *fasthttp.RequestCtx) bool {
+	if g.cfg.Limits.Requests == nil {
+		return false
+	}
+	source := g.cfg.Limits.Sources.Address(ctx.RemoteAddr())
+	return source.Limited() && !g.cfg.Limits.Requests.Allow(source.Number(), g.cfg.Clock())
+}
+
+// callerTooMany is the same for a token.
+func (g *Gateway) callerTooMany(ctx *fasthttp.RequestCtx, caller string) bool {
+	limits := &g.cfg.Limits
+	return limits.Callers != nil && limits.Sources.Address(ctx.RemoteAddr()).Limited() &&
+		!limits.Callers.Allow(limits.Sources.Named(caller).Number(), g.cfg.Clock())
 }
 
 // oddities are what the library takes and HTTP/1 does not, or what nobody needs: trailers would count as headers.
@@ -253,6 +279,10 @@ func (g *Gateway) run(ctx *fasthttp.RequestCtx, id string, e *endpoint) (a *answ
 	}
 	if !peerOf(ctx.Conn()).Admits([]byte(c.caller)) {
 		return nil, newProblem(codeUnauthenticated) // another's token: its certificate says so
+	}
+	if g.callerTooMany(ctx, c.caller) {
+		g.metrics.limited[limitedCaller].Inc()
+		return nil, newProblem(codeTooMany)
 	}
 	if e.kind != goesOn && g.cfg.TurnsAway != nil && g.cfg.TurnsAway(e.kind == claims) {
 		return nil, newProblem(codeOverloaded)

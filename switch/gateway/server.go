@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"huanxin/switch/limit"
 	"huanxin/switch/transport"
 )
 
@@ -58,6 +59,7 @@ type Server struct {
 	maxConnections int
 	secure         *transport.Server // nil: plain TCP
 	metrics        *metrics
+	limits         Limits
 
 	mu       sync.Mutex
 	listener *boundedListener // nil until it serves
@@ -69,7 +71,7 @@ func NewServer(cfg ServerConfig, g *Gateway) (*Server, error) {
 	if err := cfg.setDefaultsAndCheck(); err != nil {
 		return nil, err
 	}
-	return &Server{maxConnections: cfg.MaxConnections, secure: cfg.TLS, metrics: g.metrics, http: &fasthttp.Server{
+	return &Server{maxConnections: cfg.MaxConnections, secure: cfg.TLS, metrics: g.metrics, limits: g.cfg.Limits, http: &fasthttp.Server{
 		Handler:            g.Handle,
 		ErrorHandler:       g.Unreadable,
 		ReadTimeout:        cfg.ReadTimeout,
@@ -97,6 +99,7 @@ func (silent) Printf(string, ...any) {}
 // they came first.
 func (s *Server) Serve(l net.Listener) error {
 	bounded := newBoundedListener(l, s.maxConnections)
+	bounded.limits, bounded.metrics = s.limits, s.metrics
 	s.mu.Lock()
 	s.listener = bounded
 	ended := s.ended
@@ -145,6 +148,9 @@ type boundedListener struct {
 	once   sync.Once
 	err    error // of closing
 
+	limits  Limits
+	metrics *metrics
+
 	mu   sync.Mutex
 	open map[*boundedConn]struct{} // nil once all are closed
 }
@@ -159,12 +165,12 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.accept()
+	conn, source, err := l.acceptFrom()
 	if err != nil {
 		<-l.slots
 		return nil, err
 	}
-	c := &boundedConn{Conn: conn, socket: conn, of: l}
+	c := &boundedConn{Conn: conn, socket: conn, of: l, source: source}
 	l.mu.Lock()
 	late := l.open == nil
 	if !late {
@@ -175,6 +181,22 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		return nil, errors.Join(net.ErrClosed, c.Close())
 	}
 	return c, nil
+}
+
+// acceptFrom passes over connections of those who have enough of them.
+func (l *boundedListener) acceptFrom() (net.Conn, limit.Source, error) {
+	for {
+		conn, err := l.accept()
+		if err != nil {
+			return nil, limit.Source{}, err
+		}
+		source := l.limits.Sources.Address(conn.RemoteAddr())
+		if l.limits.Open.Take(source) {
+			return conn, source, nil
+		}
+		l.metrics.limited[limitedConnections].Inc()
+		_ = conn.Close() // of no interest to anybody
+	}
 }
 
 const (
@@ -222,6 +244,7 @@ type boundedConn struct {
 	socket   net.Conn // below TLS, if there is any
 	once     sync.Once
 	of       *boundedListener
+	source   limit.Source
 	unread   atomic.Bool // something may lie in the socket that nobody will read
 }
 
@@ -251,6 +274,7 @@ func (c *boundedConn) leave() {
 	c.of.mu.Lock()
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
+	c.of.limits.Open.Give(c.source)
 	<-c.of.slots
 }
 

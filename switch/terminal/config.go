@@ -14,6 +14,7 @@ import (
 	"huanxin/switch/iso8583"
 	"huanxin/switch/keys"
 	"huanxin/switch/keys/hsm"
+	"huanxin/switch/limit"
 	"huanxin/switch/stage"
 	"huanxin/switch/transport"
 	"huanxin/switch/wire"
@@ -63,6 +64,8 @@ type Config struct {
 	// MaxPending bounds the requests that wait for a decision or a host, over all ports. One more is answered 96 at
 	// once. Default 16384.
 	MaxPending int
+	// Limits are what one sender may have of all ports together.
+	Limits Limits
 	// Turns, when set, bounds how many connections of all ports are read and decoded at a time.
 	Turns wire.Turns
 	// Metrics are the process's connection metrics; Registerer takes this package's own.
@@ -76,6 +79,13 @@ type Config struct {
 	// Now is the clock of answers that the front gives by itself (DE12, DE13) and of the latency metric. Default
 	// time.Now.
 	Now func() time.Time
+}
+
+// Limits are what one sender may have: an address, or whoever a certificate names. The zero Limits are none.
+type Limits struct {
+	wire.Limits
+	// Messages are those of one sender, Terminals those of one terminal behind it. One more is answered 96.
+	Messages, Terminals *limit.Table
 }
 
 // Port is one listening port.

@@ -84,7 +84,7 @@ func New(cfg Config) (*Front, error) {
 func (f *Front) Listen(ctx context.Context) error {
 	for _, p := range f.ports {
 		cfg := p.wire(f.cfg.Metrics, f.cfg.Stages)
-		cfg.Turns = f.cfg.Turns
+		cfg.Turns, cfg.Limits = f.cfg.Turns, f.cfg.Limits.Limits
 		l, err := wire.Listen(ctx, p.Address, cfg, p)
 		if err != nil {
 			f.Close()

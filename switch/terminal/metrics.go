@@ -13,6 +13,7 @@ type metrics struct {
 	answers      *prometheus.CounterVec
 	approvals    [kindCount]prometheus.Counter // of answers, those that most answers are: 00
 	seconds      [kindCount]prometheus.Observer
+	limited      [len(limitedNames)]prometheus.Counter
 	undelivered  prometheus.Counter
 	unanswerable prometheus.Counter
 	unexpected   prometheus.Counter
@@ -24,6 +25,14 @@ type metrics struct {
 	delivered, proved, keyFaults prometheus.Counter
 	pins, pinFaults              prometheus.Counter
 }
+
+// Whose limit a message was beyond.
+const (
+	limitedSource = iota
+	limitedTerminal
+)
+
+var limitedNames = [...]string{limitedSource: "source", limitedTerminal: "terminal"}
 
 func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
@@ -57,6 +66,11 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 	for why := faultNone + 1; why < faultCount; why++ {
 		m.faults[why] = faults.WithLabelValues(faultNames[why])
 	}
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_terminal_limited_total", Help: "Messages answered 96 because their source or terminal had sent too many."}, []string{"by"})
+	for by, text := range limitedNames {
+		m.limited[by] = limited.WithLabelValues(text)
+	}
 	for k := range kindCount {
 		m.requests[k] = requests.WithLabelValues(k.String())
 		m.seconds[k] = seconds.WithLabelValues(k.String())
@@ -64,7 +78,7 @@ func newMetrics(reg prometheus.Registerer, t *table) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		requests, seconds, m.answers, m.undelivered, m.unanswerable, m.unexpected, m.minimal, m.omitted, m.impostors, pending,
-		faults, m.delivered, m.proved, m.keyFaults, m.pins, m.pinFaults,
+		limited, faults, m.delivered, m.proved, m.keyFaults, m.pins, m.pinFaults,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register terminal metrics: %w", err)

@@ -51,6 +51,9 @@ func (r *reader) read(x *exchange) (body any, no *refusal) {
 	if !request(mti) {
 		return nil, unreadable()
 	}
+	if r.tooMany() {
+		return nil, overload
+	}
 	if err != nil {
 		bad, _ := err.(*iso8583.ParseError)
 		return nil, misparsed(bad)
@@ -80,6 +83,26 @@ func (r *reader) read(x *exchange) (body any, no *refusal) {
 		return nil, notOffered("仅支持人民币交易")
 	}
 	return reads[x.kind](r)
+}
+
+// tooMany tells whether the sender, or the terminal behind it, has sent more than it may. It comes before everything that costs
+// anything; what the terminal says of itself is not proved yet, which is why it is counted behind its sender only.
+func (r *reader) tooMany() bool {
+	limits, source := &r.front.cfg.Limits, r.x.conn.Source()
+	if !source.Limited() {
+		return false
+	}
+	if !limits.Messages.Allow(source.Number(), r.x.at) {
+		r.front.m.limited[limitedSource].Inc()
+		return true
+	}
+	var name [8]byte
+	r.m.CopyField(name[:], 41)
+	if !limits.Terminals.Allow(limits.Sources.Within(source, name[:]), r.x.at) {
+		r.front.m.limited[limitedTerminal].Inc()
+		return true
+	}
+	return false
 }
 
 // require refuses a message that lacks one of the fields.

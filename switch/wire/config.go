@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"huanxin/switch/limit"
 	"huanxin/switch/stage"
 	"huanxin/switch/transport"
 )
@@ -39,10 +40,19 @@ type Config struct {
 	TLS *transport.Server
 	// Metrics counts what happens; one per process.
 	Metrics *Metrics
+	// Limits are what one sender may have of a listening port; several ports may share them.
+	Limits Limits
 	// Turns, when set, bounds how many connections handle what they have read at a time; several ports may share it.
 	Turns Turns
 	// Stages, when set, gives the clock of Conn.ReadAt.
 	Stages *stage.Times
+}
+
+// Limits are what one sender may have. The zero Limits are none.
+type Limits struct {
+	Sources *limit.Sources // tells senders apart; nil: nobody has limits
+	Open    *limit.Holders // connections open at a time
+	Opened  *limit.Table   // new connections
 }
 
 // Turns bounds how many goroutines handle frames at a time. The runtime gives each goroutine that can run the same share of the

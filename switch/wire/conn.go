@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"huanxin/switch/limit"
 	"huanxin/switch/stage"
 	"huanxin/switch/transport"
 )
@@ -51,7 +52,8 @@ type Conn struct {
 	h   Handler
 	nc  net.Conn
 
-	peer *transport.Peer // set by the handshake, before the first frame
+	source limit.Source    // by its address until a certificate has proved more
+	peer   *transport.Peer // set by the handshake, before the first frame
 
 	// Data is the Handler's own, untouched here.
 	Data any
@@ -147,6 +149,9 @@ func (c *Conn) handshake() Cause {
 	c.m.shakes[shakeDone].Inc()
 	if c.cfg.TLS != nil {
 		c.peer = c.cfg.TLS.Peer(t.ConnectionState())
+		if name := c.peer.Identity(); name != "" {
+			c.source = c.cfg.Limits.Sources.Named(name)
+		}
 	}
 	return causeNone
 }
@@ -154,6 +159,9 @@ func (c *Conn) handshake() Cause {
 // Peer is who is at the other end, as its certificate has proved: nil, which admits everybody, on a port that asks for none. It stays
 // the same for the life of the connection, and is for Handler.Frame and everything after it.
 func (c *Conn) Peer() *transport.Peer { return c.peer }
+
+// Source is the sender that limits count by: whom a certificate names, else the address. It is for Handler.Frame.
+func (c *Conn) Source() limit.Source { return c.source }
 
 // read is the read loop: deadline, read, hand over every whole frame.
 func (c *Conn) read() Cause {

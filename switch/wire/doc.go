@@ -18,6 +18,7 @@
 //	answers not taken       MaxQueue bytes, WriteTimeout               overflow, stalled
 //	waiting after the peer's half-close or a drain  LingerTimeout      unanswered
 //	connections             MaxConns, the next is closed at once       huanxin_wire_connections_refused_total
+//	connections of one sender  Limits, the next is closed at once      huanxin_wire_connections_limited_total
 //
 // A connection that ends takes no other with it: they share a Handler and counters, no buffer and no lock.
 //

@@ -90,14 +90,27 @@ func (l *Listener) Serve() error {
 	}
 }
 
-// serve starts a connection, or closes it at once when the port is full.
+// serve starts a connection, or closes it at once when the port is full or its sender has enough.
 func (l *Listener) serve(nc net.Conn) {
 	raw := nc
+	source := l.cfg.Limits.Sources.Address(raw.RemoteAddr())
+	if source.Limited() && !l.cfg.Limits.Opened.Allow(source.Number(), time.Now()) {
+		_ = raw.Close()
+		l.m.limited[limitedRate].Inc()
+		return
+	}
+	if !l.cfg.Limits.Open.Take(source) {
+		_ = raw.Close()
+		l.m.limited[limitedOpen].Inc()
+		return
+	}
 	if l.cfg.TLS != nil {
 		nc = tls.Server(nc, l.cfg.TLS.TLS())
 	}
 	c := newConn(nc, &l.cfg, l.m, l.h)
+	c.source = source
 	if !l.add(c) {
+		l.cfg.Limits.Open.Give(source)
 		_ = raw.Close()
 		l.m.over.Inc()
 		return
@@ -105,6 +118,7 @@ func (l *Listener) serve(nc net.Conn) {
 	go func() {
 		defer l.done.Done()
 		c.Serve()
+		l.cfg.Limits.Open.Give(source)
 		l.mu.Lock()
 		delete(l.conns, c)
 		l.mu.Unlock()

@@ -8,13 +8,14 @@ import (
 
 // Metrics counts what the connections of a process do. Make one per process and give it to every port and link.
 type Metrics struct {
-	open   *prometheus.GaugeVec
-	opened *prometheus.CounterVec
-	over   *prometheus.CounterVec
-	frames *prometheus.CounterVec
-	bytes  *prometheus.CounterVec
-	closes *prometheus.CounterVec
-	shakes *prometheus.CounterVec
+	open    *prometheus.GaugeVec
+	opened  *prometheus.CounterVec
+	over    *prometheus.CounterVec
+	limited *prometheus.CounterVec
+	frames  *prometheus.CounterVec
+	bytes   *prometheus.CounterVec
+	closes  *prometheus.CounterVec
+	shakes  *prometheus.CounterVec
 }
 
 // NewMetrics registers the connection metrics. The one label besides direction and cause is the port's or link's name.
@@ -39,7 +40,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		shakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_wire_handshakes_total", Help: "TLS handshakes, by result: done, refused, timeout."}, []string{"port", "result"}),
 	}
-	for _, c := range []prometheus.Collector{m.open, m.opened, m.over, m.frames, m.bytes, m.closes, m.shakes} {
+	m.limited = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "huanxin_wire_connections_limited_total",
+		Help: "Connections closed at once because their sender had too many open (open) or opened too many a second (rate)."}, []string{"port", "cause"})
+	for _, c := range []prometheus.Collector{m.limited, m.open, m.opened, m.over, m.frames, m.bytes, m.closes, m.shakes} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register wire metrics: %w", err)
 		}
@@ -47,10 +51,19 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
+// The causes for which a connection is closed that one sender has too many of.
+const (
+	limitedOpen = iota
+	limitedRate
+)
+
+var limitedNames = [...]string{limitedOpen: "open", limitedRate: "rate"}
+
 // portMetrics are the counters of one port, resolved once: nothing on the hot path looks a label up.
 type portMetrics struct {
 	open              prometheus.Gauge
 	opened, over      prometheus.Counter
+	limited           [len(limitedNames)]prometheus.Counter
 	framesIn, bytesIn prometheus.Counter
 	framesOut         prometheus.Counter
 	bytesOut          prometheus.Counter
@@ -81,6 +94,9 @@ func (m *Metrics) port(name string) *portMetrics {
 	}
 	for i, result := range shakeNames {
 		p.shakes[i] = m.shakes.WithLabelValues(name, result)
+	}
+	for cause, text := range limitedNames {
+		p.limited[cause] = m.limited.WithLabelValues(name, text)
 	}
 	for c := CausePeer; c < causeCount; c++ {
 		p.closes[c] = m.closes.WithLabelValues(name, c.String())
