@@ -1,6 +1,11 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
 
 // newKeysCommand is `huanxin keys`: the line's keys, and the tools with which an integrator checks his own.
 func newKeysCommand() *cobra.Command {
@@ -15,7 +20,21 @@ func newKeysCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badInput("%s: %w", cmd.CommandPath(), err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badInput("%s: %s", cmd.CommandPath(), flagFault(err)) })
 	cmd.AddCommand(newKeysKCVCommand(), newKeysMACCommand(), newKeysPINBlockCommand(), newKeysTR31Command())
 	return cmd
+}
+
+// flagFault says what is wrong with the flags and quotes nothing that was given: one slip puts a key where a number or a
+// flag's name belongs.
+func flagFault(err error) string {
+	var value *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &value):
+		return "--" + value.GetFlag().Name + ": wrong value"
+	case errors.As(err, &missing):
+		return "--" + missing.GetFlag().Name + ": its value is missing"
+	}
+	return "an unknown flag, see --help"
 }

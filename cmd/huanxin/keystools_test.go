@@ -196,7 +196,7 @@ func TestKeysToolsRefuseWithoutQuotingAKey(t *testing.T) {
 		"mac --alg sm4-cmac --cipher des --key KEY --data 00", "mac --alg sm4-retail --key KEY --data 00", "mac KEY",
 		"mac --alg x9.19 --key KEY --key-file x --data 00", "mac --alg x9.19 --key-file /nowhere --data 00", "mac --alg x9.19 --key - --data 00",
 		"kcv --key KEY", "kcv --cipher des --key KEY --bytes 9", "kcv --cipher des --key KEY --bytes 0", "kcv --cipher sm4 --key KEY00", "kcv --cipher rot13 --key KEY",
-		"kcv --cipher aes --key KEY --bytes x", "kcv --cipher aes --kee KEY", "kcv --cipher des --cmac --key 0123456789ABCDEF",
+		"kcv --cipher aes --key KEY --bytes x", "kcv --cipher aes --kee KEY", "kcv --cipher aes --bytes KEY", "kcv --cipher aes -kKEY", "kcv --KEY", "kcv ---KEY", "kcv --cipher aes --key", "kcv --cipher des --cmac --key 0123456789ABCDEF",
 		"pinblock --format 1 --pan 6224240000000017 --pin 1234", "pinblock --format 0 --pan 6224240000000017 --pin 123", "pinblock --format 0 --pin 1234", "pinblock --format 0 --pan 62242400000000170000 --pin 1234",
 		"pinblock --format 0 --pan 6224240000000017 --pin 1234 --key KEY --cipher aes", "pinblock --format 4 --pan 6224240000000017 --pin 1234 --key KEY00",
 		"pinblock --format 3 --pan 6224240000000017 --pin 1234 --fill 12", "pinblock --format 3 --pan 6224240000000017 --pin 1234 --fill xy", "pinblock --format 0 --pan 6224240000000017",
