@@ -18,7 +18,7 @@ import (
 )
 
 // realKeys replaces the fakes by switch/keys: hashing and sealing are most of the cost of a sale.
-func realKeys(b *testing.B, cfg *Config) {
+func realKeys(b testing.TB, cfg *Config) {
 	set, err := keys.Generate(rand.Reader)
 	require.NoError(b, err)
 	cfg.Hasher, cfg.Vault = set.Hasher(), set.Vault()

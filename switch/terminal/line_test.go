@@ -612,6 +612,7 @@ func securedPort(t testing.TB, line *Line, f fields) (*Front, *port, *wire.Conn,
 	module, m := newModule(t)
 	reply := &engine.Reply{}
 	cfg := testConfig(t, prometheus.NewRegistry())
+	realKeys(t, &cfg)
 	cfg.Keys = &Keys{Module: module, Masters: m}
 	cfg.Submit = func(body any, _ stage.Instant) error {
 		if _, proof := body.(*engine.KeysProved); !proof {
@@ -641,28 +642,6 @@ func securedPort(t testing.TB, line *Line, f fields) (*Front, *port, *wire.Conn,
 	conn, err := wire.New(discard{}, p.wire(cfg.Metrics, nil), p)
 	require.NoError(t, err)
 	return front, p, conn, frame, reply
-}
-
-func TestCheckingAndMakingAMACAllocatesNothing(t *testing.T) {
-	for _, line := range []*Line{{Cipher: hsm.TDES}, {Cipher: hsm.SM4}} {
-		f := echo.with(fields{0: "0820", 11: "000009", 60: "00000001002"}) // a sign-off: its input is the only thing made anew
-		secured := *line
-		front, p, conn, frame, reply := securedPort(t, &secured, f)
-		with := testing.AllocsPerRun(1000, func() {
-			p.Frame(conn, frame)
-			front.Deliver(reply)
-			front.Flush()
-		})
-		require.Equal(t, approved, reply.Response)
-		front, p, conn, frame, reply = securedPort(t, &secured, f)
-		p.Line = nil
-		without := testing.AllocsPerRun(1000, func() {
-			p.Frame(conn, frame)
-			front.Deliver(reply)
-			front.Flush()
-		})
-		require.Equal(t, without, with, "%s", line.Cipher)
-	}
 }
 
 // Four connections of each of two terminals sell and sign on as they like. Whatever becomes of their keys, a sign-on and one more
