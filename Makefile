@@ -14,7 +14,7 @@ build: ## programs into bin/, without a C compiler
 	@mkdir -p bin
 	$(PURE_GO) build -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
 
-run: build ## everything on 127.0.0.1: 7001 cup, 7002 nac, 8080 HTTP; state in var/; until Ctrl-C
+run: build ## everything on 127.0.0.1: 7001 cup, 7002 nac, 7003 and 7004 with keys, 8080 HTTP; state in var/; until Ctrl-C
 	@bin/huanxin db ensure
 	@bin/drill run
 

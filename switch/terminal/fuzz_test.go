@@ -10,6 +10,7 @@ import (
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/keys/hsm"
 	"huanxin/switch/stage"
 	"huanxin/switch/wire"
 )
@@ -86,6 +87,83 @@ func FuzzRequest(f *testing.F) {
 		require.False(t, m.Has(2) || m.Has(35) || m.Has(52) || m.Has(64))
 		if _, upload := body.(*engine.UploadRequest); upload {
 			require.False(t, m.Has(48), "its card numbers do not come back")
+		}
+	})
+}
+
+// FuzzSecured: whatever comes over a line with keys, nothing but a sign-on, an echo, and what has a good MAC becomes an engine input,
+// and no answer to anything else carries a MAC.
+func FuzzSecured(f *testing.F) {
+	front, p, conn, good, _ := securedPort(f, &Line{Cipher: hsm.TDES}, sale)
+	f.Add(bytes.Clone(good.Message))
+	codec := p.Codec
+	for _, m := range everyKind {
+		f.Add(encode(f, codec, m))
+		f.Add(encode(f, codec, m.with(fields{64: "3031323334353637"})))
+	}
+	r := front.readers.New().(*reader)
+	a := front.answerers.New().(*answerer)
+	conn.Data = new(guards)
+	whole := bytes.Clone(good.Message)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		conn.Data = new(guards)
+		x, _ := front.table.take()
+		defer front.table.give(x)
+		x.load(conn, p, wire.Frame{TPDU: testTPDU, Header: testHeader, Message: message}, fixedClock())
+		body, no := r.read(x)
+		switch body.(type) {
+		case nil:
+		case *engine.SignOnRequest, *engine.EchoRequest:
+			require.Nil(t, x.mac)
+		default:
+			require.NotNil(t, x.mac)
+			require.Equal(t, whole, message, "a MAC over something else")
+		}
+		if no == nil || no.code == [2]byte{} {
+			return
+		}
+		frame, err := a.answer(x, &engine.Reply{Response: no.code, At: testNow, Text: no.text}, nil)
+		require.NoError(t, err)
+		answer, _, err := wire.CUP.Next(frame, 0)
+		require.NoError(t, err)
+		var m iso8583.Message
+		require.NoError(t, codec.Parse(answer.Message, &m))
+		require.Equal(t, x.mac != nil, m.Has(macField))
+		require.False(t, m.Has(2) || m.Has(35) || m.Has(52) || m.Has(62))
+	})
+}
+
+// FuzzWorkingKeys: kept keys that are none are refused, and nothing else comes of them.
+func FuzzWorkingKeys(f *testing.F) {
+	module, _ := newModule(f)
+	set, err := generate(module, [8]byte([]byte(sale[41])), (&Line{Cipher: hsm.TDES, KeyLength: 16, MACKeyLength: 16}).sort())
+	require.NoError(f, err)
+	f.Add(set.wrapped)
+	f.Add([]byte{})
+	f.Add([]byte{1, 2, 3})
+	f.Fuzz(func(t *testing.T, wrapped []byte) {
+		list, err := tokens(wrapped)
+		if err != nil {
+			require.ErrorIs(t, err, ErrWorkingKeys)
+			return
+		}
+		require.NotEmpty(t, list[pinKey])
+		require.NotEmpty(t, list[macKey])
+		if _, err := open(module, [8]byte([]byte(sale[41])), wrapped); err == nil {
+			require.Equal(t, set.wrapped, wrapped)
+		}
+	})
+}
+
+// FuzzSerial: DE62 of a sign-on names a serial number, is another maker's, or is answered 30.
+func FuzzSerial(f *testing.F) {
+	f.Add([]byte("Sequence No163150SXX-4C304119"))
+	f.Add([]byte("Sequence No"))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		serial, no := terminalSerial(value)
+		if serial != nil {
+			require.Nil(t, no)
+			require.Equal(t, value, append([]byte("Sequence No"+string(iso8583.AppendDigits(nil, uint64(len(serial)), 2))), serial...))
 		}
 	})
 }
