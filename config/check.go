@@ -333,7 +333,7 @@ func checkMatchKey(k *checker, key string, fields []int) {
 	}
 }
 
-// checkAddresses holds every address to its form, all ports apart, and on loopback what carries card data without security.
+// checkAddresses holds every address to its form, all ports apart, and on loopback what carries card data without keys or TLS.
 func (c *Config) checkAddresses(k *checker) {
 	owner := map[string]string{} // address → key
 	see := func(key, address string, secured bool) {
@@ -344,7 +344,7 @@ func (c *Config) checkAddresses(k *checker) {
 			return
 		}
 		if !secured && !isLoopback(host) {
-			k.refuse(key, "%q is not a loopback address, and it is not secured", address)
+			k.refuse(key, "%q is not a loopback address, and nothing secures it (keys, mac or tls)", address)
 		}
 		if number == 0 {
 			return
@@ -357,7 +357,7 @@ func (c *Config) checkAddresses(k *checker) {
 	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
 		see("listeners."+name+".address", c.Listeners[name].Address, c.Listeners[name].Security == WithKeys)
 	}
-	see("http.address", c.HTTP.Address, false)
+	see("http.address", c.HTTP.Address, c.HTTP.TLS.Certificate != "")
 	if c.Debug.Address != "" {
 		see("debug.address", c.Debug.Address, false)
 		if host, _, err := net.SplitHostPort(c.Debug.Address); err == nil && !isLoopback(host) {
@@ -370,7 +370,7 @@ func (c *Config) checkAddresses(k *checker) {
 		owner = maps.Clone(listening)
 		if c.Hosts[name].Kind == WalletHost {
 			if address := walletAddress(c.Hosts[name].URL); address != "" {
-				see("hosts."+name+".url", address, false)
+				see("hosts."+name+".url", address, strings.HasPrefix(c.Hosts[name].URL, "https:"))
 			}
 			continue
 		}
@@ -378,7 +378,7 @@ func (c *Config) checkAddresses(k *checker) {
 			k.refuse("hosts."+name+".addresses", "want at least one")
 		}
 		for _, address := range c.Hosts[name].Addresses {
-			see("hosts."+name+".addresses", address, false)
+			see("hosts."+name+".addresses", address, c.Hosts[name].TLS.Enabled || c.Hosts[name].MAC != "")
 		}
 	}
 }

@@ -193,6 +193,16 @@ func aWallet(settings string) string {
 	return "hosts:\n  unionpay:\n    addresses: [127.0.0.1:7101]\n  purse:\n    kind: wallet\n" + settings
 }
 
+func TestWhatIsSecuredMayLieAnywhere(t *testing.T) {
+	cfg, err := load(t, "", "HUANXIN_LISTENERS_SECURE_ADDRESS=0.0.0.0:7003", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=192.0.2.1:7101",
+		"HUANXIN_HOSTS_UNIONPAY_MAC=3des-cbc")
+	require.NoError(t, err)
+	require.Equal(t, "0.0.0.0:7003", cfg.Listeners["secure"].Address)
+	_, err = load(t, "", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=192.0.2.1:7101", "HUANXIN_HOSTS_UNIONPAY_TLS_ENABLED=true",
+		"HUANXIN_HOSTS_WALLET_URL=https://wallet.example")
+	require.NoError(t, err)
+}
+
 func TestWalletHasSettingsOfItsOwn(t *testing.T) {
 	cfg, err := load(t, aWallet("    url: http://127.0.0.1:9102/pay\n    key-file: purse.key\n    query-every: 3s\nroutes:\n  qr: purse\n"),
 		"HUANXIN_HOSTS_PURSE_CANCEL_AFTER=40s")
@@ -213,7 +223,7 @@ func TestWalletIsRefusedWithItsKey(t *testing.T) {
 		"no URL":             {"    key-file: a\n", "hosts.purse.url: "},
 		"URL of no web":      {"    url: ftp://127.0.0.1\n    key-file: a\n", "hosts.purse.url: "},
 		"URL with password":  {"    url: http://u:hunter2@127.0.0.1\n    key-file: a\n", "hosts.purse.url: "},
-		"beyond loopback":    {"    url: https://192.0.2.1\n    key-file: a\n", "hosts.purse.url: "},
+		"beyond loopback":    {"    url: http://192.0.2.1\n    key-file: a\n", "hosts.purse.url: "},
 		"this process":       {"    url: http://127.0.0.1:8080\n    key-file: a\n", "hosts.purse.url: port 8080 is taken by http.address"},
 		"no key":             {"    url: http://127.0.0.1:9102\n", "hosts.purse.key-file: "},
 		"asked too often":    {good + "    query-every: 2900ms\n", "hosts.purse.query-every: "},
