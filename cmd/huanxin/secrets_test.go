@@ -25,6 +25,7 @@ import (
 	"huanxin/internal/postgres/pgtest"
 	"huanxin/internal/simulator/till"
 	"huanxin/switch/iso8583"
+	"huanxin/switch/terminal/terminaltest"
 	"huanxin/switch/wire"
 )
 
@@ -248,12 +249,18 @@ func (r *rush) play() {
 	r.noise()
 	r.web()
 
+	r.settle(kept)
+}
+
+// settle closes the batch with totals that are not the switch's, and sends the records.
+func (r *rush) settle(kept *till.Request) {
 	settle := &till.Request{MTI: 0x0500, Net: till.NetSettle, Terminal: testTerminal, Merchant: testMerchant, Batch: r.batch, STAN: r.next(),
 		Details: strings.Repeat("0", 62)}
-	ask(t, r.line, settle)
-	upload := &till.Request{MTI: 0x0320, Net: till.NetSettle, Terminal: testTerminal, Merchant: testMerchant, Batch: r.batch, STAN: r.next(),
+	ask(r.t, r.line, settle)
+	r.batch++
+	upload := &till.Request{MTI: 0x0320, Net: till.NetSettle, Terminal: testTerminal, Merchant: testMerchant, Batch: r.batch - 1, STAN: r.next(),
 		Details: "01" + fmt.Sprintf("00%06d%020s%012d", kept.STAN, kept.Card.PAN, kept.Amount)}
-	ask(t, r.line, upload)
+	ask(r.t, r.line, upload)
 }
 
 // odd sends good messages with everything in them.
@@ -320,8 +327,25 @@ func (r *rush) noise() {
 	r.raw("cup", r.framed(text))
 }
 
+// shop buys over HTTP with a one-time code, and has the wallet charge a payment code; then gives it back.
+func (r *rush) shop() {
+	hold, err := r.api.Reserve(r.t.Context(), "shop-reserve", &till.Order{
+		Merchant: testMerchant, Channel: "store", Code: r.code(731_906_099), Barcode: "6901234567892", Price: 599900, Serial: r.serial(731_906_099),
+		Position: &till.Position{CRS: "WGS84", Lon: 123.4294, Lat: 41.7964, AgeSeconds: 1},
+	})
+	require.NoError(r.t, err)
+	require.Equal(r.t, http.StatusCreated, hold.Status, "%v %s", hold.Reasons, hold.Text)
+	paid, err := r.api.CommitWallet(r.t.Context(), "shop-commit", hold.Purchase.ID, r.hide("payment code", "287654321098765432"), hold.Purchase.Payable)
+	require.NoError(r.t, err)
+	require.Equal(r.t, http.StatusOK, paid.Status, "%v %s", paid.Reasons, paid.Text)
+	back, err := r.api.Refund(r.t.Context(), "shop-refund", hold.Purchase.ID, till.GiveBack{})
+	require.NoError(r.t, err)
+	require.Less(r.t, back.Status, 300, "%v %s", back.Reasons, back.Text)
+}
+
 // web is the HTTP interface, used well and badly.
 func (r *rush) web() {
+	r.shop()
 	tokens, err := readTokens(r.sw.cfg.Path(r.sw.cfg.HTTP.TokenFile))
 	require.NoError(r.t, err)
 	token := tokens[0].Secret
@@ -355,6 +379,74 @@ func (r *rush) web() {
 	}
 }
 
+// secured plays the same on a listener with keys: MAC, PIN, and what goes wrong with them. Clear master keys, working keys, PINs and
+// PIN blocks are secrets, and so are the blocks under the terminal's key.
+func (r *rush) secured(listener string, master []byte) {
+	t := r.t
+	keep := func(name string, key []byte) {
+		r.secrets = append(r.secrets, secret{name: listener + " " + name, binary: bytes.Clone(key)})
+	}
+	keep("master key", master)
+	code, control := "003", "2600000000000000"
+	if listener == "sm" {
+		code, control = "005", "2300000000000000"
+	}
+	stan := func() int { return int(r.next()) }
+	k := r.sw.till(t, listener, master)
+	for range 2 { // the second time the keys are other ones
+		require.Equal(t, "00", k.SignOn(message("0800", "00000001"+code, stan(), nil), 16, 4, 16)[39])
+		keep("PIN key", k.PIN)
+		keep("MAC key", k.MAC)
+		number := uint64(731_907_000) + uint64(r.next())
+		card := r.card(number)
+		block := func(pin, pan string) string {
+			under := k.PINBlock(r.hide("PIN", pin), pan)
+			raw, err := hex.DecodeString(under)
+			require.NoError(t, err)
+			keep("PIN block under the terminal's key", raw)
+			digits := pan[len(pan)-13 : len(pan)-1]
+			open := []byte(fmt.Sprintf("0%d%s%s", len(pin), pin, strings.Repeat("F", 14-len(pin))))
+			clear, err := hex.DecodeString(string(open))
+			require.NoError(t, err)
+			keep("PIN field", clear)
+			account, err := hex.DecodeString("0000" + digits)
+			require.NoError(t, err)
+			for i := range clear {
+				clear[i] ^= account[i]
+			}
+			keep("clear PIN block", clear)
+			return under
+		}
+		hold := k.Ask(message("0100", fmt.Sprintf("96%06d000", r.batch), stan(), map[int]string{
+			3: "390000", 4: "000000599900", 22: "012", 25: "00", 49: "156",
+			59: tag("S1", r.code(number)) + tag("S2", "6901234567892") + tag("S3", r.serial(number)),
+		}))
+		require.Equal(t, "00", hold[39], hold[59])
+		sale := message("0200", fmt.Sprintf("22%06d000501", r.batch), stan(), map[int]string{
+			2: card.PAN, 3: "000000", 4: tagOf(t, hold, "S9"), 14: "3012", 22: "021", 25: "00", 26: "09", 35: card.Track2, 49: "156",
+			52: block("730591846", card.PAN), 53: control, 59: tag("S7", tagOf(t, hold, "S7")),
+		})
+		good := k.Message(sale)
+		bad := bytes.Clone(good)
+		bad[len(bad)/2] ^= 1
+		flipped := *k
+		r.sw.connect(t, &flipped, listener)
+		flipped.SendRaw(bad)
+		flipped.SendRaw(good[:len(good)-3]) // and one that is cut off
+		require.NoError(t, flipped.Conn.(*net.TCPConn).CloseWrite())
+		require.NoError(t, flipped.Conn.SetDeadline(time.Now().Add(time.Minute)))
+		_, _ = io.Copy(io.Discard, flipped.Conn)
+		k.SendRaw(good)
+		require.Equal(t, "00", k.Decode(k.ReceiveRaw())[39])
+		// A PIN over another card, and one that nobody asked to be translated so.
+		other := r.card(number + 1_000_000)
+		wrong := terminaltest.With(sale, map[int]string{11: fmt.Sprintf("%06d", stan()), 4: "000000010000", 59: "", 52: block("846205917", other.PAN)})
+		k.Ask(wrong) // what comes out may be digits, which only the issuer knows to be no PIN
+		odd := terminaltest.With(wrong, map[int]string{11: fmt.Sprintf("%06d", stan()), 53: "9900000000000000"})
+		require.NotEqual(t, "00", k.Ask(odd)[39])
+	}
+}
+
 // operate looks at everything that an operator may look at, by what he may type.
 func (r *rush) operate() {
 	for _, args := range [][]string{
@@ -376,17 +468,15 @@ func (r *rush) operate() {
 	}
 }
 
-// left is what the run has left behind: every file of the state folder but those that are for keys, and the rows.
+// left is what the run has left behind: every file of the state folder but the three that are a secret themselves. The key store
+// is among them: what it holds is wrapped.
 func (r *rush) left(dir string) (places []place) {
-	keys := []string{r.sw.cfg.Path(r.sw.cfg.HTTP.TokenFile), filepath.Join(dir, "wallet.key"), filepath.Dir(r.sw.cfg.Path(r.sw.cfg.Keys.File))}
+	keys := []string{r.sw.cfg.Path(r.sw.cfg.HTTP.TokenFile), filepath.Join(dir, "wallet.key"), r.sw.cfg.Path(r.sw.cfg.Keys.LMKFile)}
 	require.NoError(r.t, filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if slices.Contains(keys, name) {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
 			return nil
 		}
 		// Of the database the rows are read instead of its files, and what its server says.
@@ -407,7 +497,8 @@ func TestNothingSecretIsLeftBehind(t *testing.T) {
 	network, _ := startNetwork(t)
 	dir := t.TempDir()
 	r := &rush{t: t}
-	cfg := testConfig(t, dir, network, "HUANXIN_LOG_LEVEL=debug")
+	_, masters := keyedSwitch(t, dir, network)
+	cfg := testConfig(t, dir, network, "HUANXIN_LOG_LEVEL=debug", "HUANXIN_HOSTS_UNIONPAY_PIN=iso-0")
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(&r.log), zapcore.DebugLevel)
 	sw, err := newSwitch(t.Context(), cfg, "", zap.New(core))
 	require.NoError(t, err)
@@ -418,7 +509,17 @@ func TestNothingSecretIsLeftBehind(t *testing.T) {
 	r.sw.ready(t, everythingReady)
 	r.line, r.api = r.sw.dial(t), r.sw.api(t)
 
+	lmk, err := os.ReadFile(cfg.Path(cfg.Keys.LMKFile))
+	require.NoError(t, err)
+	r.hide("local master key", strings.TrimSpace(string(lmk)))
+	if raw, err := hex.DecodeString(strings.TrimSpace(string(lmk))); err == nil {
+		r.secrets = append(r.secrets, secret{name: "local master key", binary: raw})
+	}
+
 	r.play()
+	for _, listener := range []string{"secure", "sm"} {
+		r.secured(listener, masters[listener])
+	}
 	require.NoError(t, sw.projector.Wait(t.Context(), sw.journal.Position()))
 	r.operate()
 	dump := pgtest.Dump(t, sw.database.URL())
