@@ -15,7 +15,7 @@ import (
 // the schema decides here or in Ledger.take what it is.
 var silent = []string{
 	"merchant_set", "terminal_set", "product_set", "terminal_signed_on", "terminal_signed_off", "code_shown", "pause_set", "pause_lifted",
-	"kill_switch_set", "terminal_keys_proved", "key_act_recorded", "hold_release_proposed", "batch_uploaded", "batch_upload_ended", "terminal_reported",
+	"kill_switch_set", "terminal_keys_proved", "hold_release_proposed", "batch_uploaded", "batch_upload_ended", "terminal_reported",
 }
 
 // A fact that names things that are not there is found, unless it is one of the silent ones: so none is overlooked that was
