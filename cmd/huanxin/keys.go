@@ -22,6 +22,8 @@ func newKeysCommand() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badInput("%s: %s", cmd.CommandPath(), flagFault(err)) })
 	cmd.AddCommand(newKeysKCVCommand(), newKeysMACCommand(), newKeysPINBlockCommand(), newKeysTR31Command())
+	cmd.AddCommand(newKeysCeremonyCommand(), newKeysGenerateCommand(), newKeysImportCommand(), newKeysExportCommand(), newKeysListCommand(),
+		newKeysRotateCommand(), newKeysActivateCommand(), newKeysRetireCommand(), newKeysAuditCommand(), newKeysLMKCommand())
 	return cmd
 }
 
