@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ func run() int {
 	if *only != "" || *show {
 		return replay(*from, *ops, *only)
 	}
+	debug.SetGCPercent(400) // histories are small and many, and there is memory for two of them
 	begun := time.Now()
 	total, failed := playAll(*from, *seeds, *ops)
 	took := time.Since(begun).Round(time.Millisecond)

@@ -41,13 +41,14 @@ type purchaseFact struct {
 	id                      uint64
 	person, serial          string
 	entitlement             uint64
-	leaf                    string
+	leaf, version           string
 	price, subsidy, payable int64
 	held, spent             bool // what it has of the budget
 	owns                    bool // serial, item and entitlement
 	kind                    event.SaleKind
 	rrn, host               string
 	amount, refunded        int64
+	expires                 int64 // of the hold
 	captured, pending       bool
 	keeps                   bool // a wallet's: let go when the reversal is done
 	voidedBy                uint64
@@ -126,6 +127,8 @@ func (m *model) read(ev *event.Event) {
 	case *event.Event_HoldCancelled:
 		if b.HoldCancelled.Cause == event.CancelCause_CANCEL_CAUSE_OPERATOR {
 			m.w.count("turn: hold released by two")
+			by := b.HoldCancelled.By
+			m.must(by.GetActor() != "" && by.GetSecond() != "" && by.GetActor() != by.GetSecond(), "two persons release a hold", "purchase %d", b.HoldCancelled.Purchase)
 		}
 		m.letGo(b.HoldCancelled.Purchase)
 	case *event.Event_ReversalAnswered:
@@ -286,6 +289,7 @@ var quotas = map[string]int{"A01": 1, "A02": 1, "A04": 3}
 // takes enters what a purchase has of person, serial and budget.
 func (m *model) takes(p *purchaseFact, f *event.Reserved) {
 	p.person, p.serial, p.entitlement, p.leaf = string(f.Person)+f.Category, string(f.Serial), f.Entitlement, f.Leaf
+	p.version = f.PolicyVersion
 	p.price, p.subsidy, p.payable = f.Price, f.Subsidy, f.Payable
 	m.must(m.serials[p.serial] == 0, "a serial belongs to one live purchase", "purchase %d takes that of purchase %d", p.id, m.serials[p.serial])
 	m.must(m.items[p.person] < quotas[f.Category], "no person gets more items than the quota", "purchase %d", p.id)
@@ -314,7 +318,7 @@ func (m *model) reserved(f *event.Reserved) {
 			pause.Channel != "" && pause.Channel != f.Channel, "nothing is granted while it is paused", "purchase %d", f.Purchase)
 	}
 	m.must(!m.kills[strings.TrimSpace(f.Key.Merchant)] && !m.kills[strings.TrimSpace(f.Key.Terminal)] || f.Key.Merchant == "", "nothing new for who is stopped", "purchase %d", f.Purchase)
-	p := &purchaseFact{id: f.Purchase}
+	p := &purchaseFact{id: f.Purchase, expires: f.ExpiresAt}
 	m.purchases[p.id] = p
 	m.takes(p, f)
 	p.held = true
@@ -333,6 +337,7 @@ func (m *model) saleSent(s *event.SaleSent) {
 		m.w.stats.Purchases++
 	} else {
 		m.must(p != nil && p.held && p.rrn == "", "a hold carries one sale", "purchase %d", s.Purchase)
+		m.must(m.at < p.expires, "a sale comes before its hold ends", "purchase %d", s.Purchase)
 		m.must(s.Amount == p.payable, "what is charged is the payable", "purchase %d", s.Purchase)
 	}
 	m.must(m.bySale[s.Rrn] == 0, "a host request has a number of its own", "%s", s.Rrn)
@@ -391,6 +396,8 @@ func (m *model) reversalQueued(r *event.ReversalQueued) {
 		return
 	}
 	m.must(p.refunded == 0, "what is refunded is never reversed", "purchase %d", p.id)
+	m.must(r.KeepsHold || r.By != nil || !hostProfiles[p.host].Wallet || !p.held && !p.spent, "what a wallet may still charge keeps its hold",
+		"purchase %d", p.id)
 	p.pending, p.captured = true, false
 	if p.keeps = r.KeepsHold; !p.keeps {
 		m.letGo(p.id)
@@ -436,6 +443,16 @@ func (m *model) refundApproved(r *event.RefundApproved) {
 		m.move(p.leaf, 0, -r.Returned)
 	}
 	p.subsidy -= r.Returned
+	if p.spent && !r.Whole {
+		want := p.amount - p.refunded // what is still paid, and the subsidy that is due on top of that
+		if rate := rates[p.version]; p.manual {
+			want = want * rate / 100
+		} else {
+			want = want * rate / (100 - rate)
+		}
+		m.must(p.subsidy <= want+1 && (p.subsidy >= want-1 || p.subsidy == 0), "what is kept has the subsidy of what is kept",
+			"purchase %d of %d keeps %d after a refund, not %d", p.id, p.amount, p.subsidy, want)
+	}
 	if r.Whole {
 		m.must(p.subsidy == 0 || p.person == "", "of what is given back as a whole no subsidy stays", "purchase %d keeps %d", p.id, p.subsidy)
 		p.captured, p.spent = false, false

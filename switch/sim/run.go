@@ -40,7 +40,7 @@ func (f *Failure) String() string {
 
 // Play plays the operations of a seed. keep has the result hold the history.
 func Play(seed uint64, ops []Operation, keep bool) (r Result) {
-	w := newWorld(seed, keep)
+	w := newWorld(seed, len(ops), keep)
 	done := 0
 	defer func() {
 		r = Result{Seed: seed, Stats: w.stats, Hash: w.history.hash, History: w.history.lines}
@@ -70,7 +70,7 @@ var beginnings = []time.Time{
 	time.Date(2026, 3, 2, 10, 0, 0, 0, shanghai), time.Date(2026, 6, 30, 20, 0, 0, 0, shanghai), time.Date(2026, 5, 8, 21, 30, 0, 0, shanghai),
 }
 
-func newWorld(seed uint64, keep bool) *world {
+func newWorld(seed uint64, ops int, keep bool) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x776f726c64))
 	w := &world{
 		seed: seed, rng: rng, keep: keep, stats: Stats{Seen: map[string]int{}}, calls: map[engine.Token]*call{}, hosts: map[string]*host{},
@@ -79,7 +79,7 @@ func newWorld(seed uint64, keep bool) *world {
 	w.now = beginnings[rng.IntN(len(beginnings))].UnixNano()
 	w.born = w.now - 1
 	w.cluster = rng.IntN(4) == 0
-	w.log, w.mark, w.stream = newFile(w, "log", 4<<20), newFile(w, "mark", 8192), &stream{w: w}
+	w.log, w.mark, w.stream = newFile(w, "log", int64(1<<20+2048*ops)), newFile(w, "mark", 8192), &stream{w: w}
 	w.snaps = &snapshots{w: w, cold: w.cold}
 	w.model = newModel(w)
 	follower, err := engine.New(engine.Config{Map: province(), Hosts: hostProfiles, Cold: &coldFile{}})

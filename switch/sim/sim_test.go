@@ -74,7 +74,7 @@ func TestShrinkFindsTheFewThatBreak(t *testing.T) {
 
 // A sector that was written and not synced is there or not after a power loss; what a failed sync was about is not.
 func TestPowerLossTakesWhatWasNotSynced(t *testing.T) {
-	w := newWorld(1, false)
+	w := newWorld(1, 0, false)
 	f := w.log
 	_, err := f.WriteAt(slices.Repeat([]byte{1}, 4*sector), 0)
 	require.NoError(t, err)
