@@ -19,25 +19,27 @@ var hostNames = []string{"cup", "bank", "wallet"}
 // host is a card network or a wallet with a ledger of its own. It charges a sale once and returns a charge once, by RRN, as a
 // real one does, and knows nothing of subsidies.
 type host struct {
-	w       *world
-	name    string
-	wallet  bool
-	down    bool
-	charged map[string]int64             // by RRN of the sale: net charge
-	gross   map[string]int64             // what was charged at first
-	seen    map[string]*event.HostAnswer // what was said to a request
-	undone  map[string]bool              // reversed, or closed by a wallet
-	voids   map[string]string            // RRN of a void or refund → of its sale
-	arrival map[string]int64             // of the last message about an RRN: a link is first in, first out
-	sales   map[string]int               // how often each sale has left the switch
-	latest  int64                        // the latest arrival of any message
+	w         *world
+	name      string
+	wallet    bool
+	down      bool
+	charged   map[string]int64             // by RRN of the sale: net charge
+	gross     map[string]int64             // what was charged at first
+	seen      map[string]*event.HostAnswer // what was said to a request
+	undone    map[string]bool              // reversed, or closed by a wallet
+	voids     map[string]string            // RRN of a void or refund → of its sale
+	arrival   map[string]int64             // of the last message about an RRN: a link is first in, first out
+	sales     map[string]int               // how often each sale has left the switch
+	latest    int64                        // the latest arrival of any message
+	early     map[string]bool              // a reversal came and there was nothing yet
+	overtaken map[string]bool              // and then its request came; also of the sale that the request is about
 }
 
 func newHost(w *world, name string) *host {
 	return &host{
 		w: w, name: name, wallet: hostProfiles[name].Wallet, charged: map[string]int64{}, gross: map[string]int64{},
 		seen: map[string]*event.HostAnswer{}, undone: map[string]bool{}, voids: map[string]string{}, arrival: map[string]int64{},
-		sales: map[string]int{},
+		sales: map[string]int{}, early: map[string]bool{}, overtaken: map[string]bool{},
 	}
 }
 
@@ -72,8 +74,12 @@ func (h *host) request(p *process, r *engine.HostRequest) {
 		if at < h.latest {
 			w.count("fault: messages reordered")
 		}
-		at = max(at, h.arrival[r.RRN])
-		h.arrival[r.RRN], h.latest = at, max(h.latest, at)
+		if r.Kind == engine.HostReversal && at < h.arrival[r.RRN] && !w.quiet && w.chance(500) { // over a second connection
+			w.count("fault: reversal overtakes its request")
+		} else {
+			at = max(at, h.arrival[r.RRN])
+		}
+		h.arrival[r.RRN], h.latest = max(at, h.arrival[r.RRN]), max(h.latest, at)
 		w.letters[r.RRN]++
 		w.at(at, func() {
 			w.letters[r.RRN]--
@@ -93,6 +99,7 @@ func (h *host) work(r *engine.HostRequest) {
 		}
 	}
 	var a *event.HostAnswer
+	overtaken := false
 	switch r.Kind {
 	case engine.HostInquiry:
 		a = &event.HostAnswer{Response: "00"}
@@ -108,6 +115,9 @@ func (h *host) work(r *engine.HostRequest) {
 		}
 		if a = h.seen[r.RRN]; a == nil {
 			a = h.decide(r)
+			if overtaken = h.early[r.RRN]; overtaken {
+				h.overtaken[r.RRN], h.overtaken[r.Original.RRN] = true, true
+			}
 		}
 		answer.Pending = a.Response == "09"
 	}
@@ -118,7 +128,7 @@ func (h *host) work(r *engine.HostRequest) {
 		times = 2
 	}
 	for range times {
-		if w.lose() {
+		if !overtaken && w.lose() { // with the answer too nobody but the clearing file could tell
 			continue
 		}
 		wait := w.delay()
@@ -238,6 +248,7 @@ func (h *host) reverse(r *engine.HostRequest) *event.HostAnswer {
 	case h.wallet:
 		h.undone[r.RRN], h.charged[r.RRN] = true, 0
 	case a == nil:
+		h.early[r.RRN] = true
 		return &event.HostAnswer{Response: "25"}
 	case !moves(a.Response):
 		return &event.HostAnswer{Response: "12"}

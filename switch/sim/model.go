@@ -32,6 +32,7 @@ type model struct {
 	kills             map[string]bool
 	opened            map[uint64]*event.WorkItemOpened
 	quarantine        map[uint64]bool
+	late              map[uint64]bool   // purchases of which a late answer is recorded
 	delivered, proved map[string]uint32 // generations of working keys, by terminal
 	epoch             uint64
 }
@@ -73,7 +74,7 @@ func newModel(w *world) *model {
 		serials: map[string]uint64{}, items: map[string]int{}, nodes: map[string]*nodeFact{}, keys: map[string]int64{},
 		claims: map[uint64]*event.EntitlementClaimed{}, using: map[uint64]uint64{}, undone: map[string]bool{},
 		pauses: map[uint64]*event.PauseSet{}, lifted: map[uint64]int64{}, kills: map[string]bool{},
-		delivered: map[string]uint32{}, proved: map[string]uint32{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
+		late: map[uint64]bool{}, delivered: map[string]uint32{}, proved: map[string]uint32{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
 	}
 }
 
@@ -143,6 +144,7 @@ func (m *model) read(ev *event.Event) {
 		m.w.count("turn: dead letter")
 	case *event.Event_LateAnswer:
 		m.w.count("turn: late answer recorded")
+		m.late[b.LateAnswer.Purchase] = true
 	case *event.Event_PaymentUnknown:
 		m.w.count("turn: wallet is asked")
 	case *event.Event_ReversalDone:

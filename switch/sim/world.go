@@ -188,7 +188,7 @@ func (s *Stats) Missing() (names []string) {
 // mustHappen are the faults and turns of events without which a run of many seeds has shown little.
 var mustHappen = func() []string {
 	list := []string{
-		"fault: message lost", "fault: message doubled", "fault: message delayed", "fault: messages reordered",
+		"fault: message lost", "fault: message doubled", "fault: message delayed", "fault: messages reordered", "fault: reversal overtakes its request",
 		"fault: late answer of a host", "fault: partial approval", "fault: link down", "fault: approved over another amount",
 		"fault: disk full", "fault: sync fails", "fault: sync fails after persisting", "fault: torn write", "fault: snapshot damaged",
 		"fault: append lost on the way", "fault: answer to an append lost", "fault: stale owner refused", "fault: second owner locked out",
