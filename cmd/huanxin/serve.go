@@ -238,7 +238,7 @@ func (s *Switch) openDatabase(ctx context.Context) (err error) {
 		url = s.private.URL()
 	}
 	s.database, err = postgres.Open(ctx, postgres.Config{
-		URL: url, Connections: s.cfg.Database.Connections, Private: s.private != nil,
+		URL: url, Connections: s.cfg.Database.Connections, IdleTimeout: s.cfg.Database.WriteTimeout, Private: s.private != nil,
 	})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)

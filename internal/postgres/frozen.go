@@ -30,7 +30,7 @@ func (d *Database) Freeze(ctx context.Context) (*Frozen, error) {
 		return nil, fmt.Errorf("freeze the rows: %w", err)
 	}
 	f := &Frozen{tx: tx, done: conn.Release}
-	if _, err = tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err == nil {
+	if _, err = tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"); err == nil {
 		f.at, err = scanPosition(tx.QueryRow(ctx, selectPosition))
 	}
 	if err != nil {

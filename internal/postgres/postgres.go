@@ -41,6 +41,10 @@ type Config struct {
 	Private bool
 	// StatementTimeout is enforced by the server, 60 s by default; migrations are not bound by it.
 	StatementTimeout time.Duration
+	// IdleTimeout is how long the server waits within a transaction for what comes next, as long as a statement by default. A client
+	// behind a connection that has gone silent has given up long before; without it the locks of its transaction would stay until the
+	// system finds the connection dead, which may take hours, and the projection would wait for them.
+	IdleTimeout time.Duration
 }
 
 func (c *Config) check() error {
@@ -53,12 +57,15 @@ func (c *Config) check() error {
 	if c.StatementTimeout == 0 {
 		c.StatementTimeout = time.Minute
 	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = c.StatementTimeout
+	}
 	switch {
 	case c.URL == "":
 		return errors.New("database URL is missing")
 	case c.Connections < 1 || c.Connections > 1000:
 		return fmt.Errorf("connections %d: want 1 to 1000", c.Connections)
-	case c.ConnectTimeout < 0 || c.StatementTimeout < 0:
+	case c.ConnectTimeout < 0 || c.StatementTimeout < 0 || c.IdleTimeout < 0:
 		return errors.New("a time-out is negative")
 	}
 	return nil
@@ -85,6 +92,7 @@ func Open(ctx context.Context, c Config) (*Database, error) {
 	p.ConnConfig.RuntimeParams["application_name"] = "huanxin"
 	p.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	p.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(c.StatementTimeout.Milliseconds(), 10)
+	p.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(c.IdleTimeout.Milliseconds(), 10)
 	if c.Private {
 		p.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 			giveWay(int(conn.PgConn().PID()))

@@ -65,7 +65,7 @@ func TestPasswordOfAMalformedURLIsNotRepeated(t *testing.T) {
 func TestWrongSettingsAreRefused(t *testing.T) {
 	for _, c := range []postgres.Config{
 		{}, {URL: "postgres:///x", Connections: -1}, {URL: "postgres:///x", Connections: 1001},
-		{URL: "postgres:///x", ConnectTimeout: -time.Second}, {URL: "postgres:///x", StatementTimeout: -1},
+		{URL: "postgres:///x", ConnectTimeout: -time.Second}, {URL: "postgres:///x", StatementTimeout: -1}, {URL: "postgres:///x", IdleTimeout: -1},
 	} {
 		_, err := postgres.Open(context.Background(), c)
 		require.Error(t, err)

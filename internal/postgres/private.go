@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,10 +197,16 @@ func (p *Private) initialise(ctx context.Context, b Binaries) error {
 	if majorOf(p.place.data()) != 0 {
 		return nil
 	}
-	draft := p.place.data() + ".new"
-	if err := os.RemoveAll(draft); err != nil {
+	// An owner that was killed leaves an initdb that goes on: it has a folder of its own, so that the two do not meet. What it
+	// leaves there is taken away as far as it lets, now or by a later start.
+	remains, err := filepath.Glob(p.place.data() + ".new*")
+	if err != nil {
 		return err
 	}
+	for _, old := range remains {
+		_ = os.RemoveAll(old)
+	}
+	draft := fmt.Sprintf("%s.new-%08x", p.place.data(), rand.Uint32())
 	if err := p.place.own(draft); err != nil {
 		return err
 	}

@@ -214,8 +214,10 @@ func TestServerKilledHardIsRecovered(t *testing.T) {
 
 func TestInterruptedCreationIsDoneAgain(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "data.new", "PG_VERSION"), []byte("9\n"), 0o600))
+	for _, name := range []string{"data.new", "data.new-00c0ffee"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name, "base"), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "PG_VERSION"), []byte("9\n"), 0o600))
+	}
 	p := cluster(t, dir)
 	require.NoError(t, open(t, p.URL()).Ping(context.Background()))
 }
