@@ -66,7 +66,6 @@ type Store struct {
 // view is the store as it was read at one moment. It is never changed, only replaced.
 type view struct {
 	contents
-	text   [32]byte            // what the file's MAC was
 	keys   []hsm.Key           // of contents.records; nil when retired
 	labels map[string][]int    // indices of records, oldest first
 	active map[string]*holding // by label
@@ -139,7 +138,9 @@ func (s *Store) take(text []byte) error {
 	if err != nil {
 		return err
 	}
-	s.module = module
+	if s.module == nil { // written once, by whoever opens: Module is read without the lock
+		s.module = module
+	}
 	s.view.Store(v)
 	return nil
 }
