@@ -131,7 +131,7 @@ func runDemo(ctx context.Context, o *options) error {
 		return err
 	}
 	ports := drill.Ports{HTTP: cfg.HTTP.Address}
-	for name, address := range map[string]*string{"cup": &ports.CUP, "nac": &ports.NAC} {
+	for name, address := range map[string]*string{"cup": &ports.CUP, "nac": &ports.NAC, "secure": &ports.Secure, "sm": &ports.SM} {
 		if *address = cfg.Listeners[name].Address; *address == "" {
 			return fmt.Errorf("the demonstration needs a listener called %s", name)
 		}

@@ -152,6 +152,9 @@ func runTerminal(ctx context.Context, out io.Writer, to *reach, file, programs s
 	if err != nil {
 		return err
 	}
+	if len(lines) > 0 {
+		cfg.Pinpads = nil // the keys are for those lines
+	}
 	if err := to.await(ctx, cfg); err != nil {
 		return &exitError{1, err}
 	}

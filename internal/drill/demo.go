@@ -119,20 +119,24 @@ func cutOverAt(at time.Time) time.Time {
 func timeOfDay(at time.Time) string { return at.In(china).Format("15:04:05") }
 
 func demoSettings() []string {
-	return []string{
-		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT=" + hostPatience.String(), "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=1s",
+	return append(keyed(),
+		"HUANXIN_HOSTS_UNIONPAY_TIMEOUT="+hostPatience.String(), "HUANXIN_HOSTS_UNIONPAY_REVERSAL_RETRY_MIN=1s",
 		"HUANXIN_HOSTS_UNIONPAY_REVERSAL_LEAST_LIFE=1s",
-	}
+	)
 }
 
 func (d *Demo) startPrograms(ctx context.Context) error {
-	if err := d.Site.StartHost(ctx, "--late-by", lateBy.String()); err != nil {
+	book, err := d.Site.drawKeys()
+	if err != nil {
+		return err
+	}
+	if err := d.Site.StartHost(ctx, "--late-by", lateBy.String(), "--keys", d.Site.file(demoKeys)); err != nil {
 		return err
 	}
 	if err := d.Site.StartWallet(ctx, "--password-by", passwordBy.String()); err != nil {
 		return err
 	}
-	return d.Site.StartServe(ctx)
+	return d.Site.startKeyed(ctx, book)
 }
 
 func closed(db *postgres.Database) error {
@@ -162,7 +166,8 @@ func (d *Demo) show(ctx context.Context, db *postgres.Database) error {
 func (d *Demo) play(ctx context.Context, out io.Writer) error {
 	s := d.Site
 	cmd := exec.CommandContext(ctx, s.program("simulator"), "terminal", "--script", d.Script, "--connect", s.Ports.CUP,
-		"--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("terminals.json"), "--wait", "20s", "--programs", s.Programs)
+		"--api", s.base(), "--token-file", s.tokenFile(), "--state", s.file("terminals.json"), "--wait", "20s", "--programs", s.Programs,
+		"--keys", s.file(demoKeys), "--line", "secure="+s.Ports.Secure, "--line", "sm="+s.Ports.SM+"@cup-sm4")
 	cmd.Env = append(os.Environ(), s.environment()...) // by which an operator's commands find the switch
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -283,13 +288,14 @@ func (d *Demo) where() {
 	fmt.Fprintf(d.Out, `
 继续服务中，按 Ctrl-C 停止 · serving until Ctrl-C
   POS terminals   %s (framing cup)   %s (framing nac)
+                  %s (3DES keys, MAC, PIN)   %s (国密 SM4)
   HTTP            %s   metrics %s/metrics   readiness %s/readyz
   API token       %s
   sample ids      terminal %s, merchant %s, product %s (冰箱 A01), city %s
   operator        bin/huanxin saf list, pauses, budget show, purchase show 3, … (docs/operator.md); socket %s
   clearing day    ends at %s in this demonstration
   logs            %s, %s, %s
-`, s.Ports.CUP, s.Ports.NAC, s.base(), s.base(), s.base(), s.tokenFile(),
+`, s.Ports.CUP, s.Ports.NAC, s.Ports.Secure, s.Ports.SM, s.base(), s.base(), s.base(), s.tokenFile(),
 		applianceTerminal, applianceMerchant, refrigerator, shenyang, s.controlSocket(), s.CutOver,
 		s.Serve.Log(), s.Host.Log(), s.Wallet.Log())
 }

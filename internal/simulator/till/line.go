@@ -171,12 +171,28 @@ func (l *Line) Tell(r *Request) error {
 		}
 	}
 	if r.Flip {
-		body[len(body)-l.cfg.Codec.WireSize(macField)-1] ^= 1 // the last bit that the MAC is over
+		if err := l.flip(body); err != nil {
+			return fmt.Errorf("build %s: %w", r.MTI, err)
+		}
 	}
 	if l.out, err = l.cfg.Framing.AppendFrame(l.out[:0], l.cfg.TPDU, l.cfg.Header, body); err != nil {
 		return fmt.Errorf("frame %s: %w", r.MTI, err)
 	}
 	return l.write(l.out)
+}
+
+// flip changes the last bit of the amount, as somebody on the line might.
+func (l *Line) flip(body []byte) error {
+	var m iso8583.Message
+	if err := l.cfg.Codec.Parse(body, &m); err != nil {
+		return err
+	}
+	amount := m.Raw(4)
+	if len(amount) == 0 {
+		return errors.New("there is no amount to change a bit of")
+	}
+	amount[len(amount)-1] ^= 1
+	return nil
 }
 
 // macField is DE64.

@@ -97,7 +97,9 @@ type Request struct {
 	Chip     []byte       // DE55 of a script result or certificate
 	PIN      string       // typed by the payer; goes as DE52, under the terminal's key
 	Flip     bool         // one bit of the message is changed under way
-	Tags     []Tag        // DE59
+
+	line string // that the script gives the till
+	Tags []Tag  // DE59
 }
 
 // Answer is what the switch said.

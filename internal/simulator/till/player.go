@@ -33,7 +33,7 @@ type Player struct {
 	Programs string
 
 	run    uint64
-	lines  map[string]*Line // by terminal: those of tills that have a line of their own, "" for all others
+	lines  map[string]*Line // by name: those of tills that have a line of their own, "" for all others
 	buyers map[int]*buyer
 	sold   map[string]*sold   // by the name that the script gave the sale
 	closed map[string]settled // by terminal: the batch that was settled last
@@ -282,7 +282,7 @@ func outcome(a *APIAnswer, good string) string {
 
 // request begins a request of the case's till with a fresh STAN, or with the last one again.
 func (p *Player) request(s *story, again bool, batch uint32) (Request, error) {
-	r := Request{Terminal: s.till.Terminal, Merchant: s.till.Merchant, Batch: batch}
+	r := Request{Terminal: s.till.Terminal, Merchant: s.till.Merchant, Batch: batch, line: s.till.Line}
 	if batch == 0 {
 		r.Batch = p.State.Batch(s.till.Terminal, s.till.Batch)
 	}
@@ -411,7 +411,7 @@ func (p *Player) reverse(ctx context.Context, s *story, step *Step) error {
 	if r.Cause == "" {
 		r.Cause = "98"
 	}
-	line, err := p.connect(ctx, r.Terminal)
+	line, err := p.connect(ctx, r.line)
 	if err != nil {
 		return err
 	}
@@ -457,7 +457,7 @@ func (p *Player) manage(ctx context.Context, s *story, step *Step, mti iso8583.M
 
 // tell sends a request that is never reversed.
 func (p *Player) tell(ctx context.Context, r *Request) (*Answer, error) {
-	line, err := p.connect(ctx, r.Terminal)
+	line, err := p.connect(ctx, r.line)
 	if err != nil {
 		return nil, err
 	}
@@ -468,7 +468,7 @@ func (p *Player) tell(ctx context.Context, r *Request) (*Answer, error) {
 // failed on its last metre, and the terminal hangs up; the answer is nil then. Hanging up before it comes would leave
 // open whether request or reversal is processed first.
 func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Answer, error) {
-	line, err := p.connect(ctx, r.Terminal)
+	line, err := p.connect(ctx, r.line)
 	if err != nil {
 		return nil, err
 	}
@@ -484,14 +484,8 @@ func (p *Player) ask(ctx context.Context, s *story, r *Request, lose bool) (*Ans
 	return nil, nil
 }
 
-// connect returns the line of a terminal, dialling when there is none.
-func (p *Player) connect(ctx context.Context, terminal string) (*Line, error) {
-	name := ""
-	for _, t := range p.Script.Terminals {
-		if t.Terminal == terminal {
-			name = t.Line
-		}
-	}
+// connect returns a line, dialling when there is none.
+func (p *Player) connect(ctx context.Context, name string) (*Line, error) {
 	if line := p.lines[name]; line != nil {
 		select {
 		case <-line.Lost():
@@ -504,7 +498,7 @@ func (p *Player) connect(ctx context.Context, terminal string) (*Line, error) {
 	if name != "" {
 		var known bool
 		if cfg, known = p.Lines[name]; !known {
-			return nil, fmt.Errorf("terminal %s wants the line %q, whose address nobody has given", terminal, name)
+			return nil, fmt.Errorf("nobody has given the address of the line %q", name)
 		}
 	}
 	line, err := DialLine(ctx, cfg)
