@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 		Short:        "模拟终端、领券应用、卡组织与钱包 · simulated terminals, claiming app, card network and wallet",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(newHost(), newWallet(), newLedger(), newTerminal(), newLoad())
+	root.AddCommand(newHost(), newWallet(), newLedger(), newTerminal(), newLoad(), newCrowd())
 	return root
 }
 

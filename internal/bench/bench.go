@@ -33,6 +33,7 @@ func Scenarios() []Scenario {
 		latency(),
 		claimRush(),
 		overload(),
+		besideCrowd(),
 		scale(),
 		recovery(),
 		projected(),
