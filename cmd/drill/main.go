@@ -101,6 +101,7 @@ var drills = []struct {
 	{"storm", "kill -9 again and again, during starts, recoveries and snapshots", (*drill.Arena).Storm},
 	{"journal-full", "the journal's volume full: to its mark, then entirely", (*drill.Arena).JournalFull},
 	{"descriptors", "no file descriptor left for anything new, under a flood of connections", (*drill.Arena).Descriptors},
+	{"keys", "rotations of keys that are killed half-way, by a switch that is killed too", (*drill.Arena).Keys},
 	{"forged", "a copy of the journal edited by hand, which huanxin check must find", (*drill.Arena).Forged},
 	{"bad-input", "what terminals should never send", (*drill.Arena).BadInput},
 }

@@ -10,7 +10,7 @@ func TestEveryDrillIsOffered(t *testing.T) {
 	root := newRootCommand()
 	for _, name := range []string{"run", "smoke", "kill9", "kill-points", "after-the-sale", "wallet", "settlement", "postgres-down", "host-down",
 		"link", "postgres-faults", "frozen", "storm",
-		"journal-full", "descriptors", "forged", "bad-input", "all"} {
+		"journal-full", "descriptors", "keys", "forged", "bad-input", "all"} {
 		found, _, err := root.Find([]string{name})
 		require.NoError(t, err)
 		require.Equal(t, name, found.Name())

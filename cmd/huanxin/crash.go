@@ -10,6 +10,7 @@ import (
 	"huanxin/config"
 	"huanxin/switch/host"
 	"huanxin/switch/journal"
+	"huanxin/switch/keys/store"
 	"huanxin/switch/projection"
 	"huanxin/switch/server"
 	"huanxin/switch/wallet"
@@ -21,6 +22,7 @@ var crashPlaces = []string{
 	journal.PlaceWritten, journal.PlaceSynced, journal.PlaceSegmentFilling,
 	journal.PlaceSnapshotWritten, journal.PlaceSnapshotSynced, journal.PlaceSnapshotNamed,
 	projection.PlaceWritten, projection.PlaceCommitted,
+	store.PlaceWritten, store.PlaceNamed,
 	host.PlaceHalfWritten, host.PlaceWritten, wallet.PlaceSending, wallet.PlaceAnswered,
 }
 

@@ -15,7 +15,11 @@ import (
 
 // keyStore is where the store of a switch lies and where its master key comes from.
 func keyStore(c *config.Config) store.Config {
-	return keys.Config(c.Path(c.Keys.File), c.Path(c.Keys.LMKFile), os.Getenv)
+	s := keys.Config(c.Path(c.Keys.File), c.Path(c.Keys.LMKFile), os.Getenv)
+	if point, err := newCrashPoint(c, zap.NewNop()); err == nil { // serve refuses a wrong one
+		s.Place = point.places
+	}
+	return s
 }
 
 // bySwitch signs the acts of the switch itself.

@@ -73,7 +73,7 @@ func (e *Edit) write() error {
 	if len(text) > maxFile {
 		return fmt.Errorf("%w: the file would have more than %d bytes", ErrAct, maxFile)
 	}
-	if err := replace(s.cfg.Path, text); err != nil {
+	if err := replace(s.cfg.Path, text, s.cfg.Place); err != nil {
 		return fmt.Errorf("write key store: %w", err)
 	}
 	return s.take(text)
@@ -410,7 +410,7 @@ func (s *Store) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
 	}
 	text := appendLMKFile(nil, next, old)
 	defer clear(text)
-	if err := replace(s.cfg.LMK.File, text); err != nil {
+	if err := replace(s.cfg.LMK.File, text, s.cfg.Place); err != nil {
 		return nil, fmt.Errorf("write master key file: %w", err)
 	}
 	return next, nil
@@ -437,7 +437,7 @@ func (s *Store) SettleLMK() error {
 	}
 	text := appendLMKFile(nil, own)
 	defer clear(text)
-	if err := replace(s.cfg.LMK.File, text); err != nil {
+	if err := replace(s.cfg.LMK.File, text, s.cfg.Place); err != nil {
 		return fmt.Errorf("write master key file: %w", err)
 	}
 	return nil
@@ -472,7 +472,7 @@ func Create(cfg Config, n New) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, module: module}
+	s := &Store{cfg: cfg.told(), module: module}
 	e := &Edit{store: s, by: n.By, contents: contents{lmk: lmk.ID(), hash: n.Hash}}
 	for _, k := range n.Known {
 		r, err := e.add(n.Act, k.Wanted, func(spec hsm.Spec) (hsm.Key, []byte, error) {
@@ -506,7 +506,7 @@ func Create(cfg Config, n New) (*Store, error) {
 	}
 	put := WriteOnce
 	if n.Over {
-		put = replace
+		put = func(path string, text []byte) error { return replace(path, text, s.cfg.Place) }
 	}
 	if err := put(cfg.Path, text); err != nil {
 		return nil, fmt.Errorf("create key store: %w", err)

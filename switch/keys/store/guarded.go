@@ -95,15 +95,23 @@ func makeFolder(dir string) error {
 // WriteOnce puts text at path in one step, in a folder that it makes when it is not there. It never overwrites: an existing
 // path is an error that is fs.ErrExist. After a crash either the whole file is there or none.
 func WriteOnce(path string, text []byte) error {
-	return write(path, text, os.Link) // fails when path exists, which a rename would not
+	return write(path, text, os.Link, nowhere) // fails when path exists, which a rename would not
 }
 
 // replace puts text at path in one step, over what is there.
-func replace(path string, text []byte) error {
-	return write(path, text, os.Rename)
+func replace(path string, text []byte, at func(place string)) error {
+	return write(path, text, os.Rename, at)
 }
 
-func write(path string, text []byte, place func(from, to string) error) (err error) {
+// The places of a drill.
+const (
+	PlaceWritten = "keys-written" // the store's new file, or that of its master key, is there under another name
+	PlaceNamed   = "keys-named"   // it has its name, which is not durable yet
+)
+
+func nowhere(string) {}
+
+func write(path string, text []byte, put func(from, to string) error, at func(place string)) (err error) {
 	dir := filepath.Dir(path)
 	if err := makeFolder(dir); err != nil {
 		return err
@@ -123,9 +131,11 @@ func write(path string, text []byte, place func(from, to string) error) (err err
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
-	if err = place(tmp.Name(), path); err != nil {
+	at(PlaceWritten)
+	if err = put(tmp.Name(), path); err != nil {
 		return err
 	}
+	at(PlaceNamed)
 	return syncFolder(dir)
 }
 

@@ -53,6 +53,16 @@ type Config struct {
 	LMK  Source
 	Rand io.Reader        // crypto/rand.Reader
 	Now  func() time.Time // time.Now
+	// Place is told when a file comes to one of the places. For drills only; nil: nobody.
+	Place func(place string)
+}
+
+// told has somebody be told of places, if only nobody.
+func (c Config) told() Config {
+	if c.Place == nil {
+		c.Place = nowhere
+	}
+	return c
 }
 
 // Store is an open key store.
@@ -78,7 +88,7 @@ type holding struct {
 
 // Open reads the store. A missing file is an error that is fs.ErrNotExist.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg}
+	s := &Store{cfg: cfg.told()}
 	text, err := ReadGuarded(cfg.Path, maxFile)
 	if err != nil {
 		return nil, err
