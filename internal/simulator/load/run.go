@@ -2,8 +2,10 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,21 +106,31 @@ func (r *run) connect(ctx context.Context) ([]*worker, []*trunk, error) {
 	for c := range r.cfg.Connections {
 		t := &trunk{cfg: r.cfg.Line, tally: r.tally}
 		trunks = append(trunks, t)
-		line, err := till.DialLine(ctx, r.cfg.Line)
-		if err != nil {
+		if line, err := till.DialLine(ctx, r.cfg.Line); err == nil {
+			t.line = line
+		} else if !gone(err) {
 			return nil, nil, err
 		}
-		t.line = line
 		for i := range r.cfg.InFlight {
 			n := c*r.cfg.InFlight + i
 			w := &worker{run: r, till: r.cfg.Tills[n], trunk: t, dice: rand.New(rand.NewPCG(r.cfg.Seed, uint64(n)))}
-			if err := w.signOn(ctx); err != nil {
+			err := w.signOn(ctx)
+			for end := r.cfg.Now().Add(r.cfg.Grace); gone(err) && r.cfg.Now().Before(end); err = w.signOn(ctx) {
+				pause(ctx, again) // the switch may just be starting anew
+			}
+			if err != nil {
 				return nil, nil, fmt.Errorf("sign on terminal %s: %w", w.till.Terminal, err)
 			}
 			workers = append(workers, w)
 		}
 	}
 	return workers, trunks, nil
+}
+
+// gone reports whether nobody was there to answer.
+func gone(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, till.ErrLost) || errors.As(err, &op)
 }
 
 func (r *run) fail(err error) {
