@@ -43,7 +43,7 @@ func newJournalCatCommand(src *journalPlace) *cobra.Command {
 		Use:   "cat",
 		Short: "逐行输出事件 – print the events as JSON lines, masked",
 		Long: `Print the events as JSON lines. The journal holds no card number, track, PIN block, identity number or phone; sealed
-envelopes and the files of a rule bundle are shown by their lengths. --from and --to are event numbers, both included.`,
+envelopes, wrapped keys and the files of a rule bundle are shown by their lengths. --from and --to are event numbers, both included.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)

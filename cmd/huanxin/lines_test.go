@@ -103,7 +103,6 @@ func TestATerminalSellsWithMACAndPINUnderEachCipher(t *testing.T) {
 	cfg, masters := keyedSwitch(t, dir, network)
 	sw := startSwitch(t, cfg)
 	sw.ready(t, everythingReady)
-	api := sw.api(t)
 
 	for i, listener := range []string{"secure", "sm"} {
 		code, control := "003", "2600000000000000"
@@ -125,6 +124,7 @@ func TestATerminalSellsWithMACAndPINUnderEachCipher(t *testing.T) {
 		require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
 
 		// Reserve and pay, with MAC and PIN.
+		api := sw.api(t)
 		person := till.NewPerson(uint64(i + 1))
 		claim, err := api.Claim(t.Context(), "key-"+listener, person, "A01", "210100", "store")
 		require.NoError(t, err)
@@ -171,7 +171,6 @@ func TestATerminalSellsWithMACAndPINUnderEachCipher(t *testing.T) {
 		sw.end(t)
 		sw = startSwitch(t, cfg)
 		sw.ready(t, everythingReady)
-		api = sw.api(t)
 		sw.connect(t, k, listener)
 		require.Equal(t, paid[37], k.AskRaw(good)[37], "the resend gets the original answer")
 		require.Equal(t, "00", k.Ask(payment("000000010000", nil))[39])
@@ -184,7 +183,6 @@ func TestATerminalSellsWithMACAndPINUnderEachCipher(t *testing.T) {
 		sw.end(t)
 		sw = startSwitch(t, cfg)
 		sw.ready(t, everythingReady)
-		api = sw.api(t)
 		sw.connect(t, k, listener)
 		require.Equal(t, "00", k.Ask(payment("000000010000", nil))[39])
 		renewed := *k

@@ -644,6 +644,22 @@ func securedPort(t testing.TB, line *Line, f fields) (*Front, *port, *wire.Conn,
 	return front, p, conn, frame, reply
 }
 
+func TestEveryAlgorithmThatTheKeysDoIsTaken(t *testing.T) {
+	for algorithm, line := range map[hsm.MACAlgorithm]Line{
+		hsm.X99: {Cipher: hsm.TDES, MACKeyLength: 8}, hsm.X919: {Cipher: hsm.TDES}, hsm.TDESCBC: {Cipher: hsm.TDES}, hsm.TDESCMAC: {Cipher: hsm.TDES},
+		hsm.SM4CBC: {Cipher: hsm.SM4}, hsm.SM4EMAC: {Cipher: hsm.SM4}, hsm.SM4CMAC: {Cipher: hsm.SM4},
+	} {
+		line.MAC = algorithm
+		_, p, conn, frame, reply := securedPort(t, &line, sale)
+		require.True(t, p.Frame(conn, frame))
+		require.Equal(t, approved, reply.Response, "%s: a good MAC", algorithm)
+		*reply = engine.Reply{}
+		frame.Message[len(frame.Message)-1] ^= 1
+		require.True(t, p.Frame(conn, frame))
+		require.Zero(t, *reply, "%s: the last of its 8 bytes counts too", algorithm)
+	}
+}
+
 // Four connections of each of two terminals sell and sign on as they like. Whatever becomes of their keys, a sign-on and one more
 // attempt always help.
 func TestManyConnectionsAndSignOnsCross(t *testing.T) {

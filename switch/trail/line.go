@@ -18,7 +18,7 @@ import (
 var ErrBody = errors.New("event of an unknown kind")
 
 // AppendLine appends one event as a JSON object: seq, position, at, type, then the body as protojson writes it. Sealed
-// envelopes and the files of a rule bundle are shown by their lengths.
+// envelopes, wrapped keys and the files of a rule bundle are shown by their lengths.
 func AppendLine(dst []byte, position uint64, ev *event.Event) ([]byte, error) {
 	m := ev.ProtoReflect()
 	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
@@ -46,7 +46,8 @@ func AppendLine(dst []byte, position uint64, ev *event.Event) ([]byte, error) {
 	return append(dst, raw...), err
 }
 
-// maskSealed replaces, wherever they occur, the envelope of a card and the contents of a bundle's files by their lengths.
+// maskSealed replaces, wherever they occur, the envelope of a card, a terminal's wrapped keys and the contents of a bundle's files by
+// their lengths.
 // The ciphertext is safe, but of no use to a reader; rule bundles fill screens.
 func maskSealed(d protoreflect.MessageDescriptor, body any) {
 	object, ok := body.(map[string]any)
@@ -58,7 +59,7 @@ func maskSealed(d protoreflect.MessageDescriptor, body any) {
 		value, present := object[f.JSONName()]
 		switch {
 		case !present:
-		case f.FullName() == "huanxin.event.v1.Card.envelope":
+		case f.FullName() == "huanxin.event.v1.Card.envelope", f.FullName() == "huanxin.event.v1.WorkingKeys.wrapped":
 			object[f.JSONName()] = lengthOf(value)
 		case f.IsMap() && f.MapValue().Kind() == protoreflect.BytesKind:
 			if files, ok := value.(map[string]any); ok {

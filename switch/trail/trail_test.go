@@ -278,3 +278,12 @@ func FuzzBuilder(f *testing.F) {
 		finder.Found(3)
 	})
 }
+
+func TestALineShowsNoWrappedKeys(t *testing.T) {
+	line, err := AppendLine(nil, 7, &event.Event{Seq: 1, At: 1, Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
+		Terminal: "21010001", Keys: &event.WorkingKeys{Generation: 3, Wrapped: []byte("sealed"), Checks: []byte{1, 2, 3, 4}},
+	}}})
+	require.NoError(t, err)
+	require.Contains(t, string(line), `"wrapped":"6 bytes"`)
+	require.NotContains(t, string(line), "c2VhbGVk")
+}
