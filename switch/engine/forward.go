@@ -188,8 +188,10 @@ func (e *Engine) reversalAnswered(p *purchase, operation uint64, code string) {
 	switch {
 	case r.state != reversalQueued && (nothingThere || !slices.Contains(profile.Done, code)):
 		return // a person has it already, and this settles nothing
-	case slices.Contains(profile.Retry, code), nothingThere && l.charged >= r.sentAt:
-		// Later; or the host had nothing to reverse when it looked, and approved the sale afterwards.
+	case slices.Contains(profile.Retry, code), nothingThere && l.charged >= r.queuedAt:
+		// Later; or the host had nothing to reverse when it looked, and approved the sale afterwards. Which attempt an answer
+		// is to, nobody can tell, so that any but one sent in vain may have overtaken the sale: a host that has approved since
+		// the reversal was decided is asked until it reverses, or until the clearing cut-off hands it to a person.
 		e.emit(&event.Event{Body: &event.Event_ReversalAttempted{ReversalAttempted: &event.ReversalAttempted{
 			Reversal: r.id, Attempt: r.attempt, NextAt: e.now + profile.backOff(r.attempt), Response: code,
 		}}})
