@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +27,8 @@ func Scenarios() []Scenario {
 		decide(),
 		pingpong(),
 		pipelined(),
+		securedPingpong(),
+		securedPipelined(),
 		hosted(),
 		shortconn(),
 		latency(),
@@ -105,7 +106,7 @@ func (b *Bench) Folder(name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// Pick finds the scenarios of a list of names with commas; "" are all.
+// Pick finds the scenarios of a list of names with commas; "" are all, and the first word of names all that begin with it.
 func Pick(all []Scenario, only string) ([]Scenario, error) {
 	if only == "" {
 		return all, nil
@@ -113,15 +114,19 @@ func Pick(all []Scenario, only string) ([]Scenario, error) {
 	var picked []Scenario
 	for name := range strings.SplitSeq(only, ",") {
 		name = strings.TrimSpace(name)
-		i := slices.IndexFunc(all, func(s Scenario) bool { return s.Name == name })
-		if i < 0 {
+		before := len(picked)
+		for _, s := range all {
+			if s.Name == name || strings.HasPrefix(s.Name, name+" ") {
+				picked = append(picked, s)
+			}
+		}
+		if len(picked) == before {
 			var names []string
 			for _, s := range all {
 				names = append(names, s.Name)
 			}
 			return nil, fmt.Errorf("no scenario %q: %s", name, strings.Join(names, ", "))
 		}
-		picked = append(picked, all[i])
 	}
 	return picked, nil
 }

@@ -64,6 +64,10 @@ func TestScenarioThatFailsGivesNoFigureAndKeepsNobodyElse(t *testing.T) {
 	picked, err := Pick(all, "good")
 	require.NoError(t, err)
 	require.Len(t, picked, 1)
+	words := []Scenario{{Name: "secured pingpong"}, {Name: "secured pipelined"}, {Name: "secure"}}
+	picked, err = Pick(words, "secured")
+	require.NoError(t, err)
+	require.Equal(t, words[:2], picked)
 }
 
 func TestResultsHaveTheAgreedNames(t *testing.T) {

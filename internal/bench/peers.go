@@ -62,7 +62,7 @@ func (b *Bench) limitRound(ctx context.Context, s shape) (*client.Run, error) {
 	}
 	defer p.Kill()
 	s.persons = plenty
-	run, _, err := b.reserves(ctx, s, address, true)
+	run, _, err := b.reserves(ctx, s, guarded{address: address}, true)
 	return run, err
 }
 
@@ -78,7 +78,7 @@ func (b *Bench) naiveRound(ctx context.Context, s shape) (_ *client.Run, err err
 		}
 	}()
 	s.persons = plenty
-	run, _, err := b.reserves(ctx, s, address, false)
+	run, _, err := b.reserves(ctx, s, guarded{address: address}, false)
 	return run, err
 }
 

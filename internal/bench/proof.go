@@ -20,7 +20,7 @@ type proof struct {
 	batches      uint64
 	synced       uint64
 	behind       float64                       // events that the follower had put off at the end of a round, at most
-	cpu          time.Duration                 // of the switch
+	cpu, client  time.Duration                 // of the switch, of this process
 	stages       map[stage.Stage]time.Duration // means of the last round
 }
 
@@ -121,5 +121,6 @@ func (p *proof) each() string {
 	if p.cpu == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %.1f µs of processor time of the switch each", p.cpu.Seconds()*1e6/float64(max(1, p.acknowledged)))
+	each := 1e6 / float64(max(1, p.acknowledged))
+	return fmt.Sprintf("; %.1f µs of processor time of the switch each, %.1f of the client", p.cpu.Seconds()*each, p.client.Seconds()*each)
 }

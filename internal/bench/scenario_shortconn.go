@@ -26,13 +26,13 @@ func shortconn() Scenario {
 	}
 }
 
-// load drives address with the script in the shape's way.
-func (s shape) load(ctx context.Context, address string, script client.Script) (*client.Run, error) {
+// load drives a line with the script in the shape's way.
+func (s shape) load(ctx context.Context, line guarded, script client.Script) (*client.Run, error) {
 	if s.short {
-		short := client.NewShort(address, script, s.slots())
+		short := client.NewShort(line.address, script, s.slots())
 		return (&client.Workers{Workers: s.slots(), WarmUp: s.warmUp, Duration: s.lasts, Ask: short.Ask}).Run(ctx)
 	}
 	return (&client.Closed{
-		Address: address, Connections: s.connections, InFlight: s.inFlight, Script: script, WarmUp: s.warmUp, Duration: s.lasts,
+		Address: line.address, TLS: line.tls, Connections: s.connections, InFlight: s.inFlight, Script: script, WarmUp: s.warmUp, Duration: s.lasts,
 	}).Run(ctx)
 }

@@ -24,6 +24,8 @@ type Site struct {
 	Dir      string
 	Settings []string // HUANXIN_…, beside state, programme and addresses
 	CUP      string   // address of the terminal port
+	Secure   string   // address of the terminal port with keys of 3DES
+	SM       string   // address of the terminal port with keys of SM4
 	HTTP     string
 	Host     string // address where the card network is, or would be
 	Debug    string // address of its profiler, when Bench.Profile asks for one
@@ -56,15 +58,15 @@ func freeAddresses(n int) ([]string, error) {
 // NewSite prepares a site on the state in dir, which a seeder has made. The database is off unless a setting says
 // otherwise.
 func (b *Bench) NewSite(dir string, settings ...string) (*Site, error) {
-	addresses, err := freeAddresses(6)
+	addresses, err := freeAddresses(8)
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Dir: dir, CUP: addresses[0], HTTP: addresses[1], Host: addresses[2], bench: b}
+	s := &Site{Dir: dir, CUP: addresses[0], HTTP: addresses[1], Host: addresses[2], Secure: addresses[6], SM: addresses[7], bench: b}
 	s.Settings = append([]string{
 		"HUANXIN_STATE=" + dir, "HUANXIN_PROGRAMME=" + filepath.Join(dir, "programme"),
 		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.CUP, "HUANXIN_LISTENERS_NAC_ADDRESS=" + addresses[3],
-		"HUANXIN_LISTENERS_SECURE_ADDRESS=127.0.0.1:0", "HUANXIN_LISTENERS_SM_ADDRESS=127.0.0.1:0",
+		"HUANXIN_LISTENERS_SECURE_ADDRESS=" + s.Secure, "HUANXIN_LISTENERS_SM_ADDRESS=" + s.SM,
 		"HUANXIN_HTTP_ADDRESS=" + s.HTTP, "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Host,
 		"HUANXIN_HOSTS_WALLET_URL=http://" + addresses[4],
 		"HUANXIN_DATABASE_ENABLED=false", "HUANXIN_LOG_LEVEL=warn",

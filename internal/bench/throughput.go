@@ -25,16 +25,16 @@ func (s shape) slots() int { return s.connections * s.inFlight }
 // terminals is how many every seeded state has: as many as the widest shape has slots.
 const terminals = 1024
 
-// reserves lets a client make reserves at address in this shape.
-func (b *Bench) reserves(ctx context.Context, s shape, address string, echo bool) (*client.Run, *client.Reserves, error) {
+// reserves lets a client make reserves at a line in this shape.
+func (b *Bench) reserves(ctx context.Context, s shape, line guarded, echo bool) (*client.Run, *client.Reserves, error) {
 	script, err := client.NewReserves(client.ReserveConfig{
 		Codec: b.Codec, Slots: s.slots(), Persons: client.NewNumbers(0, uint64(s.persons)),
-		Barcodes: seed.Programme{}.Barcodes(1), Echo: echo,
+		Barcodes: seed.Programme{}.Barcodes(1), Echo: echo, Pads: line.pads,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	run, err := s.load(ctx, address, script)
+	run, err := s.load(ctx, line, script)
 	return run, script, err
 }
 
@@ -67,7 +67,12 @@ const seedLife = 12 * time.Hour
 // switchRound measures the switch once, on a fresh copy of the state. It is killed at the end, and what it has acknowledged
 // is looked up.
 func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *proof) (run *client.Run, err error) {
-	site, err := b.open(ctx, from, "switch")
+	return b.lineRound(ctx, s, from, lineSecurity{}, proof)
+}
+
+// lineRound is switchRound over a line with security.
+func (b *Bench) lineRound(ctx context.Context, s shape, from string, l lineSecurity, proof *proof) (run *client.Run, err error) {
+	site, line, err := b.openLine(ctx, from, l, s.slots())
 	if err != nil {
 		return nil, err
 	}
@@ -81,16 +86,25 @@ func (b *Bench) switchRound(ctx context.Context, s shape, from string, proof *pr
 		if err != nil {
 			return err
 		}
-		began, err := cpuTime(site.PID())
-		if err != nil {
-			return err
+		used := [2]*time.Duration{&proof.cpu, &proof.client}
+		for i, pid := range []int{site.PID(), os.Getpid()} {
+			began, err := cpuTime(pid)
+			if err != nil {
+				return err
+			}
+			*used[i] -= began
 		}
-		if run, script, err = b.reserves(ctx, s, site.CUP, false); err != nil {
+		if run, script, err = b.reserves(ctx, s, line, false); err != nil {
 			return errors.Join(err, profiled())
 		}
-		ended, err := cpuTime(site.PID())
-		proof.cpu += ended - began
-		return errors.Join(err, profiled())
+		for i, pid := range []int{site.PID(), os.Getpid()} {
+			ended, err := cpuTime(pid)
+			if err != nil {
+				return err
+			}
+			*used[i] += ended
+		}
+		return profiled()
 	})
 	if err != nil {
 		return nil, err

@@ -16,8 +16,9 @@ type answerForm struct {
 	first, slots   int    // terminals
 	begin          []byte // MTI and bitmap
 	stan, terminal int
-	code           int // DE39
-	tags           int // DE59 after its length
+	code           int  // DE39
+	mac            bool // DE64 is the last field
+	tags           int  // DE59 after its length
 }
 
 // answerFields are those of every answer to a reserve, but DE59.
@@ -25,12 +26,15 @@ var answerFields = map[int]string{
 	3: "390000", 4: "000000299900", 11: "987654", 12: "112233", 13: "0102", 25: "00", 39: "ZZ", 49: "156", 60: "9600000100060",
 }
 
-// newAnswerForm finds the places in an answer with the given fields and a DE59.
-func newAnswerForm(codec *iso8583.Codec, mti iso8583.MTI, fields map[int]string, first, slots int) (answerForm, error) {
-	f := answerForm{codec: codec, first: first, slots: slots}
+// newAnswerForm finds the places in an answer with the given fields and a DE59, and a DE64 where answers have a MAC.
+func newAnswerForm(codec *iso8583.Codec, mti iso8583.MTI, fields map[int]string, first, slots int, mac bool) (answerForm, error) {
+	f := answerForm{codec: codec, first: first, slots: slots, mac: mac}
 	values := map[int][]byte{41: []byte(seed.Terminal(first)), 42: []byte(seed.Merchant(first)), 59: []byte("S7012987654321012")}
 	for n, v := range fields {
 		values[n] = []byte(v)
+	}
+	if mac {
+		values[macField] = make([]byte, macSize)
 	}
 	frame, err := build(codec, mti, values)
 	if err != nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ import (
 // Closed keeps InFlight requests in flight on each of Connections: a new one leaves when an answer has come.
 type Closed struct {
 	Address     string
+	TLS         *tls.Config // nil: plain TCP
 	Connections int
 	InFlight    int
 	Script      Script
@@ -54,7 +56,7 @@ func (c *Closed) Run(ctx context.Context) (*Run, error) {
 	var stop atomic.Bool
 	exhausted := make(chan struct{}, 1)
 	for i := range lines {
-		nc, err := new(net.Dialer).DialContext(ctx, "tcp", c.Address)
+		nc, err := dial(ctx, c.Address, c.TLS)
 		if err != nil {
 			return nil, err
 		}
@@ -100,6 +102,14 @@ func (c *Closed) Run(ctx context.Context) (*Run, error) {
 		run.Latencies.Merge(&l.latencies)
 	}
 	return run, nil
+}
+
+// dial connects, and shakes hands where there is TLS.
+func dial(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
+	if config == nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	return (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 }
 
 // line is one connection. All but answers belongs to its goroutine.

@@ -69,6 +69,9 @@ func answer(t *testing.T, codec *iso8583.Codec, r *Reserves, slot int, code, tag
 	for _, n := range []int{3, 4, 11, 25, 41, 42, 49, 60} {
 		fields[n] = request.AppendField(nil, n)
 	}
+	if r.pads != nil {
+		fields[macField] = make([]byte, macSize)
+	}
 	frame, err := build(codec, 0x0110, fields)
 	require.NoError(t, err)
 	return frame

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"huanxin/internal/bench/seed"
+	"huanxin/internal/simulator/secret"
 	"huanxin/switch/iso8583"
 )
 
@@ -14,6 +15,7 @@ type Reserves struct {
 	persons  *Numbers
 	barcodes []string
 	slots    []reserveSlot
+	pads     []*secret.Pinpad
 	at       reservePlaces
 	want     answerForm
 	echo     bool
@@ -42,6 +44,8 @@ type ReserveConfig struct {
 	FirstSTAN uint32   // the last STAN that the terminals have used before
 	Echo      bool     // the peer sends back what it got
 	Declined  bool     // answers 96 are expected too: Judge returns ErrDeclined
+	// Pads are the keys of the slots' terminals, which have signed on: requests carry a MAC, and those of answers are checked. nil: none.
+	Pads []*secret.Pinpad
 }
 
 // ErrDeclined is returned by Judge when the switch has turned the request away, and the script expects that.
@@ -60,9 +64,9 @@ const (
 
 // NewReserves builds the frames of every terminal.
 func NewReserves(cfg ReserveConfig) (*Reserves, error) {
-	r := &Reserves{persons: cfg.Persons, barcodes: cfg.Barcodes, slots: make([]reserveSlot, cfg.Slots), echo: cfg.Echo, declined: cfg.Declined}
+	r := &Reserves{persons: cfg.Persons, barcodes: cfg.Barcodes, slots: make([]reserveSlot, cfg.Slots), echo: cfg.Echo, declined: cfg.Declined, pads: cfg.Pads}
 	for i := range r.slots {
-		frame, places, err := reserveFrame(cfg.Codec, cfg.First+i, cfg.Barcodes[0])
+		frame, places, err := reserveFrame(cfg.Codec, cfg.First+i, cfg.Barcodes[0], cfg.Pads != nil)
 		if err != nil {
 			return nil, fmt.Errorf("reserve of terminal %d: %w", cfg.First+i, err)
 		}
@@ -73,12 +77,12 @@ func NewReserves(cfg ReserveConfig) (*Reserves, error) {
 		r.slots[i].frame, r.slots[i].stan = frame, cfg.FirstSTAN
 	}
 	var err error
-	r.want, err = newAnswerForm(cfg.Codec, 0x0110, answerFields, cfg.First, cfg.Slots)
+	r.want, err = newAnswerForm(cfg.Codec, 0x0110, answerFields, cfg.First, cfg.Slots, cfg.Pads != nil)
 	return r, err
 }
 
 // reserveFrame is a request with values in it that are found again, and where they stand.
-func reserveFrame(codec *iso8583.Codec, terminal int, barcode string) (frame []byte, at reservePlaces, err error) {
+func reserveFrame(codec *iso8583.Codec, terminal int, barcode string, mac bool) (frame []byte, at reservePlaces, err error) {
 	const mark = 987_654_321_012
 	code := seed.AppendCode(nil, mark)
 	serial, order := fmt.Appendf(nil, serialText, mark), fmt.Appendf(nil, orderText, mark)
@@ -87,12 +91,15 @@ func reserveFrame(codec *iso8583.Codec, terminal int, barcode string) (frame []b
 	tags = iso8583.AppendTag59(tags, "S2", []byte(barcode))
 	tags = iso8583.AppendTag59(tags, "S3", serial)
 	tags = iso8583.AppendTag59(tags, "S4", order)
-	frame, err = build(codec, 0x0100, map[int][]byte{
+	fields := map[int][]byte{
 		3: []byte("390000"), 4: fmt.Appendf(nil, "%012d", seed.Price), 11: []byte("987654"), 22: []byte("012"), 25: []byte("00"),
 		41: []byte(seed.Terminal(terminal)), 42: []byte(seed.Merchant(terminal)), 49: []byte("156"), 59: tags,
 		60: []byte("9600000100060"),
-	})
-	if err != nil {
+	}
+	if mac {
+		fields[macField] = make([]byte, macSize)
+	}
+	if frame, err = build(codec, 0x0100, fields); err != nil {
 		return nil, at, err
 	}
 	for _, p := range []struct {
@@ -133,6 +140,10 @@ func (r *Reserves) Next(slot int) []byte {
 	if len(r.barcodes) > 1 {
 		copy(s.frame[r.at.barcode:], r.barcodes[person%uint64(len(r.barcodes))])
 	}
+	if r.pads != nil {
+		covered, code := macPlaces(s.frame)
+		r.pads[slot].MAC(code[:0], covered)
+	}
 	return s.frame
 }
 
@@ -152,6 +163,11 @@ func (r *Reserves) Judge(slot int, frame []byte) error {
 			return unexpected(slot, "another message than was sent", frame)
 		}
 		return nil
+	}
+	if r.pads != nil {
+		if covered, code := macPlaces(frame); !r.pads[slot].Verify(covered, code) {
+			return unexpected(slot, "a wrong MAC", frame)
+		}
 	}
 	if r.declined && r.want.is(s.stan, "96", frame) {
 		s.again = true
