@@ -20,7 +20,9 @@ func newKeysCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return badInput("%s: %s", cmd.CommandPath(), flagFault(err)) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return badInput("%s: %s", cmd.CommandPath(), flagFault(err))
+	})
 	cmd.AddCommand(newKeysKCVCommand(), newKeysMACCommand(), newKeysPINBlockCommand(), newKeysTR31Command())
 	cmd.AddCommand(newKeysCeremonyCommand(), newKeysGenerateCommand(), newKeysImportCommand(), newKeysExportCommand(), newKeysListCommand(),
 		newKeysRotateCommand(), newKeysActivateCommand(), newKeysRetireCommand(), newKeysAuditCommand(), newKeysLMKCommand())

@@ -30,7 +30,9 @@ func (l *Ledger) Check(limit int) (list []string) {
 		}
 		if p.holds() || p.spends() || p.has(locked) {
 			taken++
-			if e := l.entitlements.At(int(p.entitlement - 1)); e.holder != uint64(i)+1 || e.state != EntitlementHeld && e.state != EntitlementUsed {
+			if p.entitlement == 0 || int(p.entitlement) > l.entitlements.Len() { // only of a forged fact, which has been named
+				say(fmt.Sprintf("purchase %d is %s, its entitlement %d was never claimed", i+1, p.state, p.entitlement))
+			} else if e := l.entitlements.At(int(p.entitlement - 1)); e.holder != uint64(i)+1 || e.state != EntitlementHeld && e.state != EntitlementUsed {
 				say(fmt.Sprintf("purchase %d is %s, its entitlement %d is %s by purchase %d", i+1, p.state, p.entitlement, e.state, e.holder))
 			}
 		}

@@ -60,6 +60,9 @@ func classOf(body any) (c class, reversible bool) {
 	case *engine.ClaimRequest, *engine.ShowCodeRequest, *engine.QuoteRequest, *engine.EntitlementRequest, *engine.InquiryRequest:
 		return begins, false
 	case *engine.SaleRequest:
+		if b.Kind.Ends() {
+			return essential, true
+		}
 		return payment, true
 	case *engine.CommitRequest:
 		if b.Host != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"huanxin/switch/engine"
+	"huanxin/switch/event"
 	"huanxin/switch/stage"
 )
 
@@ -120,12 +121,14 @@ func TestWhatEndsSomethingIsNeverTurnedAway(t *testing.T) {
 		&engine.PurchaseRequest{}, &engine.StatusRequest{}, &engine.SettlementRequest{}, &engine.UploadRequest{},
 		&engine.UploadEndRequest{}, &engine.ReportRequest{}, &engine.SignOnRequest{}, &engine.SignOffRequest{}, &engine.EchoRequest{},
 		&engine.Operate{}, &engine.Look{}, &engine.ReturnRequest{}, &engine.SetRows{}, &engine.ApplyProgramme{},
+		&engine.SaleRequest{Kind: event.SaleKind_SALE_KIND_PREAUTH_VOID}, &engine.SaleRequest{Kind: event.SaleKind_SALE_KIND_COMPLETION},
+		&engine.SaleRequest{Kind: event.SaleKind_SALE_KIND_COMPLETION_VOID},
 	}
 	first := []any{
 		&engine.ReserveRequest{}, &engine.ReserveRequest{API: &engine.APIOrigin{}}, &engine.ClaimRequest{}, &engine.ShowCodeRequest{},
 		&engine.QuoteRequest{}, &engine.EntitlementRequest{}, &engine.InquiryRequest{},
 	}
-	later := []any{&engine.SaleRequest{}, &engine.CommitRequest{Host: "wallet"}}
+	later := []any{&engine.SaleRequest{}, &engine.SaleRequest{Kind: event.SaleKind_SALE_KIND_PREAUTH}, &engine.CommitRequest{Host: "wallet"}}
 	for _, wait := range []stage.Instant{ms(501), ms(2001)} {
 		judge := func(want bool, bodies ...any) {
 			t.Helper()

@@ -180,7 +180,7 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	f.readers.Put(r)
 	f.m.requests[x.kind].Inc()
 	f.cfg.Stages.Observe(stage.Decode, begun, f.cfg.Stages.Now())
-	if no == nil && !room.enough(x.kind) {
+	if no == nil && !room.enough(body) {
 		no = overload
 	}
 	if no == nil {

@@ -34,15 +34,6 @@ var kindNames = [kindCount]string{"unknown", "sign-on", "sign-off", "echo", "res
 
 func (k kind) String() string { return kindNames[k] }
 
-// begins tells whether a message of this kind begins something: whoever is refused it has lost nothing.
-func (k kind) begins() bool {
-	switch k {
-	case kindReserve, kindSale, kindPreAuth, kindBalance:
-		return true
-	}
-	return false
-}
-
 // required are the fields without which a message is answered 30, beside those by which its kind is recognised. What
 // only some messages of a kind need, its reader demands.
 var required = [kindCount][]int{

@@ -107,8 +107,19 @@ const (
 	plenty
 )
 
-// enough tells whether a message of this kind may take what is left.
-func (r room) enough(k kind) bool { return r == plenty || r == scarce && !k.begins() }
+// enough tells whether an input may take what is left.
+func (r room) enough(body any) bool { return r == plenty || r == scarce && !begins(body) }
+
+// begins tells whether an input begins something: whoever is refused it has lost nothing.
+func begins(body any) bool {
+	switch b := body.(type) {
+	case *engine.ReserveRequest, *engine.InquiryRequest:
+		return true
+	case *engine.SaleRequest:
+		return !b.Kind.Ends()
+	}
+	return false
+}
 
 // take returns a free exchange with a new token, nil when all are in use.
 func (t *table) take() (*exchange, room) {

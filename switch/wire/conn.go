@@ -149,7 +149,7 @@ func (c *Conn) handshake() Cause {
 	c.m.shakes[shakeDone].Inc()
 	if c.cfg.TLS != nil {
 		c.peer = c.cfg.TLS.Peer(t.ConnectionState())
-		if name := c.peer.Identity(); name != "" {
+		if name := c.peer.Identity(); name != "" && c.source.Limited() { // an exempt address stays exempt
 			c.source = c.cfg.Limits.Sources.Named(name)
 		}
 	}

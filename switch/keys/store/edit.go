@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"huanxin/switch/keys/hsm"
 	"huanxin/switch/keys/soft"
@@ -32,7 +33,7 @@ type Edit struct {
 func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	guard, err := lock(s.cfg.Path)
+	guard, err := lock(s.cfg.Path, syscall.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -417,13 +418,25 @@ func (s *Store) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
 }
 
 // SettleLMK takes keys that the store is no longer under out of the master key file, after a rotation. It is also the end
-// of a rotation that was interrupted.
-func (s *Store) SettleLMK() error {
+// of a rotation that was interrupted. While another process edits the store it leaves everything as it is: that may be a
+// rotation, whose next key stands in the file and not yet in the store.
+func (s *Store) SettleLMK() (err error) {
 	if s.cfg.LMK.Env != "" {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	guard, err := lock(s.cfg.Path, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, guard.Close()) }()
+	if _, err := s.reload(); err != nil {
+		return err
+	}
 	list, err := s.cfg.LMK.load()
 	if err != nil {
 		return err

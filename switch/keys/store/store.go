@@ -331,13 +331,13 @@ func (s *Store) reload() (changed bool, err error) {
 	return len(now.audit) != len(before.audit) || now.lmk != before.lmk, nil
 }
 
-// lock keeps other programs from editing. The file stays.
-func lock(path string) (*os.File, error) {
+// lock keeps other programs from editing, as how of flock(2) says. The file stays.
+func lock(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock key store: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock key store: %w", err), f.Close())
 	}
 	return f, nil

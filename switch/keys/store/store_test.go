@@ -488,3 +488,20 @@ func FuzzParseLMKFile(f *testing.F) {
 		require.Len(t, again, len(list))
 	})
 }
+
+// The rotation has written its next master key beside the present one, and not yet the store: a switch that starts, or the
+// end of another rotation, must not take that key away again.
+func TestNobodySettlesTheMasterKeyFileDuringARotation(t *testing.T) {
+	s := testStore(t)
+	generate(t, s, "tmk/10000001", hsm.TDES)
+	starting := reopen(t, s)
+	edit(t, s, func(e *Edit) error {
+		_, err := e.RotateLMK(soft.International)
+		require.NoError(t, err)
+		require.NoError(t, starting.SettleLMK())
+		return err
+	})
+	require.NoError(t, starting.SettleLMK(), "which has not heard of the rotation yet")
+	_, err := Open(s.cfg)
+	require.NoError(t, err)
+}
