@@ -13,46 +13,63 @@ import (
 // Loan decodes packed events, one after the other. A Reserved is lent: it is good until the next call. Any other is the
 // caller's to keep. The zero Loan is ready.
 type Loan struct {
+	lent  lent
+	piece piece
+}
+
+// lent is the memory of one event.
+type lent struct {
 	event Event
 	body  Event_Reserved
 	room  ReservedRoom
 	texts []string // attributes
-	piece strings.Builder
 }
+
+// piece is where packed facts lie behind each other. Each would be an object for the collector otherwise.
+type piece struct{ strings.Builder }
 
 // pieceSize is how many bytes of packed facts lie behind each other.
 const pieceSize = 1 << 16
 
-// keep is body as a text. Each would be an object for the collector otherwise.
-func (l *Loan) keep(body []byte) string {
-	if l.piece.Len()+len(body) > l.piece.Cap() {
-		l.piece = strings.Builder{}
-		l.piece.Grow(max(len(body), pieceSize))
+// keep is body as a text.
+func (p *piece) keep(body []byte) string {
+	if p.Len()+len(body) > p.Cap() {
+		p.Builder = strings.Builder{}
+		p.Grow(max(len(body), pieceSize))
 	}
-	at := l.piece.Len()
-	l.piece.Write(body)
-	return l.piece.String()[at:]
+	at := p.Len()
+	p.Write(body)
+	return p.String()[at:]
 }
 
 // Decode unpacks one event. packed is the packed body of a Reserved, and "" for any other, and for a Reserved that another
 // program has packed. Who keeps it keeps its neighbours in memory, too.
 func (l *Loan) Decode(raw []byte) (ev *Event, packed string, err error) {
-	if seq, at, body, ok := splitReserved(raw); ok {
-		packed = l.keep(body)
-		if l.read(packed) {
-			l.body.Reserved = &l.room.Fact
-			l.event = Event{Seq: seq, At: at, Body: &l.body}
-			return &l.event, packed, nil
-		}
+	if packed, ok := l.lent.reserved(raw, &l.piece); ok {
+		return &l.lent.event, packed, nil
 	}
 	ev = new(Event)
 	return ev, "", ev.UnmarshalVT(raw)
 }
 
+// reserved makes the event what raw says, if that is a Reserved of this schema, whose packed bytes it returns.
+func (l *lent) reserved(raw []byte, keep *piece) (packed string, ok bool) {
+	seq, at, body, ok := splitReserved(raw)
+	if !ok {
+		return "", false
+	}
+	if packed = keep.keep(body); !l.read(packed) {
+		return "", false
+	}
+	l.body.Reserved = &l.room.Fact
+	l.event = Event{Seq: seq, At: at, Body: &l.body}
+	return packed, true
+}
+
 // Reserved unpacks the fact alone.
 func (l *Loan) Reserved(packed string) (*Reserved, error) {
-	if l.read(packed) {
-		return &l.room.Fact, nil
+	if l.lent.read(packed) {
+		return &l.lent.room.Fact, nil
 	}
 	m := new(Reserved)
 	return m, m.UnmarshalVT([]byte(packed))
@@ -114,7 +131,7 @@ func SizeReserved(seq uint64, at int64, packed string) int {
 }
 
 // read fills the room. It reports false for bytes that this schema would have packed otherwise, or has no names for.
-func (l *Loan) read(packed string) bool {
+func (l *lent) read(packed string) bool {
 	r := &l.room
 	*r = ReservedRoom{}
 	m := &r.Fact

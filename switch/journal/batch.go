@@ -80,7 +80,7 @@ type Batch struct {
 
 	lent  []byte // the packed events
 	count uint32 // of them
-	loan  *event.Loan
+	loan  Lender
 }
 
 // Each hands fn the events in order, until it returns an error. packed is the packed body of a Reserved that is lent, which
@@ -110,6 +110,11 @@ func (b *Batch) Each(fn func(ev *event.Event, packed string) error) error {
 		}
 	}
 	return wholeBody(rest)
+}
+
+// Lender decodes events into memory that it uses again: an event.Loan, or an event.Shelf.
+type Lender interface {
+	Decode(raw []byte) (ev *event.Event, packed string, err error)
 }
 
 // Mark returns the batch's place in the chain.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-
-	"huanxin/switch/event"
 )
 
 // Packed is a batch as it lies in the journal, verified against its predecessor and not decoded. It is good until the function
@@ -32,7 +30,7 @@ func (p Packed) Keep(buf []byte) (Packed, []byte) {
 func (p Packed) Size() int { return len(p.raw) }
 
 // Lend is the batch for an fn that keeps nothing: its Each decodes and lends the events.
-func (p Packed) Lend(loan *event.Loan) *Batch {
+func (p Packed) Lend(loan Lender) *Batch {
 	return &Batch{Position: p.Position, FirstSeq: p.FirstSeq, Hash: p.Hash, lent: p.raw[headerSize:], count: p.Count, loan: loan}
 }
 
