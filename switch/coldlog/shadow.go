@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // Shadow is the log of an engine that replays a journal beside the one whose log it is: it writes nothing there. What that
@@ -19,7 +20,11 @@ type Shadow struct {
 	folder string
 	work   string // folder of the file of its own
 	each   int64
+	mu     sync.Mutex // guards list: readers may be many
 	list   []*os.File
+
+	ahead   []byte // of the log, read at once for the records to come …
+	aheadAt int64  // … from here on
 
 	own  *os.File
 	from int64 // where the file of its own begins; −1 while there is none
@@ -45,8 +50,7 @@ func (s *Shadow) WriteAt(p []byte, offset int64) (int, error) {
 	}
 	s.end = max(s.end, offset+int64(len(p)))
 	if s.from < 0 {
-		there := make([]byte, len(p))
-		if n, _ := s.live(there, offset); n == len(p) && bytes.Equal(there, p) {
+		if s.holds(p, offset) {
 			return len(p), nil
 		}
 		f, err := os.CreateTemp(s.work, "huanxin-cold-*")
@@ -64,7 +68,25 @@ func (s *Shadow) WriteAt(p []byte, offset int64) (int, error) {
 	return s.own.WriteAt(p, offset-s.from)
 }
 
-// ReadAt reads as io.ReaderAt says, of what was written.
+// readAhead is what is read of the log at once, to be compared with what is written.
+const readAhead = 256 << 10
+
+// holds reports whether the log has p at offset. What was read ahead may have been too early: it is read anew before it is said
+// to be another.
+func (s *Shadow) holds(p []byte, offset int64) bool {
+	if at := offset - s.aheadAt; at >= 0 && at+int64(len(p)) <= int64(len(s.ahead)) && bytes.Equal(s.ahead[at:at+int64(len(p))], p) {
+		return true
+	}
+	if want := max(readAhead, len(p)); cap(s.ahead) < want {
+		s.ahead = make([]byte, want)
+	}
+	s.ahead = s.ahead[:cap(s.ahead)]
+	n, _ := s.live(s.ahead, offset)
+	s.ahead, s.aheadAt = s.ahead[:n], offset
+	return n >= len(p) && bytes.Equal(s.ahead[:len(p)], p)
+}
+
+// ReadAt reads as io.ReaderAt says, of what was written. Any number may read while nobody writes.
 func (s *Shadow) ReadAt(p []byte, offset int64) (n int, err error) {
 	wanted := len(p)
 	if left := s.end - offset; left < int64(len(p)) {
@@ -97,20 +119,31 @@ func (s *Shadow) ReadAt(p []byte, offset int64) (n int, err error) {
 func (s *Shadow) live(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
 		at := offset + int64(n)
-		for int64(len(s.list)) <= at/s.each {
-			f, err := os.Open(filepath.Join(s.folder, fmt.Sprintf("%06d.cold", len(s.list))))
-			if err != nil {
-				return n, io.EOF
-			}
-			s.list = append(s.list, f)
+		f := s.file(int(at / s.each))
+		if f == nil {
+			return n, io.EOF
 		}
-		got, err := s.list[at/s.each].ReadAt(p[n:n+int(min(int64(len(p)-n), s.each-at%s.each))], at%s.each)
+		got, err := f.ReadAt(p[n:n+int(min(int64(len(p)-n), s.each-at%s.each))], at%s.each)
 		n += got
 		if err != nil && n < len(p) {
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// file is file i of the log, nil while it is not there.
+func (s *Shadow) file(i int) *os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.list) <= i {
+		f, err := os.Open(filepath.Join(s.folder, fmt.Sprintf("%06d.cold", len(s.list))))
+		if err != nil {
+			return nil
+		}
+		s.list = append(s.list, f)
+	}
+	return s.list[i]
 }
 
 // Close closes the files.
