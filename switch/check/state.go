@@ -1,7 +1,10 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"huanxin/subsidy"
 	"huanxin/switch/engine"
@@ -11,23 +14,23 @@ import (
 // CompareState holds the state of an engine against the books that were kept from the same facts. say is told every
 // difference; where is what it is a difference of.
 func CompareState(l *ledger.Ledger, e *engine.Engine, where string, say func(Difference)) error {
-	c := comparison{ledger: l, totals: l.Totals(), engine: e, where: where, say: say}
-	// Entitlements and persons beside the purchases: nothing changes, and each table is read by one of the two.
-	book, told := c, make(chan []Difference)
-	go func() {
-		var list []Difference
-		book.say = func(d Difference) { list = append(list, d) }
-		book.nodes()
-		book.entitlements()
-		book.persons()
-		told <- list
-	}()
+	var mu sync.Mutex // one at a time is told
+	c := comparison{ledger: l, totals: l.Totals(), engine: e, where: where, say: func(d Difference) {
+		mu.Lock()
+		defer mu.Unlock()
+		say(d)
+	}}
+	// Entitlements and persons beside the purchases: nothing changes meanwhile.
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		c.nodes()
+		c.entitlements()
+		c.persons()
+	})
 	c.counts()
 	c.reversals()
 	err := c.purchases()
-	for _, d := range <-told {
-		say(d)
-	}
+	wait.Wait()
 	return err
 }
 
@@ -170,39 +173,68 @@ func gone(p *ledger.Purchase) bool {
 }
 
 func (c *comparison) purchases() error {
-	seen := newBits(c.ledger.Purchases())
-	err := c.engine.Accounts(func(has *engine.Account) error {
-		want, ok := c.ledger.Purchase(has.ID)
-		if !ok || !seen.add(has.ID) {
-			c.differ("purchase", "purchase %d is %s and is there twice, or no event names it", has.ID, has.State)
-			return nil
-		}
-		p := &want
-		if has.State.String() != p.State.String() || has.Holds != p.Holds || has.Spends != p.Spends || has.Entitlement != p.Entitlement ||
-			has.Manual != p.Manual || has.Subsidised != (p.Entitlement != 0) || p.Entitlement != 0 && has.Leaf != p.Leaf ||
-			int64(has.Amount) != p.Amount || int64(has.Subsidy) != p.Subsidy || int64(has.Returned) != p.Returned ||
-			int64(has.Refunded) != p.Refunded || int64(has.Refunding) != p.Refunding {
-			c.differ("purchase", "purchase %d is %s over %s with %s of subsidy on %q, %s returned, %s refunded, %s on the way; "+
-				"by the events %s over %s with %s on %q, %s, %s, %s", p.ID, has.State, has.Amount, has.Subsidy, has.Leaf, has.Returned, has.Refunded,
-				has.Refunding, p.State, yuan(p.Amount), yuan(p.Subsidy), p.Leaf, yuan(p.Returned), yuan(p.Refunded), yuan(p.Refunding))
-		}
-		return nil
-	}, func(has *engine.OperationAccount) error {
-		want, _ := c.ledger.Operation(has.ID)
-		if want.State.String() != has.State || want.Purchase != has.Purchase || want.Void != has.Void || want.Amount != int64(has.Amount) ||
-			want.Returned != int64(has.Returned) {
-			c.differ("operation", "operation %d of purchase %d over %s is %s, %s returned; by the events of %d over %s %s, %s", has.ID, has.Purchase,
-				has.Amount, has.State, has.Returned, want.Purchase, yuan(want.Amount), want.State, yuan(want.Returned))
-		}
-		return nil
-	})
-	if err != nil {
+	// The cold ones in parts side by side: each is read and unpacked, which takes most of the time.
+	cold := uint64(runtime.GOMAXPROCS(0))
+	seen, errs := make([]bits, cold+1), make([]error, cold+1)
+	var wait sync.WaitGroup
+	for k := range seen {
+		seen[k] = newBits(c.ledger.Purchases())
+		each := func(has *engine.Account) error { c.purchase(has, seen[k]); return nil }
+		eachOperation := func(has *engine.OperationAccount) error { c.operation(has); return nil }
+		wait.Go(func() {
+			if k == 0 {
+				errs[k] = c.engine.HotAccounts(each, eachOperation)
+			} else {
+				errs[k] = c.engine.ColdAccounts(uint64(k-1), cold, each, eachOperation)
+			}
+		})
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	for id := uint64(1); id <= c.ledger.Purchases(); id++ {
-		if p, ok := c.ledger.Purchase(id); ok && !seen.has(id) && !gone(&p) {
+		times := 0
+		for _, part := range seen {
+			if part.has(id) {
+				times++
+			}
+		}
+		if times > 1 {
+			c.differ("purchase", "purchase %d is there twice", id)
+		}
+		if times > 0 {
+			continue
+		}
+		if p, ok := c.ledger.Purchase(id); ok && !gone(&p) {
 			c.differ("purchase", "purchase %d is missing, by the events it is %s", id, p.State)
 		}
 	}
 	return nil
+}
+
+func (c *comparison) purchase(has *engine.Account, seen bits) {
+	want, ok := c.ledger.Purchase(has.ID)
+	if !ok || !seen.add(has.ID) {
+		c.differ("purchase", "purchase %d is %s and is there twice, or no event names it", has.ID, has.State)
+		return
+	}
+	p := &want
+	if has.State.String() != p.State.String() || has.Holds != p.Holds || has.Spends != p.Spends || has.Entitlement != p.Entitlement ||
+		has.Manual != p.Manual || has.Subsidised != (p.Entitlement != 0) || p.Entitlement != 0 && has.Leaf != p.Leaf ||
+		int64(has.Amount) != p.Amount || int64(has.Subsidy) != p.Subsidy || int64(has.Returned) != p.Returned ||
+		int64(has.Refunded) != p.Refunded || int64(has.Refunding) != p.Refunding {
+		c.differ("purchase", "purchase %d is %s over %s with %s of subsidy on %q, %s returned, %s refunded, %s on the way; "+
+			"by the events %s over %s with %s on %q, %s, %s, %s", p.ID, has.State, has.Amount, has.Subsidy, has.Leaf, has.Returned, has.Refunded,
+			has.Refunding, p.State, yuan(p.Amount), yuan(p.Subsidy), p.Leaf, yuan(p.Returned), yuan(p.Refunded), yuan(p.Refunding))
+	}
+}
+
+func (c *comparison) operation(has *engine.OperationAccount) {
+	want, _ := c.ledger.Operation(has.ID)
+	if want.State.String() != has.State || want.Purchase != has.Purchase || want.Void != has.Void || want.Amount != int64(has.Amount) ||
+		want.Returned != int64(has.Returned) {
+		c.differ("operation", "operation %d of purchase %d over %s is %s, %s returned; by the events of %d over %s %s, %s", has.ID, has.Purchase,
+			has.Amount, has.State, has.Returned, want.Purchase, yuan(want.Amount), want.State, yuan(want.Returned))
+	}
 }

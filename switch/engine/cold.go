@@ -291,6 +291,7 @@ type frame struct {
 	w   *stateWriter
 	in  []byte
 	r   *bufio.Reader
+	s   stateReader // on r
 }
 
 // encode is the record of a purchase, good until the next.
@@ -330,7 +331,8 @@ func (f *frame) read(log io.ReaderAt, offset int64, id uint64) (coldEntry, error
 		f.r = bufio.NewReaderSize(nil, 512)
 	}
 	f.r.Reset(bytes.NewReader(body))
-	r := &stateReader{in: f.r}
+	r := &f.s
+	r.in, r.err = f.r, nil
 	c := coldEntry{purchase: r.purchase()}
 	for range c.purchase.operations {
 		c.operations = append(c.operations, r.operation())
