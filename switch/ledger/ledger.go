@@ -7,7 +7,7 @@
 // that does not fit is a Finding with its place, and the reading goes on as if the fact were right, so that one wrong fact
 // is one finding and not a thousand.
 //
-// It keeps what is needed to judge the facts to come: about 64 bytes a purchase, 40 an entitlement, 32 a person and
+// It keeps what is needed to judge the facts to come: about 72 bytes a purchase, 40 an entitlement, 32 a person and
 // category, in tables without pointers (internal/flat). Of what is written down in other places too, such as the merchant
 // of a purchase, it keeps a digest.
 package ledger
