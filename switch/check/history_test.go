@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,4 +91,51 @@ func TestTheEngineAndTheLedgerKeepTheSameBooks(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A forged journal is a journal with findings, whatever stands in it: nothing ends the reading of it.
+func TestTheLedgerReadsEveryForgery(t *testing.T) {
+	names := histories(t)
+	draw := rand.New(rand.NewPCG(1, 2))
+	forged := 0
+	for _, s := range stories(t, names[len(names)-1]) {
+		for at, ev := range s.events {
+			raw, err := ev.MarshalVT()
+			require.NoError(t, err)
+			changed := bytes.Clone(raw)
+			changed[draw.IntN(len(changed))] ^= byte(1 << draw.IntN(8))
+			other := new(event.Event)
+			if other.UnmarshalVT(changed) != nil {
+				continue
+			}
+			forged++
+			l := ledger.New()
+			for i, ev := range s.events {
+				if i == at {
+					ev = other
+				}
+				l.Add(ev.Seq, ev)
+			}
+			l.Check(10)
+		}
+	}
+	require.Greater(t, forged, 500)
+}
+
+func TestAPurchaseWithoutAnEntitlementIsFound(t *testing.T) {
+	names := histories(t)
+	found := false
+	for _, s := range stories(t, names[len(names)-1]) {
+		l := ledger.New()
+		for _, ev := range s.events {
+			if r := ev.GetReserved(); r != nil {
+				r.Entitlement += 99_999
+			}
+			l.Add(ev.Seq, ev)
+			for _, line := range l.Check(10) {
+				found = found || strings.Contains(line, "was never claimed")
+			}
+		}
+	}
+	require.True(t, found)
 }
