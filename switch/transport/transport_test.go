@@ -63,7 +63,7 @@ func (s *site) write(t *testing.T, name, text string) string {
 }
 
 // shakeHands returns what each side has to say about one handshake. In TLS 1.3 a client learns with its first read that it was refused.
-func shakeHands(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState, seen tls.ConnectionState) {
+func shakeHands(t *testing.T, server, client *tls.Config) (state, seen tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func shakeHands(t *testing.T, server, client *tls.Config) (serverErr, clientErr 
 		_ = c.Close()
 	}
 	e := <-ended
-	return e.err, err, e.state, seen
+	return e.state, seen, err, e.err
 }
 
 func TestVersionsAndSuitesFollowThePolicy(t *testing.T) {
@@ -103,19 +103,19 @@ func TestVersionsAndSuitesFollowThePolicy(t *testing.T) {
 	require.NoError(t, err)
 	client := s.client(t, nil).TLS("ignored")
 
-	serverErr, clientErr, state, _ := shakeHands(t, server.TLS(), client)
+	state, _, clientErr, serverErr := shakeHands(t, server.TLS(), client)
 	require.NoError(t, serverErr)
 	require.NoError(t, clientErr)
 	require.Equal(t, uint16(tls.VersionTLS13), state.Version)
 
 	old := client.Clone()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), old)
+	_, _, _, serverErr = shakeHands(t, server.TLS(), old)
 	require.Error(t, serverErr)
 
 	cbc := client.Clone()
 	cbc.MaxVersion, cbc.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), cbc)
+	_, _, _, serverErr = shakeHands(t, server.TLS(), cbc)
 	require.Error(t, serverErr, "not among the default suites")
 
 	s.server.Ciphers = []string{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}
@@ -123,14 +123,14 @@ func TestVersionsAndSuitesFollowThePolicy(t *testing.T) {
 	require.NoError(t, err)
 	twelve := client.Clone()
 	twelve.MaxVersion = tls.VersionTLS12
-	serverErr, _, state, _ = shakeHands(t, narrow.TLS(), twelve)
+	state, _, _, serverErr = shakeHands(t, narrow.TLS(), twelve)
 	require.NoError(t, serverErr)
 	require.Equal(t, uint16(tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384), state.CipherSuite)
 
 	s.server.MinVersion = "1.3"
 	strict, err := NewServer(s.server)
 	require.NoError(t, err)
-	serverErr, _, _, _ = shakeHands(t, strict.TLS(), twelve)
+	_, _, _, serverErr = shakeHands(t, strict.TLS(), twelve)
 	require.Error(t, serverErr)
 }
 
@@ -172,7 +172,7 @@ chain seven        never: a blank sets words apart
 			}
 			server, err := NewServer(s.server)
 			require.NoError(t, err)
-			serverErr, clientErr, state, _ := shakeHands(t, server.TLS(), s.client(t, &c.subject).TLS(""))
+			state, _, clientErr, serverErr := shakeHands(t, server.TLS(), s.client(t, &c.subject).TLS(""))
 			require.NoError(t, serverErr)
 			require.NoError(t, clientErr)
 			p := server.Peer(state)
@@ -196,15 +196,15 @@ func TestStrangersAreRefusedInTheHandshake(t *testing.T) {
 	server, err := NewServer(s.server)
 	require.NoError(t, err)
 
-	serverErr, _, _, _ := shakeHands(t, server.TLS(), s.client(t, nil).TLS(""))
+	_, _, _, serverErr := shakeHands(t, server.TLS(), s.client(t, nil).TLS(""))
 	require.Error(t, serverErr, "no certificate")
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), s.client(t, &transporttest.Subject{URIs: []string{"urn:pos:2"}}).TLS(""))
+	_, _, _, serverErr = shakeHands(t, server.TLS(), s.client(t, &transporttest.Subject{URIs: []string{"urn:pos:2"}}).TLS(""))
 	require.ErrorIs(t, serverErr, errStranger)
 
 	other := newSite(t)
 	foreign := other.client(t, &transporttest.Subject{URIs: []string{"urn:pos:1"}}).TLS("")
 	foreign.RootCAs = s.client(t, nil).TLS("").RootCAs
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), foreign)
+	_, _, _, serverErr = shakeHands(t, server.TLS(), foreign)
 	require.Error(t, serverErr, "another authority")
 
 	ended := s.client(t, &transporttest.Subject{URIs: []string{"urn:pos:1"}}).TLS("")
@@ -213,7 +213,7 @@ func TestStrangersAreRefusedInTheHandshake(t *testing.T) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	require.NoError(t, err)
 	ended.Certificates = []tls.Certificate{pair}
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), ended)
+	_, _, _, serverErr = shakeHands(t, server.TLS(), ended)
 	require.Error(t, serverErr, "an ended certificate")
 }
 
@@ -223,7 +223,7 @@ func TestWithoutCertificateNobodySpeaksForWhoIsBound(t *testing.T) {
 	s.server.Bindings = s.write(t, "bindings", "urn:pos:1 10016919 T0*\n")
 	server, err := NewServer(s.server)
 	require.NoError(t, err)
-	serverErr, _, state, _ := shakeHands(t, server.TLS(), s.client(t, nil).TLS(""))
+	state, _, _, serverErr := shakeHands(t, server.TLS(), s.client(t, nil).TLS(""))
 	require.NoError(t, serverErr)
 	p := server.Peer(state)
 	require.Empty(t, p.Identity())
@@ -249,9 +249,9 @@ func TestEveryConnectionProvesItselfAnew(t *testing.T) {
 		require.NoError(t, err)
 		client := s.client(t, &transporttest.Subject{CN: "10016919"}).TLS("")
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
-		_, _, _, first := shakeHands(t, server.TLS(), client)
+		_, first, _, _ := shakeHands(t, server.TLS(), client)
 		require.False(t, first.DidResume)
-		_, _, _, second := shakeHands(t, server.TLS(), client)
+		_, second, _, _ := shakeHands(t, server.TLS(), client)
 		require.Equal(t, !asked, second.DidResume)
 	}
 }
@@ -262,13 +262,13 @@ func TestClientRefusesAnotherServer(t *testing.T) {
 	require.NoError(t, err)
 	c, err := NewClient(Config{Name: "link", CA: s.ca.File})
 	require.NoError(t, err)
-	_, clientErr, _, _ := shakeHands(t, server.TLS(), c.TLS("bank.test"))
+	_, _, clientErr, _ := shakeHands(t, server.TLS(), c.TLS("bank.test"))
 	require.ErrorContains(t, clientErr, "bank.test")
-	_, clientErr, _, _ = shakeHands(t, server.TLS(), c.TLS("switch.test"))
+	_, _, clientErr, _ = shakeHands(t, server.TLS(), c.TLS("switch.test"))
 	require.NoError(t, clientErr)
 	systems, err := NewClient(Config{Name: "link"})
 	require.NoError(t, err)
-	_, clientErr, _, _ = shakeHands(t, server.TLS(), systems.TLS("switch.test"))
+	_, _, clientErr, _ = shakeHands(t, server.TLS(), systems.TLS("switch.test"))
 	require.Error(t, clientErr, "the system trusts no such authority")
 }
 
@@ -278,7 +278,7 @@ func TestNewCertificateServesNewConnectionsAndABrokenOneDoesNot(t *testing.T) {
 	require.NoError(t, err)
 	client := s.client(t, nil).TLS("")
 	serial := func() int64 {
-		serverErr, clientErr, _, seen := shakeHands(t, server.TLS(), client)
+		_, seen, clientErr, serverErr := shakeHands(t, server.TLS(), client)
 		require.NoError(t, serverErr)
 		require.NoError(t, clientErr)
 		return seen.PeerCertificates[0].SerialNumber.Int64()
@@ -419,14 +419,14 @@ func TestBindingsCanBeTakenAway(t *testing.T) {
 	server, err := NewServer(s.server)
 	require.NoError(t, err)
 	client := s.client(t, &transporttest.Subject{URIs: []string{"urn:pos:1"}}).TLS("")
-	serverErr, _, state, _ := shakeHands(t, server.TLS(), client)
+	state, _, _, serverErr := shakeHands(t, server.TLS(), client)
 	require.NoError(t, serverErr)
 	s.write(t, "bindings", "urn:pos:2 10016920\n")
 	_, err = server.Reload()
 	require.NoError(t, err)
 	require.False(t, server.Peer(state).Admits([]byte("10016919")), "bound when its handshake began")
 	require.False(t, server.Peer(state).Admits([]byte("10016918")))
-	serverErr, _, _, _ = shakeHands(t, server.TLS(), client)
+	_, _, _, serverErr = shakeHands(t, server.TLS(), client)
 	require.ErrorIs(t, serverErr, errStranger)
 }
 
