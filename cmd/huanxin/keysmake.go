@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -127,7 +128,7 @@ hash keys, card keys and the local master key never do. SM4 keys have no letter 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wrapped []byte
 			var r store.Record
-			_, taken, err := f.run(cmd, func(s *store.Store, e *store.Edit) (err error) {
+			recorded, taken, err := f.run(cmd, func(s *store.Store, e *store.Edit) (err error) {
 				wrapper, ok := s.Find(under)
 				if !ok {
 					return fmt.Errorf("--under: %w: %q is not in use", store.ErrNoKey, under)
@@ -144,20 +145,21 @@ hash keys, card keys and the local master key never do. SM4 keys have no letter 
 				}
 				return err
 			})
-			if err != nil {
+			if recorded == nil {
 				return err
 			}
+			// The act is recorded, so its block is shown even when a running switch could not take it over.
 			if f.json {
-				return writeJSON(cmd.OutOrStdout(), struct {
+				return errors.Join(err, writeJSON(cmd.OutOrStdout(), struct {
 					Label      string     `json:"label"`
 					Generation int        `json:"generation"`
 					Block      string     `json:"block"`
 					KCV        string     `json:"kcv"`
 					Switch     *takenOver `json:"switch"`
-				}{r.Label, r.Generation, string(wrapped), r.KCV, taken})
+				}{r.Label, r.Generation, string(wrapped), r.KCV, taken}))
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s\nKCV %s\n", wrapped, r.KCV)
-			return nil
+			return err
 		},
 	}
 	f.add(cmd)

@@ -49,7 +49,7 @@ func ParseCipher(name string) (Cipher, error) {
 	case "sm4":
 		return SM4, nil
 	}
-	return 0, fmt.Errorf("%w %q: want des, 3des, aes or sm4", ErrCipher, name)
+	return 0, fmt.Errorf("%w: want des, 3des, aes or sm4", ErrCipher)
 }
 
 func (c Cipher) String() string {

@@ -37,7 +37,7 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %q is none of %q", ErrAlgorithm, name, algorithmNames[1:])
+	return 0, fmt.Errorf("%w: the name is none of %q", ErrAlgorithm, algorithmNames[1:])
 }
 
 // DefaultLength is a key's in bytes where nothing is said.
@@ -103,7 +103,7 @@ func ParseMAC(name string) (MACAlgorithm, error) {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %q is none of %q", ErrAlgorithm, name, macNames[1:])
+	return 0, fmt.Errorf("%w: the name is none of %q", ErrAlgorithm, macNames[1:])
 }
 
 // AllMACs are the MAC algorithms.
@@ -182,7 +182,7 @@ func ParsePIN(name string) (PINFormat, error) {
 	if i := slices.Index(pinNames[1:], name); i >= 0 {
 		return PINFormat(i + 1), nil
 	}
-	return 0, fmt.Errorf("%w: %q is none of %q", ErrPIN, name, pinNames[1:])
+	return 0, fmt.Errorf("%w: the name is none of %q", ErrPIN, pinNames[1:])
 }
 
 // Size is the block's in bytes.
@@ -292,5 +292,5 @@ func ParseWrapping(name string) (Wrapping, error) {
 	if i := slices.Index(wrapNames[1:], name); i >= 0 {
 		return Wrapping(i + 1), nil
 	}
-	return 0, fmt.Errorf("%w: %q is none of %q", ErrAlgorithm, name, wrapNames[1:])
+	return 0, fmt.Errorf("%w: the name is none of %q", ErrAlgorithm, wrapNames[1:])
 }

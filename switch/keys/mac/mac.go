@@ -72,7 +72,7 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("%w %q: want one of %q", ErrAlgorithm, name, algorithmNames[1:])
+	return 0, fmt.Errorf("%w: want one of %q", ErrAlgorithm, algorithmNames[1:])
 }
 
 func (a Algorithm) String() string {
