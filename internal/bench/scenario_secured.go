@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"huanxin/internal/bench/client"
@@ -168,6 +169,11 @@ func pads(dir, cipher string, terminals int) ([]*secret.Pinpad, error) {
 
 // certified makes a certificate for the port without keys, and what its clients trust.
 func certified(dir string) (settings []string, trust *tls.Config, err error) {
+	// The switch takes a relative name for one below its own state.
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	authority, err := transporttest.New(dir, "bench-authority")
 	if err != nil {
 		return nil, nil, err
