@@ -41,10 +41,15 @@ func (s *shopper) claim() (claimed till.APIAnswer, code string) {
 }
 
 func (s *shopper) reserve(code string) *till.Answer {
+	r := s.reserveOf(code)
+	return ask(s.t, s.line, &r)
+}
+
+func (s *shopper) reserveOf(code string) till.Request {
 	r := s.next(till.KindReserve)
 	r.MTI, r.Amount = 0x0100, 599900
 	r.Tags = []till.Tag{{Name: "S1", Value: code}, {Name: "S2", Value: "6901234567892"}, {Name: "S3", Value: till.NewSerial(s.n)}}
-	return ask(s.t, s.line, &r)
+	return r
 }
 
 func (s *shopper) pay(hold *till.Answer) (till.Request, *till.Answer) {
@@ -90,7 +95,11 @@ func TestJournalAtItsHighWaterMarkTakesNothingNewAndFinishesWhatHasBegun(t *test
 	require.False(t, s.full())
 	bought, first := s.pay(s.held())
 	require.Equal(t, "00", first.Response)
-	toPay, toGiveBack := s.held(), s.held()
+	toGiveBack := s.held()
+	claimed, code := s.claim()
+	asked := s.reserveOf(code)
+	toPay := ask(t, s.line, &asked)
+	buyer := s.n
 	_, unspent := s.claim()
 	s.sw.end(t)
 
@@ -102,6 +111,13 @@ func TestJournalAtItsHighWaterMarkTakesNothingNewAndFinishesWhatHasBegun(t *test
 	require.Zero(t, refused.Hold)
 	claim, _ := s.claim()
 	require.Equal(t, http.StatusServiceUnavailable, claim.Status)
+	again := ask(t, s.line, &asked)
+	require.Equal(t, "00", again.Response, "what stands is not denied: a repeat has the answer of the first")
+	require.Equal(t, toPay.Hold, again.Hold)
+	known, err := s.api.Claim(t.Context(), fmt.Sprint("key-", buyer), till.NewPerson(buyer), "A01", "210100", "store")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, known.Status)
+	require.Equal(t, claimed.Entitlement, known.Entitlement)
 
 	sale, paid := s.pay(toPay)
 	require.Equal(t, "00", paid.Response, "a hold from before is paid")

@@ -61,6 +61,34 @@ func TestAnotherCallersPurchaseIsNotThere(t *testing.T) {
 	require.Equal(t, "reserved", purchaseIn(t, b.do(request("GET", "/v1/purchases/"+id, ""))).State)
 }
 
+// The answer of the first was lost, and its repeat meets an overload at the door, or a queue that is full. The problem must not say
+// that nothing is held, and the repeat after it has the hold.
+func TestARepeatThatIsTurnedAwayIsNotToldThatNothingStands(t *testing.T) {
+	var door bool
+	real := newRealEngine(t)
+	b := newBenchWith(t, func(c *Config) {
+		c.Submit, c.TurnsAway = real.Submit, func(bool) bool { return door }
+	})
+	real.gateway = b.g
+	id := sell(t, b, personA)
+	again := func() *httptest.ResponseRecorder {
+		return b.do(keyed("POST", "/v1/reservations", onlineOrder(personA), "Idempotency-Key: reserve-"+personA))
+	}
+	for _, busy := range []*bool{&door, &real.full} {
+		*busy = true
+		w := again()
+		requireProblem(t, w, codeOverloaded)
+		require.Equal(t, retryAfter, w.Header().Get("Retry-After"))
+		require.Contains(t, w.Body.String(), "an earlier one with its key stands")
+		require.NotContains(t, w.Body.String(), "nothing")
+		*busy = false
+		w = again()
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, id, purchaseIn(t, w).Purchase)
+	}
+	require.Equal(t, "reserved", purchaseIn(t, b.do(request("GET", "/v1/purchases/"+id, ""))).State)
+}
+
 func TestARepeatedStepHasTheOriginalAnswerAndHappensOnce(t *testing.T) {
 	for name, steps := range map[string][][2]string{
 		"external": {{"/commit", externalBody}, {"/refunds", `{"reference":"REF-1"}`}},

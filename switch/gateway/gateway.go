@@ -9,7 +9,8 @@
 //
 // The contract with the program around it:
 //
-//   - Submit takes an engine input or refuses it at once; it never blocks. Refused means that nothing has happened.
+//   - Submit takes an engine input or refuses it at once; it never blocks. Refused means that the engine has not seen it: what an
+//     earlier request with its key has done stands.
 //   - Every accepted input with a token is answered by one Deliver, unless the process ends first. Deliver never blocks
 //     and does not keep its argument; an answer that nobody waits for any more is dropped and counted.
 //   - Notify, where wallets are connected, checks and takes a notification before it returns; it is bounded by its callers'
@@ -35,7 +36,7 @@ import (
 // Config is what a Gateway needs.
 type Config struct {
 	// Submit hands a pointer to an engine input (*engine.ClaimRequest …) to the server loop. An error means that the input
-	// was not taken and nothing has happened; it becomes 503.
+	// was not taken; it becomes 503.
 	Submit func(body any) error
 	// TurnsAway, when set, says that a request that begins something new – a claim, or something else – would be turned away now:
 	// it is answered 503 before its body is read.

@@ -68,7 +68,7 @@ var problemKinds = map[code]struct {
 	codeRefused:          {http.StatusUnprocessableEntity, "refused by the programme's rules", "不符合补贴规则"},
 	codeTooMany:          {http.StatusTooManyRequests, "too many of your requests at a time", "请求过多，请稍后重试"},
 	codeInternal:         {http.StatusInternalServerError, "the switch could not answer", "系统异常，请联系运营方"},
-	codeOverloaded:       {http.StatusServiceUnavailable, "the switch is busy; nothing has happened", "系统繁忙，请稍后重试"},
+	codeOverloaded:       {http.StatusServiceUnavailable, "the switch is busy: this request was not processed, an earlier one with its key stands", "系统繁忙，请稍后重试"},
 	codeNoAnswer:         {http.StatusGatewayTimeout, "no decision in time; it may still be taken", "处理超时，结果未知"},
 }
 

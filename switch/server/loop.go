@@ -188,6 +188,10 @@ func (l *loop) admitted(next *queued, now stage.Instant) any {
 	case line.stale(next, now):
 		l.s.metrics.stale.Inc()
 		return &engine.TurnAway{Body: next.body, Stale: true}
+	case next.full:
+		l.s.metrics.full.Inc()
+		l.cur.turned++
+		return &engine.TurnAway{Body: next.body}
 	case tooLong:
 		l.s.metrics.late.Inc()
 		l.cur.turned++

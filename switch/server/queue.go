@@ -12,6 +12,7 @@ type queued struct {
 	claim        bool
 	class        class
 	reversible   bool
+	full         bool // it would begin something, and the journal is at its high-water mark
 }
 
 // queue is what waits for the engine, bounded. Claims, which can come by the ten thousand a second when a round opens, wait

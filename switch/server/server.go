@@ -13,12 +13,14 @@
 //     next start replays what is durable, and engine.TakeOwnership settles what was in flight.
 //   - The queue is bounded in time and in length. What begins something new and has waited too long is turned away, at the door
 //     where that can be foreseen (ErrOverload), else when its turn comes; Admission says what that is, and what never is. When the
-//     queue is full Submit returns ErrOverload at once. The till gets 96, HTTP 503, and nothing has happened.
+//     queue is full Submit returns ErrOverload at once. The till gets 96, HTTP 503, and that message has done nothing. What is turned
+//     away at the door is not known to be a repeat or not: an earlier copy of it stands as it did.
 //   - What a terminal has given up before its turn came is recorded as refused and not decided.
 //   - Claims wait in a line of their own and take at most an eighth of a batch: a rush of them is answered as fast as there is
 //     room, and tills and hosts neither queue behind it nor are refused for it.
-//   - With the journal at its high-water mark Submit returns ErrJournalFull for new reserves and claims. Everything else –
-//     sales on holds, answers of hosts, reversals – goes on.
+//   - With the journal at its high-water mark reserves and claims are turned away at their turn, which makes no event: that may last
+//     for days, and a repeat of what was decided before must get its answer all the same. Everything else – sales on holds,
+//     answers of hosts, reversals – goes on.
 //
 // The caller stops its fronts first (no new requests, waiting for those in flight), then cancels Run's context: what is
 // queued is still decided, synced and released.
@@ -43,10 +45,9 @@ import (
 )
 
 var (
-	// ErrOverload is returned by Submit when the input would wait too long, or the queue is full. Nothing has happened.
+	// ErrOverload is returned by Submit when the input would wait too long, or the queue is full. The engine has not seen it: it has
+	// done nothing, and if it is a repeat what it repeats stands as before.
 	ErrOverload = errors.New("overloaded: the engine's queue is too long")
-	// ErrJournalFull is returned by Submit for a reserve or a claim when the journal is at its high-water mark.
-	ErrJournalFull = errors.New("journal at its high-water mark: no new holds and claims")
 	// ErrNotRunning is returned by Submit before the engine has recovered and after it has stopped.
 	ErrNotRunning = errors.New("engine is not running")
 	// ErrOwnership is returned by Run when the engine refuses to take over this journal.
@@ -248,15 +249,12 @@ func (s *Server) Submit(body any) error { return s.SubmitRead(body, 0) }
 
 // SubmitRead is Submit for an input that was read from its sender at that instant of Config.Stages; 0 is now.
 func (s *Server) SubmitRead(body any, received stage.Instant) error {
-	switch body.(type) {
-	case *engine.ReserveRequest, *engine.ClaimRequest:
-		if s.cfg.Journal.Full() {
-			s.metrics.full.Inc()
-			return ErrJournalFull
-		}
-	}
 	now := s.cfg.Stages.Now()
 	in := entry(body, received, now)
+	switch body.(type) {
+	case *engine.ReserveRequest, *engine.ClaimRequest:
+		in.full = s.cfg.Journal.Full()
+	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if s.state != stateRunning {

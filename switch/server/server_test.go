@@ -204,16 +204,20 @@ func TestRushIsNotDecidedInOneGoWhileTheDiskIsIdle(t *testing.T) {
 	r.stop()
 }
 
-func TestJournalAtItsHighWaterMarkRefusesReservesAndClaimsOnly(t *testing.T) {
+func TestJournalAtItsHighWaterMarkTurnsReservesAndClaimsAwayAndNothingElse(t *testing.T) {
 	r := newRig(t, t.TempDir(), nil, nil).start()
 	r.j.full.Store(true)
-	require.ErrorIs(t, r.s.Submit(&engine.ReserveRequest{}), ErrJournalFull)
-	require.ErrorIs(t, r.s.Submit(&engine.ClaimRequest{}), ErrJournalFull)
-	r.submit(signOn(1))
-	r.await(1)
+	events := r.deciding().seq
+	r.submit(&engine.ReserveRequest{Token: 1}, &engine.ReserveRequest{Token: 2, API: &engine.APIOrigin{}}, &engine.ClaimRequest{Token: 3})
+	r.await(3)
+	require.Equal(t, events, r.deciding().seq, "none of them costs the journal anything")
+	r.submit(&engine.SaleRequest{Token: 4}, &engine.ReversalRequest{Token: 5}, signOn(6))
+	r.await(3)
 	r.j.full.Store(false)
-	r.submit(&engine.ClaimRequest{Token: 2})
-	r.await(1)
+	r.submit(&engine.ReserveRequest{Token: 7}, &engine.ClaimRequest{Token: 8})
+	r.await(2)
+	require.ElementsMatch(t, []engine.Token{0, turnedAway | 1, turnedAway | 2, turnedAway | 3, 4, 5, 6, 7, 8}, r.seen())
+	require.EqualValues(t, 3, valueOf(t, r.s.metrics.full))
 	r.stop()
 }
 

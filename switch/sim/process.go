@@ -200,20 +200,28 @@ func (w *world) submit(body any) (taken bool) {
 	}
 	w.guard(p, func() error {
 		switch err := p.steps.Submit(body); {
-		case errors.Is(err, server.ErrJournalFull):
-			w.count("fault: journal at its high-water mark")
-			return nil
 		case errors.Is(err, server.ErrOverload):
 			w.count("fault: turned away at the door")
 			return nil
 		case err != nil:
 			return nil
 		}
+		if w.full {
+			w.atTheMark(body)
+		}
 		taken = true
 		p.wake(w.between(0, 300*time.Microsecond))
 		return nil
 	})
 	return taken
+}
+
+// atTheMark counts what is turned away at its turn because the journal is at its high-water mark.
+func (w *world) atTheMark(body any) {
+	switch body.(type) {
+	case *engine.ReserveRequest, *engine.ClaimRequest:
+		w.count("fault: journal at its high-water mark")
+	}
 }
 
 // wake has the loop look for work.

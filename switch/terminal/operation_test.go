@@ -350,3 +350,24 @@ func TestOriginalOfAnOperationIsThereForTheHost(t *testing.T) {
 	}
 	require.Equal(t, money.Amount(479920), b.engine.bodies[0].(*engine.VoidRequest).Amount)
 }
+
+// The answer of the first was lost, and its copy meets an overload at the door. 96 says nothing about the first: the hold stands, its next
+// copy has its answer, and a reversal ends it.
+func TestResendThatIsTurnedAwayAtTheDoorDoesNotUndoTheFirst(t *testing.T) {
+	turning := false
+	l := newLab(t, func(c *Config) { c.TurnsAway = func() bool { return turning } })
+	code, _ := l.code()
+	request := l.reserving(code)
+	hold := l.ask(request)
+	require.Equal(t, "00", hold[39])
+	turning = true
+	away := l.ask(request)
+	require.Equal(t, "96", away[39])
+	turning = false
+	again := l.ask(request)
+	require.Equal(t, "00", again[39])
+	require.Equal(t, hold[59], again[59], "the same hold")
+	turning = true
+	require.Equal(t, "96", l.ask(request)[39])
+	require.Equal(t, "00", l.ask(undo(request))[39], "what iso8583.md asks of a till that gives up: the first is reversed")
+}
