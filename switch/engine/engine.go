@@ -211,7 +211,7 @@ func (e *Engine) Book() *subsidy.Book { return e.book }
 func (e *Engine) Step(in Input) Output {
 	e.out.Events, e.out.Packed = e.out.Events[:0], e.out.Packed[:0]
 	e.out.Sends = e.out.Sends[:0]
-	e.scratch.enveloped = false
+	e.scratch.enveloped, e.scratch.fresh = false, false
 	e.now = max(e.now, in.At)
 	e.purchases.putAway()
 	if !e.deciding {
@@ -322,7 +322,7 @@ func (e *Engine) reply(r Reply) {
 	if r.Token == 0 {
 		return
 	}
-	r.At = e.now
+	r.At, r.Fresh = e.now, e.scratch.fresh
 	e.out.Sends = append(e.out.Sends, Send{Reply: &r})
 }
 
@@ -340,6 +340,7 @@ type scratch struct {
 	decision  policy.Decision
 	envelope  envelope
 	enveloped bool // by this Step
+	fresh     bool // this Step remembers a request of a terminal for the first time, in its open batch
 	texts     texts
 	packed    []byte
 	order     lastOrder

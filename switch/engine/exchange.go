@@ -85,12 +85,14 @@ func (s *exchanges) get(key Key) (exchange, bool) {
 	return exchange{}, false
 }
 
-// put remembers x behind all others.
-func (s *exchanges) put(key Key, x exchange) {
-	if old, ok := s.find(key); ok {
+// put remembers x behind all others, and reports whether its key was known.
+func (s *exchanges) put(key Key, x exchange) (known bool) {
+	old, known := s.find(key)
+	if known {
 		s.newest.Remove(key.hash(), s.queue.Ref(old))
 	}
 	s.newest.Add(key.hash(), s.queue.Ref(s.queue.Push(remembered{key, x})))
+	return known
 }
 
 // pop takes the oldest away; counts is false when the exchange has been seen again since.
@@ -108,7 +110,9 @@ func (s *exchanges) pop() (r remembered, counts bool) {
 // remember puts an exchange under its key and restarts its age.
 func (e *Engine) remember(key Key, x exchange) {
 	x.at = e.now
-	e.exchanges.put(key, x)
+	if !e.exchanges.put(key, x) && e.session(key.Terminal).batch == key.Batch {
+		e.scratch.fresh = true
+	}
 }
 
 // find returns the live exchange of a key. It lives as long as its batch is open, and for memory after its last event: then
@@ -152,7 +156,8 @@ func (e *Engine) forget() {
 		switch {
 		case !counts:
 		case !e.forgettable(x.key, x.exchange, e.now):
-			e.remember(x.key, x.exchange)
+			x.at = e.now
+			e.exchanges.put(x.key, x.exchange)
 		default:
 			delete(e.exchanges.settled, x.key)
 			delete(e.refusals, x.refusal)
@@ -254,6 +259,7 @@ func waitInquiry(id uint64) waitKey   { return waitKey{'i', id} }
 type waiter struct {
 	token Token
 	api   bool
+	fresh bool // see Reply
 }
 
 // waiters are the callers that wait for one answer; nearly always there is one.
@@ -279,6 +285,7 @@ func (w waiters) all() iter.Seq[waiter] {
 // wait puts a caller among those who get the answer of what is at a host.
 func (e *Engine) wait(key waitKey, w waiter) {
 	all := e.waiting[key]
+	w.fresh = e.scratch.fresh
 	switch {
 	case w.token == 0:
 	case all.first.token == 0:
@@ -295,7 +302,7 @@ func (e *Engine) wait(key waitKey, w waiter) {
 
 // answerWaiting gives all callers the answer of what they wait for, as it stands.
 func (e *Engine) answerWaiting(key waitKey) {
-	for w := range e.waiting[key].all() {
+	for w := range e.served(key) {
 		switch {
 		case key.kind == 'o' && w.api:
 			e.replyAPIRefund(w.token, e.operation(key.id), APIDone)
@@ -307,7 +314,21 @@ func (e *Engine) answerWaiting(key waitKey) {
 			e.replySale(w.token, e.purchase(key.id))
 		}
 	}
-	delete(e.waiting, key)
+}
+
+// served iterates over those who wait for an answer, none of whom waits any more. What is replied to one meanwhile is as fresh as
+// the request of that one was.
+func (e *Engine) served(key waitKey) iter.Seq[waiter] {
+	return func(yield func(waiter) bool) {
+		fresh := e.scratch.fresh
+		for w := range e.waiting[key].all() {
+			if e.scratch.fresh = w.fresh; !yield(w) {
+				break
+			}
+		}
+		e.scratch.fresh = fresh
+		delete(e.waiting, key)
+	}
 }
 
 func rc(code string) [2]byte { return [2]byte{code[0], code[1]} }

@@ -43,14 +43,14 @@ func (e *Engine) askedBefore(token Token, api *APIOrigin, kind event.RequestKind
 	case kind == event.RequestKind_REQUEST_KIND_COMMIT:
 		p := e.purchase(known.purchase)
 		if p.state == Sent {
-			e.wait(waitPurchase(p.id), waiter{token, true})
+			e.wait(waitPurchase(p.id), waiter{token: token, api: true})
 			return true
 		}
 		e.replyCommit(token, p, APIRepeated)
 	case kind == event.RequestKind_REQUEST_KIND_REFUND:
 		o := e.operation(known.operation)
 		if o.state == opSent {
-			e.wait(waitOperation(o.id), waiter{token, true})
+			e.wait(waitOperation(o.id), waiter{token: token, api: true})
 			return true
 		}
 		e.replyAPIRefund(token, o, APIRepeated)
@@ -181,7 +181,7 @@ func (e *Engine) pay(in *CommitRequest, p *purchase, host HostProfile) {
 	m.Host, m.Wallet, m.Card, m.EntryMode, m.Deadline = in.Host, true, in.Card, "032", e.now+int64(host.Timeout)
 	e.emit(&event.Event{Body: &event.Event_SaleSent{SaleSent: m}})
 	e.keep(&in.API, &event.RequestKept{Kind: event.RequestKind_REQUEST_KIND_COMMIT, Purchase: p.id})
-	e.wait(waitPurchase(p.id), waiter{in.Token, true})
+	e.wait(waitPurchase(p.id), waiter{token: in.Token, api: true})
 	e.sendSale(0, p)
 }
 
@@ -266,7 +266,7 @@ func (e *Engine) refundOverHTTP(in *APIRefundRequest) {
 		e.replyAPIRefund(in.Token, o, APIDone)
 		return
 	}
-	e.wait(waitOperation(o.id), waiter{in.Token, true})
+	e.wait(waitOperation(o.id), waiter{token: in.Token, api: true})
 	e.sendOperation(HostRefund, 0, p, o)
 }
 

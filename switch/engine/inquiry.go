@@ -58,12 +58,11 @@ func (e *Engine) endInquiry(id uint64, r Reply) {
 	e.emit(&event.Event{Body: &event.Event_InquiryEnded{InquiryEnded: &event.InquiryEnded{
 		Rrn: rrnText(id), Response: string(r.Response[:]),
 	}}})
-	for w := range e.waiting[waitInquiry(id)].all() {
+	for w := range e.served(waitInquiry(id)) {
 		own := r
 		own.Token = w.token
 		e.reply(own)
 	}
-	delete(e.waiting, waitInquiry(id))
 }
 
 func (e *Engine) applyInquirySent(m *event.InquirySent) {

@@ -257,6 +257,7 @@ type Reply struct {
 	Token    Token
 	Response [2]byte // DE39
 	At       int64   // DE12 and DE13 when the host gave none
+	Fresh    bool    // the request was none that the switch had seen, and of the open batch: no recording of an old one
 
 	Batch uint32   // sign-on: DE60.2
 	Keys  *KeyPair // sign-on: the working keys to deliver, nil on a line without keys

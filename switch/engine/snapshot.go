@@ -22,7 +22,7 @@ import (
 
 // stateVersion is the first number of a state. A state of another version is refused, and the journal is replayed from
 // its beginning: the journal lasts, states do not.
-const stateVersion = 8
+const stateVersion = 9
 
 // StateVersion is stateVersion, for who holds a state against another.
 const StateVersion = stateVersion

@@ -161,13 +161,13 @@ func (e *Engine) signOn(in *SignOnRequest) {
 		return
 	}
 	s := e.session(in.Terminal)
+	keys := e.deliver(s, in.Keys)
 	e.emit(&event.Event{Body: &event.Event_TerminalSignedOn{TerminalSignedOn: &event.TerminalSignedOn{
-		Terminal: string(in.Terminal[:]), Merchant: string(in.Merchant[:]), Batch: s.batch,
-		Keys: e.deliver(s, in.Keys), Serial: bytesOf(in.Serial),
+		Terminal: string(in.Terminal[:]), Merchant: string(in.Merchant[:]), Batch: s.batch, Keys: keys, Serial: bytesOf(in.Serial),
 	}}})
 	r := Reply{Token: in.Token, Response: rc("00"), Batch: s.batch}
-	if s := e.session(in.Terminal); in.Keys != nil {
-		r.Keys = s.keys.pending
+	if keys != nil {
+		r.Keys = e.session(in.Terminal).keys.delivered(keys)
 	}
 	e.reply(r)
 }

@@ -234,7 +234,10 @@ func (s *story) signOn(t [8]byte, m [15]byte) *engine.SignOnRequest {
 		in.Serial = hashOf(serial)
 	}
 	if keys := s.arg("keys", ""); keys != "" {
-		in.Keys = &engine.NewKeys{Kind: uint32(s.number("kind", 1)), Wrapped: []byte(keys), Checks: []byte{1, 2, 3, 4}}
+		in.Keys = &engine.NewKeys{
+			Kind: uint32(s.number("kind", 1)), Wrapped: []byte(keys), Checks: []byte{1, 2, 3, 4},
+			Master: [4]byte{byte(s.number("master", 7))}, Spoilt: uint32(s.number("spoilt", 0)),
+		}
 	}
 	return in
 }

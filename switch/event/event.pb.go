@@ -2581,8 +2581,9 @@ type WorkingKeys struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"` // 1, 2, 3 … of the terminal
 	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`             // ciphers and lengths, as the front wrote them
-	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"`        // empty: those of `generation`, which nobody has used yet, are delivered again
+	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"`        // empty: those of `generation` are delivered again
 	Checks        []byte                 `protobuf:"bytes,4,opt,name=checks,proto3" json:"checks,omitempty"`          // check values, 4 bytes a key, in the order PIN, MAC, data
+	Master        []byte                 `protobuf:"bytes,5,opt,name=master,proto3" json:"master,omitempty"`          // check value of the master key under which they were sent, 4 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2641,6 +2642,13 @@ func (x *WorkingKeys) GetWrapped() []byte {
 func (x *WorkingKeys) GetChecks() []byte {
 	if x != nil {
 		return x.Checks
+	}
+	return nil
+}
+
+func (x *WorkingKeys) GetMaster() []byte {
+	if x != nil {
+		return x.Master
 	}
 	return nil
 }
@@ -6966,14 +6974,15 @@ const file_event_proto_rawDesc = "" +
 	"\bmerchant\x18\x02 \x01(\tR\bmerchant\x12\x14\n" +
 	"\x05batch\x18\x03 \x01(\rR\x05batch\x121\n" +
 	"\x04keys\x18\x04 \x01(\v2\x1d.huanxin.event.v1.WorkingKeysR\x04keys\x12\x16\n" +
-	"\x06serial\x18\x05 \x01(\fR\x06serial\"s\n" +
+	"\x06serial\x18\x05 \x01(\fR\x06serial\"\x8b\x01\n" +
 	"\vWorkingKeys\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\rR\n" +
 	"generation\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x18\n" +
 	"\awrapped\x18\x03 \x01(\fR\awrapped\x12\x16\n" +
-	"\x06checks\x18\x04 \x01(\fR\x06checks\"P\n" +
+	"\x06checks\x18\x04 \x01(\fR\x06checks\x12\x16\n" +
+	"\x06master\x18\x05 \x01(\fR\x06master\"P\n" +
 	"\x12TerminalKeysProved\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1e\n" +
 	"\n" +

@@ -2405,6 +2405,13 @@ func (m *WorkingKeys) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Master) > 0 {
+		i -= len(m.Master)
+		copy(dAtA[i:], m.Master)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Master)))
+		i--
+		dAtA[i] = 0x2a
+	}
 	if len(m.Checks) > 0 {
 		i -= len(m.Checks)
 		copy(dAtA[i:], m.Checks)
@@ -7259,6 +7266,10 @@ func (m *WorkingKeys) SizeVT() (n int) {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	l = len(m.Checks)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Master)
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
@@ -14534,6 +14545,40 @@ func (m *WorkingKeys) UnmarshalVT(dAtA []byte) error {
 			m.Checks = append(m.Checks[:0], dAtA[iNdEx:postIndex]...)
 			if m.Checks == nil {
 				m.Checks = []byte{}
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Master", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Master = append(m.Master[:0], dAtA[iNdEx:postIndex]...)
+			if m.Master == nil {
+				m.Master = []byte{}
 			}
 			iNdEx = postIndex
 		default:

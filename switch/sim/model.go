@@ -15,26 +15,26 @@ import (
 // model is what must be, worked out from the facts alone with plain maps, by somebody who has read the rules and not the
 // engine. It reads what is durable, in order, and says which fact must not be.
 type model struct {
-	w                 *world
-	at                int64
-	purchases         map[uint64]*purchaseFact
-	bySale            map[string]uint64 // RRN → purchase
-	ops               map[uint64]*operationFact
-	serials           map[string]uint64 // live purchase of a serial
-	items             map[string]int    // live items by person and category
-	nodes             map[string]*nodeFact
-	claims            map[uint64]*event.EntitlementClaimed
-	using             map[uint64]uint64          // entitlement → purchase that has it
-	keys              map[string]int64           // key of a reserve, sale, void or refund → when it was first decided on
-	undone            map[string]bool            // keys whose 0400 was answered 00 or 25
-	pauses            map[uint64]*event.PauseSet // open
-	lifted            map[uint64]int64
-	kills             map[string]bool
-	opened            map[uint64]*event.WorkItemOpened
-	quarantine        map[uint64]bool
-	late              map[uint64]bool   // purchases of which a late answer is recorded
-	delivered, proved map[string]uint32 // generations of working keys, by terminal
-	epoch             uint64
+	w          *world
+	at         int64
+	purchases  map[uint64]*purchaseFact
+	bySale     map[string]uint64 // RRN → purchase
+	ops        map[uint64]*operationFact
+	serials    map[string]uint64 // live purchase of a serial
+	items      map[string]int    // live items by person and category
+	nodes      map[string]*nodeFact
+	claims     map[uint64]*event.EntitlementClaimed
+	using      map[uint64]uint64          // entitlement → purchase that has it
+	keys       map[string]int64           // key of a reserve, sale, void or refund → when it was first decided on
+	undone     map[string]bool            // keys whose 0400 was answered 00 or 25
+	pauses     map[uint64]*event.PauseSet // open
+	lifted     map[uint64]int64
+	kills      map[string]bool
+	opened     map[uint64]*event.WorkItemOpened
+	quarantine map[uint64]bool
+	late       map[uint64]bool      // purchases of which a late answer is recorded
+	working    map[string]*keyFacts // keys, by terminal
+	epoch      uint64
 }
 
 // purchaseFact is one purchase as the facts have it.
@@ -74,7 +74,7 @@ func newModel(w *world) *model {
 		serials: map[string]uint64{}, items: map[string]int{}, nodes: map[string]*nodeFact{}, keys: map[string]int64{},
 		claims: map[uint64]*event.EntitlementClaimed{}, using: map[uint64]uint64{}, undone: map[string]bool{},
 		pauses: map[uint64]*event.PauseSet{}, lifted: map[uint64]int64{}, kills: map[string]bool{},
-		late: map[uint64]bool{}, delivered: map[string]uint32{}, proved: map[string]uint32{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
+		late: map[uint64]bool{}, working: map[string]*keyFacts{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
 	}
 }
 
@@ -195,21 +195,54 @@ func (m *model) readOperation(ev *event.Event) {
 		m.w.count("turn: batch closed")
 	case *event.Event_TerminalSignedOn:
 		if s := b.TerminalSignedOn; s.Keys != nil {
-			last := m.delivered[s.Terminal]
-			again := len(s.Keys.Wrapped) == 0
-			m.must(again && s.Keys.Generation == last && m.proved[s.Terminal] < last || !again && s.Keys.Generation == last+1,
-				"working keys are delivered in order", "%s: generation %d after %d", s.Terminal, s.Keys.Generation, last)
-			m.delivered[s.Terminal] = s.Keys.Generation
+			m.keysDelivered(s.Terminal, s.Keys)
 		}
 	case *event.Event_TerminalKeysProved:
-		k := b.TerminalKeysProved
-		m.w.count("turn: working keys proved")
-		m.must(k.Generation == m.delivered[k.Terminal] && k.Generation > m.proved[k.Terminal], "only delivered keys are proved, once",
-			"%s: generation %d", k.Terminal, k.Generation)
-		m.proved[k.Terminal] = k.Generation
+		m.keysProved(b.TerminalKeysProved)
 	default:
 		m.readOperator(ev)
 	}
+}
+
+// keyFacts are the working keys of one terminal.
+type keyFacts struct {
+	last            uint32 // generation
+	pending, active map[uint32]*event.WorkingKeys
+}
+
+// keysDelivered: pending keys are delivered again, and only another master key has others take their place; those of another kind are
+// none of their business. A sign-on that is sent again after its keys are proved is told the same keys.
+func (m *model) keysDelivered(terminal string, keys *event.WorkingKeys) {
+	k := m.working[terminal]
+	if k == nil {
+		k = &keyFacts{pending: map[uint32]*event.WorkingKeys{}, active: map[uint32]*event.WorkingKeys{}}
+		m.working[terminal] = k
+	}
+	pending := k.pending[keys.Kind]
+	if len(keys.Wrapped) == 0 {
+		m.must(pending.GetGeneration() == keys.Generation || pending == nil && k.active[keys.Kind].GetGeneration() == keys.Generation,
+			"only pending keys are delivered again", "%s: generation %d", terminal, keys.Generation)
+		return
+	}
+	m.must(keys.Generation == k.last+1, "working keys are delivered in order", "%s: generation %d after %d", terminal, keys.Generation, k.last)
+	m.must(pending == nil || string(pending.Master) != string(keys.Master), "pending keys are not replaced", "%s: generation %d", terminal, keys.Generation)
+	k.last, k.pending[keys.Kind] = keys.Generation, keys
+	if pending != nil {
+		m.w.count("turn: pending keys replaced")
+	}
+}
+
+func (m *model) keysProved(proved *event.TerminalKeysProved) {
+	m.w.count("turn: working keys proved")
+	k := m.working[proved.Terminal]
+	for kind, p := range k.pending {
+		if p.Generation == proved.Generation {
+			k.active[kind] = p
+			delete(k.pending, kind)
+			return
+		}
+	}
+	m.must(false, "only pending keys are proved, once", "%s: generation %d", proved.Terminal, proved.Generation)
 }
 
 func (m *model) readOperator(ev *event.Event) {

@@ -128,7 +128,10 @@ func (t *till) remember(c *call) {
 // signOn asks for the batch.
 func (w *world) signOn(t *till) {
 	w.codes++
-	keys := &engine.NewKeys{Kind: 1, Wrapped: fmt.Appendf(nil, "wrapped %d", w.codes), Checks: []byte{1, 2, 3, 4, 5, 6, 7, 8}}
+	keys := &engine.NewKeys{
+		Kind: 1 + t.stan%2, Wrapped: fmt.Appendf(nil, "wrapped %d", w.codes), Checks: []byte{1, 2, 3, 4, 5, 6, 7, 8},
+		Master: [4]byte{byte(t.stan / 12)}, // the terminal gets another one now and then
+	}
 	if t.stan%3 == 0 {
 		keys = nil
 	}

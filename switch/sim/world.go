@@ -193,7 +193,7 @@ var mustHappen = func() []string {
 		"fault: disk full", "fault: sync fails", "fault: sync fails after persisting", "fault: torn write", "fault: snapshot damaged",
 		"fault: append lost on the way", "fault: answer to an append lost", "fault: stale owner refused", "fault: second owner locked out",
 		"fault: journal at its high-water mark", "fault: clock set back", "fault: turned away at the door", "fault: turned away in the queue",
-		"fault: dropped, its terminal has given up", "fault: slow disk", "turn: working keys proved", "fault: database away", "fault: commit of rows unanswered",
+		"fault: dropped, its terminal has given up", "fault: slow disk", "turn: working keys proved", "turn: pending keys replaced", "fault: database away", "fault: commit of rows unanswered",
 		"turn: midnight", "turn: batch closed", "turn: hold expired", "turn: quarantine ended by time", "turn: policy changed",
 		"turn: budget changed", "turn: paused", "turn: stopped", "turn: hold released by two", "turn: supplement by hand",
 		"turn: settled by a person", "turn: round closed", "turn: graceful restart", "turn: dead letter", "turn: late answer recorded", "turn: wallet is asked",

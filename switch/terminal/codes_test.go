@@ -452,10 +452,7 @@ func (l *lab) loadKeys() keySet {
 	terminal, line := [8]byte([]byte(sale[41])), l.front.ports[0].Line
 	set, err := generate(l.front.cfg.Keys.Module, terminal, line.sort())
 	require.NoError(l.t, err)
-	now := l.clock.Load()
-	l.front.LoadKeys([]engine.TerminalKeys{{Terminal: terminal, Active: &engine.KeyPair{
-		Generation: 1, Kind: line.sort().number(), Wrapped: string(set.wrapped), IssuedAt: now, ProvedAt: now,
-	}}})
+	l.front.LoadKeys(inUse(terminal, line, set, l.clock.Load()))
 	return set
 }
 

@@ -217,6 +217,9 @@ func (f *Front) Deliver(reply *engine.Reply) {
 		f.m.unexpected.Inc()
 		return
 	}
+	if reply.Fresh && x.mac != nil {
+		x.conn.Data.(*guards).prove(x.terminal)
+	}
 	f.answer(x, reply, true)
 }
 
@@ -271,8 +274,7 @@ func (f *Front) signedOn(x *exchange, reply *engine.Reply) ([]byte, *engine.Repl
 		return nil, &engine.Reply{Response: notSecured, At: reply.At, Text: "工作密钥下发失败"}
 	}
 	f.ring.deliver(x.terminal, reply.Keys)
-	g := x.conn.Data.(*guards)
-	g.change(x.terminal, shown{proved: g.get(x.terminal).proved})
+	x.conn.Data.(*guards).open(x.terminal)
 	f.m.delivered.Inc()
 	return field62, reply
 }

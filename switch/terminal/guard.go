@@ -14,6 +14,9 @@ import (
 // What stands between a line with keys and the engine: nothing of a message is believed before its MAC was found good under
 // keys of the terminal that it names.
 //
+// A good MAC proves the connection too, for messages that need none of their own – once the engine has found its message new. One
+// that was recorded elsewhere and is sent again has a good MAC, and proves nothing.
+//
 // A message whose MAC is wrong or missing is answered A0, changes nothing, and its terminal must sign on before anything else of
 // it is taken – on the connection over which it came. On other connections the terminal goes on: whoever knows its number
 // could otherwise silence it. A sign-on opens the connection again.
@@ -62,7 +65,7 @@ type guards struct {
 
 // shown is what one terminal has shown on a connection.
 type shown struct {
-	proved bool // a good MAC
+	proved bool // a message that nobody had sent before, with a good MAC
 	barred bool // a bad one, and no sign-on since
 }
 
@@ -73,15 +76,19 @@ const maxGuards = 4096
 func (g *guards) get(terminal [8]byte) shown {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.of(terminal)
+}
+
+// of is called with mu held.
+func (g *guards) of(terminal [8]byte) shown {
 	if g.known && g.first == terminal {
 		return g.state
 	}
 	return g.more[terminal]
 }
 
+// set is called with mu held.
 func (g *guards) set(terminal [8]byte, s shown) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	switch {
 	case !g.known || g.first == terminal:
 		g.first, g.known, g.state = terminal, true, s
@@ -94,10 +101,28 @@ func (g *guards) set(terminal [8]byte, s shown) {
 	}
 }
 
-// change sets what a terminal has shown, and takes the lock only once for what is so already.
-func (g *guards) change(terminal [8]byte, s shown) {
-	if g.get(terminal) != s {
-		g.set(terminal, s)
+// prove says that a terminal has shown that it is there. One that is barred has to sign on first.
+func (g *guards) prove(terminal [8]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.of(terminal); s == (shown{}) {
+		g.set(terminal, shown{proved: true})
+	}
+}
+
+// bar shuts a terminal out until it signs on. What it had shown counts no more.
+func (g *guards) bar(terminal [8]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set(terminal, shown{barred: true})
+}
+
+// open ends a bar.
+func (g *guards) open(terminal [8]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.of(terminal).barred {
+		g.set(terminal, shown{})
 	}
 }
 
@@ -121,9 +146,9 @@ func (r *reader) guard() *refusal {
 	}
 	r.front.m.faults[why].Inc()
 	if why == faultWrong || why == faultMissing {
-		g.change(x.terminal, shown{barred: true})
+		g.bar(x.terminal)
 	}
-	x.renew = true
+	x.renew = why != faultUnknown // which no sign-on mends
 	return &refusal{badMAC, faultTexts[why]}
 }
 
@@ -131,13 +156,9 @@ func (r *reader) guard() *refusal {
 func (r *reader) judge(l *Line, has shown) fault {
 	proof := l.proof(r.x.kind)
 	if r.m.Has(macField) {
-		why := r.verify(l)
-		if why == faultNone && !has.proved {
-			r.x.conn.Data.(*guards).change(r.x.terminal, shown{proved: true})
-		}
-		return why
+		return r.verify(l)
 	}
-	entry := r.front.ring.find(r.x.terminal)
+	entry := r.front.ring.find(ringKey{r.x.terminal, l.sort().number()})
 	switch {
 	case proof == Unproved, proof == Proved && (has.proved || identified(r.x.conn)):
 		return faultNone
@@ -162,7 +183,7 @@ func (r *reader) verify(l *Line) fault {
 	if r.m.CopyField(r.mac[:], macField) != macSize {
 		return faultWrong
 	}
-	e := r.front.ring.find(x.terminal)
+	e := r.front.ring.find(ringKey{x.terminal, l.sort().number()})
 	if e == nil {
 		return faultNoKeys
 	}
@@ -187,7 +208,7 @@ func (r *reader) verify(l *Line) fault {
 			continue
 		}
 		x.mac, x.pair = key, p
-		x.renew = p == k.previous || x.at.Sub(time.Unix(0, p.IssuedAt)) > l.KeyAge
+		x.renew = p == k.previous || p == k.active && x.at.Sub(time.Unix(0, p.ProvedAt)) > l.KeyAge
 		if p == k.pending {
 			r.front.proved(x.terminal, e, p, x.at)
 		}

@@ -109,6 +109,7 @@ type site struct {
 	now     time.Time
 	blocks  []string // PIN blocks that the host was given
 	lose    bool     // the next reply
+	silent  bool     // the host
 	serving chan error
 }
 
@@ -213,7 +214,11 @@ func (s *site) host(r *engine.HostRequest) {
 	if r.Kind == engine.HostSale {
 		s.mu.Lock()
 		s.blocks = append(s.blocks, string(s.front.PIN(r.Token)))
+		silent := s.silent
 		s.mu.Unlock()
+		if silent {
+			return
+		}
 	}
 	s.step(&engine.HostAnswered{Host: r.Host, Kind: r.Kind, RRN: r.RRN, STAN: r.STAN,
 		TransmittedAt: engine.TransmissionTime(r.TransmittedAt), Answer: event.HostAnswer{Response: "00", ClearingDate: "0318"}})
@@ -401,11 +406,8 @@ func TestWhatMovesNoMoneyProvesItsSenderToo(t *testing.T) {
 	for _, f := range []fields{settle, signingOff} {
 		s, k := one(t, nil)
 		require.Equal(t, "00", k.Ask(paid(1))[39])
-		stranger := *k
-		stranger.MAC = nil
-		s.connect(&stranger, "line")
 		before := s.facts()
-		require.Equal(t, "A0", stranger.Ask(f)[39], "a stranger changes nobody's batch")
+		require.Equal(t, "A0", s.stranger(k).Ask(f)[39], "a stranger changes nobody's batch")
 		require.Equal(t, before, s.facts())
 
 		require.NotEqual(t, "A0", k.Ask(f)[39], "a MAC proves the sender")
@@ -492,6 +494,147 @@ func TestAReplayedSignOnRotatesNothing(t *testing.T) {
 	require.Equal(t, "00", honest.SignOn(signOn, 16, 4, 16)[39])
 	require.Equal(t, "00", stranger.SignOn(signOn, 16, 4, 16)[39], "between its sign-on and its first message")
 	require.Equal(t, "00", honest.Ask(paid(99))[39])
+}
+
+func TestAStrangersSignOnUnderAnotherCipherTakesNothingAway(t *testing.T) {
+	s := newSite(t, map[string]*Line{"secure": {Cipher: hsm.TDES, Group: "3des"}, "sm": {Cipher: hsm.SM4, Group: "sm4"}})
+	k := s.till("secure")
+	for round := range 3 {
+		require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+		require.Equal(t, "00", s.till("sm").SignOn(signOn, 16, 4, 16)[39], "a stranger's, between a sign-on and its first message")
+		require.Equal(t, "00", k.Ask(paid(round))[39])
+		require.Equal(t, "00", s.till("sm").SignOn(signOn, 16, 4, 16)[39])
+		require.Equal(t, "00", k.Ask(paid(10 + round))[39])
+		s.restart()
+		s.connect(k, "secure")
+		require.Equal(t, "00", k.Ask(paid(20 + round))[39], "after a restart")
+	}
+}
+
+func TestATerminalHasKeysOfEachCipherUnderWhichItSignsOn(t *testing.T) {
+	s := newSite(t, map[string]*Line{"secure": {Cipher: hsm.TDES, Group: "3des"}, "sm": {Cipher: hsm.SM4, Group: "sm4"}})
+	k, sm := s.till("secure"), s.till("sm")
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", sm.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", sm.Ask(paid(1))[39])
+	require.Equal(t, "00", k.Ask(paid(2))[39])
+	s.restart()
+	s.connect(k, "secure")
+	s.connect(sm, "sm")
+	require.Equal(t, "00", k.Ask(paid(3))[39])
+	require.Equal(t, "00", sm.Ask(paid(4))[39])
+}
+
+func TestKeysOfOneCipherProveNothingUnderAnother(t *testing.T) {
+	s := newSite(t, map[string]*Line{"secure": {Cipher: hsm.TDES, Group: "3des"}, "weak": {Cipher: hsm.DES, Group: "des"}})
+	k := s.till("weak")
+	require.Equal(t, "00", k.SignOn(signOn.with(fields{60: "00000001001"}), 8, 4, 8)[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	s.connect(k, "secure")
+	before := s.facts()
+	require.Equal(t, "A0", k.Ask(paid(2))[39], "a DES key on a line of 3DES")
+	require.Equal(t, before, s.facts())
+	require.Equal(t, 1.0, s.metric("huanxin_terminal_mac_refusals_total", "no-keys"))
+}
+
+func TestKeysThatNobodyHasUsedWaitForTheirTerminal(t *testing.T) {
+	s, k := one(t, nil)
+	for range 3 {
+		s.pass(30 * time.Hour)
+		require.Equal(t, "00", s.till("line").SignOn(signOn, 16, 4, 16)[39], "a stranger's")
+	}
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	require.Equal(t, byte(0), k.Header[2]&0xF, "their age begins with their use")
+}
+
+func TestAnotherMasterKeyBringsNewWorkingKeys(t *testing.T) {
+	s, k := one(t, nil)
+	s.masters.groups["3des"] = formed(t, s.module, []byte("another 3DES key"))
+	before := s.facts()
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, signOn))[39])
+	require.Equal(t, uint32(2), s.event(before).GetTerminalSignedOn().GetKeys().GetGeneration(),
+		"what was sent under a master key that is no longer the terminal's is not sent again")
+}
+
+// formed is a master key of 3DES that is known in clear.
+func formed(t *testing.T, m hsm.Module, clear []byte) hsm.Key {
+	one, two := make([]byte, len(clear)), slices.Clone(clear)
+	_, _ = rand.Read(one)
+	for i := range two {
+		two[i] ^= one[i]
+	}
+	key, _, err := m.Form(hsm.Spec{Bind: "formed", Purpose: hsm.TMK, Algorithm: hsm.TDES, Length: len(clear)}, one, two)
+	require.NoError(t, err)
+	return key
+}
+
+func TestPendingKeysThatDoNotOpenAreReplaced(t *testing.T) {
+	s, _ := one(t, nil)
+	s.close()
+	master := s.masters.clear["3des"]
+	s.module, s.masters = newModule(t) // another local master key …
+	s.masters.groups["3des"], s.masters.clear["3des"] = formed(t, s.module, master), master // … and the same master key
+	s.pins.module = s.module
+	s.open()
+	k := s.till("line")
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+}
+
+func TestARecordedMessageProvesNoConnection(t *testing.T) {
+	settle := settlement.with(fields{48: "00000000000000000000000000000000000000000000000000000000000000"})
+	void := fields{0: "0400", 2: pan, 3: "000000", 4: "000000012900", 11: "000077", 22: "051", 25: "00", 39: "98", 41: "21010001",
+		42: "898210157220001", 49: "156", 60: "22000001000"}
+	for name, recorded := range map[string]fields{
+		"a sale": paid(1), "an inquiry": balance.with(fields{11: "000001"}), "a settlement": settle, "a reversal of nothing": void,
+	} {
+		s, k := one(t, nil)
+		message := k.Message(recorded)
+		k.SendRaw(message)
+		require.NotEqual(t, "A0", k.Decode(k.ReceiveRaw())[39], name)
+
+		stranger := s.stranger(k)
+		require.NotEqual(t, "A0", stranger.AskRaw(message)[39], "%s: its MAC is good", name)
+		before := s.facts()
+		require.Equal(t, "A0", stranger.AskRaw(encode(t, k.Codec, settle.with(fields{11: "000999"})))[39], name)
+		require.Equal(t, "A0", stranger.AskRaw(encode(t, k.Codec, signingOff))[39], name)
+		require.Equal(t, before, s.facts(), name)
+	}
+}
+
+func TestARecordedMessageProvesNothingWhileItsOriginalIsAtTheHost(t *testing.T) {
+	s, k := one(t, nil)
+	s.mu.Lock()
+	s.silent = true
+	s.mu.Unlock()
+	message := k.Message(paid(1))
+	k.SendRaw(message)
+	stranger := s.stranger(k)
+	for s.last().GetSaleSent() == nil {
+		s.pass(0)
+	}
+	stranger.SendRaw(message)
+	for s.front.Pending() < 2 {
+		s.pass(0)
+	}
+	sent := s.last().GetSaleSent()
+	s.step(&engine.HostAnswered{Host: "unionpay", Kind: engine.HostSale, RRN: sent.Rrn, STAN: sent.HostStan,
+		TransmittedAt: engine.TransmissionTime(sent.TransmittedAt), Answer: event.HostAnswer{Response: "00", ClearingDate: "0318"}})
+	require.Equal(t, "00", k.Decode(k.ReceiveRaw())[39])
+	require.Equal(t, "00", k.Decode(stranger.ReceiveRaw())[39])
+
+	before := s.facts()
+	require.Equal(t, "A0", stranger.AskRaw(encode(t, k.Codec, signingOff))[39])
+	require.Equal(t, before, s.facts())
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, signingOff))[39], "the connection of the first has shown that its terminal is there")
+}
+
+// stranger is who knows everything of a till but its keys, on a connection of its own.
+func (s *site) stranger(k *terminaltest.Till) *terminaltest.Till {
+	other := *k
+	other.MAC = nil
+	s.connect(&other, "line")
+	return &other
 }
 
 func TestOldKeysAskForASignOn(t *testing.T) {
@@ -607,6 +750,14 @@ func TestTheSerialNumberOfASignOnIsRead(t *testing.T) {
 	}
 }
 
+// inUse is what an engine would say after a restart: the keys of a set are those of a terminal.
+func inUse(terminal [8]byte, l *Line, set keySet, at int64) []engine.TerminalKeys {
+	kind := l.sort().number()
+	return []engine.TerminalKeys{{Terminal: terminal, Kind: kind, Active: &engine.KeyPair{
+		Generation: 1, Kind: kind, Wrapped: string(set.wrapped), IssuedAt: at, ProvedAt: at,
+	}}}
+}
+
 // securedPort is a port with keys whose engine answers at once, and a message of a terminal that has signed on.
 func securedPort(t testing.TB, line *Line, f fields) (*Front, *port, *wire.Conn, wire.Frame, *engine.Reply) {
 	module, m := newModule(t)
@@ -630,9 +781,7 @@ func securedPort(t testing.TB, line *Line, f fields) (*Front, *port, *wire.Conn,
 	terminal := [8]byte([]byte(f[41]))
 	set, err := generate(module, terminal, p.Line.sort())
 	require.NoError(t, err)
-	front.LoadKeys([]engine.TerminalKeys{{Terminal: terminal, Active: &engine.KeyPair{
-		Generation: 1, Kind: p.Line.sort().number(), Wrapped: string(set.wrapped), IssuedAt: time.Now().UnixNano(), ProvedAt: time.Now().UnixNano(),
-	}}})
+	front.LoadKeys(inUse(terminal, p.Line, set, time.Now().UnixNano()))
 	raw := encode(t, p.Codec, f.with(fields{64: "0000000000000000"}))
 	mac, err := module.MAC(nil, set.keys[macKey], p.Line.MAC, raw[:len(raw)-macSize])
 	require.NoError(t, err)

@@ -23,10 +23,17 @@ const ringShards = 64
 
 type ringShard struct {
 	mu      sync.RWMutex // guards entries
-	entries map[[8]byte]*ringEntry
+	entries map[ringKey]*ringEntry
 }
 
-// ringEntry is one terminal. Who checks a MAC reads keys; who changes them holds mu.
+// ringKey names the keys of one kind that a terminal has. Those of another kind are not found: a MAC under them proves nothing at
+// a port that has stronger ones.
+type ringKey struct {
+	terminal [8]byte
+	kind     uint32 // see sort.number
+}
+
+// ringEntry are the keys of one ringKey. Who checks a MAC reads keys; who changes them holds mu.
 type ringEntry struct {
 	mu   sync.Mutex
 	keys atomic.Pointer[ringKeys]
@@ -53,40 +60,40 @@ type openedKey struct {
 func newRing(m hsm.Module) *ring {
 	r := &ring{module: m}
 	for i := range r.shards {
-		r.shards[i].entries = map[[8]byte]*ringEntry{}
+		r.shards[i].entries = map[ringKey]*ringEntry{}
 	}
 	return r
 }
 
-func (r *ring) shard(terminal [8]byte) *ringShard {
+func (r *ring) shard(key ringKey) *ringShard {
 	h := uint32(2166136261)
-	for _, c := range terminal {
+	for _, c := range key.terminal {
 		h = (h ^ uint32(c)) * 16777619
 	}
 	return &r.shards[h%ringShards]
 }
 
-// find returns the keys of a terminal, nil when it has none.
-func (r *ring) find(terminal [8]byte) *ringEntry {
-	s := r.shard(terminal)
+// find returns the keys under key, nil when there are none.
+func (r *ring) find(key ringKey) *ringEntry {
+	s := r.shard(key)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.entries[terminal]
+	return s.entries[key]
 }
 
 // entry is find, made when there is none.
-func (r *ring) entry(terminal [8]byte) *ringEntry {
-	if e := r.find(terminal); e != nil {
+func (r *ring) entry(key ringKey) *ringEntry {
+	if e := r.find(key); e != nil {
 		return e
 	}
-	s := r.shard(terminal)
+	s := r.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[terminal]
+	e := s.entries[key]
 	if e == nil {
 		e = &ringEntry{}
 		e.keys.Store(&ringKeys{})
-		s.entries[terminal] = e
+		s.entries[key] = e
 	}
 	return e
 }
@@ -99,13 +106,14 @@ func (r *ring) load(t engine.TerminalKeys) {
 		}
 		return &ringPair{KeyPair: *p}
 	}
-	r.entry(t.Terminal).keys.Store(&ringKeys{previous: pair(t.Previous), active: pair(t.Active), pending: pair(t.Pending)})
+	keys := &ringKeys{previous: pair(t.Previous), active: pair(t.Active), pending: pair(t.Pending)}
+	r.entry(ringKey{t.Terminal, t.Kind}).keys.Store(keys)
 }
 
 // deliver takes over what a sign-on has delivered. An answer may be delivered after the terminal has used its keys: those of
 // an answer before it are the same ones.
 func (r *ring) deliver(terminal [8]byte, p *engine.KeyPair) {
-	e := r.entry(terminal)
+	e := r.entry(ringKey{terminal, p.Kind})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	k := e.keys.Load()
@@ -115,16 +123,12 @@ func (r *ring) deliver(terminal [8]byte, p *engine.KeyPair) {
 	e.keys.Store(&ringKeys{previous: k.previous, active: k.active, pending: &ringPair{KeyPair: *p}})
 }
 
-// pending returns the kept keys that a sign-on of a terminal will most likely be delivered again, "" for none.
-func (r *ring) pending(terminal [8]byte, kind uint32, now time.Time) string {
-	e := r.find(terminal)
-	if e == nil {
-		return ""
+// pending returns the keys that a sign-on of a terminal will most likely be delivered again, nil for none.
+func (r *ring) pending(key ringKey) *ringPair {
+	if e := r.find(key); e != nil {
+		return e.keys.Load().pending
 	}
-	if p := e.keys.Load().pending; p != nil && p.Kind == kind && now.UnixNano() < p.IssuedAt+engine.PendingLife {
-		return p.Wrapped
-	}
-	return ""
+	return nil
 }
 
 // prove makes pending keys the current ones.

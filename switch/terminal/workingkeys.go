@@ -233,7 +233,7 @@ func (f form) append(dst []byte, m hsm.Module, set *keySet, master hsm.Key) ([]b
 type delivery struct {
 	form    form
 	group   string
-	sort    uint32
+	kind    uint32
 	wrapped []byte
 	field62 []byte
 }
@@ -246,30 +246,44 @@ func (f *Front) prepare(terminal [8]byte, l *Line, layout form) (*delivery, *eng
 		return nil, nil, err
 	}
 	s := l.sort()
-	var set keySet
-	if pending := f.ring.pending(terminal, s.number(), f.cfg.Now()); pending != "" {
-		set, err = open(f.cfg.Keys.Module, terminal, []byte(pending))
-	} else {
+	keys := &engine.NewKeys{Kind: s.number(), Master: master.Info().KCV}
+	set, err := f.again(terminal, keys)
+	if err == nil && set.wrapped == nil {
 		set, err = generate(f.cfg.Keys.Module, terminal, s)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	defer set.release()
-	d := &delivery{form: layout, group: l.Group, sort: s.number(), wrapped: set.wrapped}
+	keys.Wrapped, keys.Checks = set.wrapped, set.checks()
+	d := &delivery{form: layout, group: l.Group, kind: keys.Kind, wrapped: set.wrapped}
 	if d.field62, err = layout.append(nil, f.cfg.Keys.Module, &set, master); err != nil {
 		return nil, nil, err
 	}
-	return d, &engine.NewKeys{Kind: d.sort, Wrapped: d.wrapped, Checks: set.checks()}, nil
+	return d, keys, nil
+}
+
+// again opens the pending keys that a sign-on will be delivered once more; none when there are none, or when they were sent under
+// another master key. Those that do not open – their local master key is retired, or the key store is not the one that they were
+// kept under – are of no use to anybody, and are spoilt.
+func (f *Front) again(terminal [8]byte, keys *engine.NewKeys) (keySet, error) {
+	p := f.ring.pending(ringKey{terminal, keys.Kind})
+	if p == nil || p.Master != keys.Master {
+		return keySet{}, nil
+	}
+	set, err := open(f.cfg.Keys.Module, terminal, []byte(p.Wrapped))
+	if errors.Is(err, hsm.ErrToken) || errors.Is(err, ErrWorkingKeys) {
+		f.keyFailed(err)
+		keys.Spoilt = p.Generation
+		return keySet{}, nil
+	}
+	return set, err
 }
 
 // field62 is DE62 of a sign-on's answer: prepared, unless the engine delivers other keys, those of a sign-on that was faster.
 func (f *Front) field62(terminal [8]byte, d *delivery, keys *engine.KeyPair) ([]byte, error) {
 	if keys.Wrapped == string(d.wrapped) {
 		return d.field62, nil
-	}
-	if keys.Kind != d.sort {
-		return nil, ErrWorkingKeys
 	}
 	master, err := f.cfg.Keys.Masters.Master(terminal, d.group)
 	if err != nil {
