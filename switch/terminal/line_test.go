@@ -572,7 +572,7 @@ func TestPendingKeysThatDoNotOpenAreReplaced(t *testing.T) {
 	s, _ := one(t, nil)
 	s.close()
 	master := s.masters.clear["3des"]
-	s.module, s.masters = newModule(t) // another local master key …
+	s.module, s.masters = newModule(t)                                                      // another local master key …
 	s.masters.groups["3des"], s.masters.clear["3des"] = formed(t, s.module, master), master // … and the same master key
 	s.pins.module = s.module
 	s.open()
