@@ -140,7 +140,7 @@ func (p *process) start(isNew bool) (err error) {
 		NewEngine:  func() (server.Engine, error) { return p.watch(engine.New(p.engineConfig())) },
 		ReadEngine: func(r io.Reader) (server.Engine, error) { return p.watch(engine.ReadState(p.engineConfig(), r)) },
 		Ownership:  engine.TakeOwnership{Owner: fmt.Sprint("run ", p.run), Software: "sim", Programme: programmeID, PersonKeyCheck: [8]byte{1}},
-		Terminal:   func(r *engine.Reply) { p.leaves(r, func() { w.answered(r.Token, r) }) },
+		Terminal:   func(r *engine.Reply) { p.leaves(r, func() { w.once(r); w.answered(r.Token, r) }) },
 		API:        func(r *engine.APIReply) { p.leaves(r, func() { w.answered(r.Token, r) }) },
 		Admin:      func(r *engine.AdminReply) { p.leaves(r, func() { w.answered(r.Token, r) }) },
 		Host:       func(r *engine.HostRequest) { p.leaves(r, func() { w.hosts[r.Host].request(p, r) }) },

@@ -73,7 +73,7 @@ var beginnings = []time.Time{
 func newWorld(seed uint64, ops int, keep bool) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x776f726c64))
 	w := &world{
-		seed: seed, rng: rng, keep: keep, stats: Stats{Seen: map[string]int{}}, calls: map[engine.Token]*call{}, hosts: map[string]*host{},
+		seed: seed, rng: rng, keep: keep, stats: Stats{Seen: map[string]int{}}, calls: map[engine.Token]*call{}, asked: map[engine.Token]*call{}, hosts: map[string]*host{},
 		letters: map[string]int{}, reversed: map[engine.Key]bool{}, cold: &coldFile{}, files: programmeFiles(), quiet: true, rows: projectiontest.NewStore(),
 	}
 	w.now = beginnings[rng.IntN(len(beginnings))].UnixNano()

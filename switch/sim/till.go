@@ -17,6 +17,7 @@ type call struct {
 	silent func()                 // no answer, and no more patience; may be nil
 	left   int                    // repeats that are left
 	heard  bool
+	fresh  bool // an answer has said that this was new to the switch
 	wait   time.Duration
 }
 
@@ -27,7 +28,7 @@ func (w *world) ask(c *call) {
 	}
 	w.tokens++
 	token := w.tokens
-	w.calls[token] = c
+	w.calls[token], w.asked[token] = c, c
 	times := 1
 	if w.double() {
 		times = 2
@@ -40,7 +41,7 @@ func (w *world) ask(c *call) {
 		if i > 0 {
 			w.tokens++
 			t = w.tokens
-			w.calls[t] = c
+			w.calls[t], w.asked[t] = c, c
 		}
 		w.after(w.delay(), func() { w.submit(c.body(t)) })
 	}
@@ -55,6 +56,19 @@ func (w *world) ask(c *call) {
 			c.silent()
 		}
 	})
+}
+
+// once holds the switch to it that of all answers to one request, however often it is sent, one at most calls it new.
+func (w *world) once(r *engine.Reply) {
+	c := w.asked[r.Token]
+	if c == nil || !r.Fresh {
+		return
+	}
+	w.count("check: fresh answers")
+	if c.fresh {
+		w.fail("a request is new once", "%+v", r)
+	}
+	c.fresh = true
 }
 
 // answered brings an answer to who waits for it, if the line does.

@@ -51,6 +51,7 @@ type world struct {
 	noise    noise
 	tokens   engine.Token
 	calls    map[engine.Token]*call
+	asked    map[engine.Token]*call // those that wait no more too
 	tills    []*till
 	shops    []*shop
 	persons  []*person
@@ -197,7 +198,7 @@ var mustHappen = func() []string {
 		"turn: midnight", "turn: batch closed", "turn: hold expired", "turn: quarantine ended by time", "turn: policy changed",
 		"turn: budget changed", "turn: paused", "turn: stopped", "turn: hold released by two", "turn: supplement by hand",
 		"turn: settled by a person", "turn: round closed", "turn: graceful restart", "turn: dead letter", "turn: late answer recorded", "turn: wallet is asked",
-		"turn: refund without an answer", "check: replay equals live state", "check: a rejected input changes nothing", "turn: power loss", "turn: process killed",
+		"turn: refund without an answer", "check: replay equals live state", "check: fresh answers", "check: a rejected input changes nothing", "turn: power loss", "turn: process killed",
 	}
 	for _, name := range pointNames {
 		list = append(list, "crash: "+name)
