@@ -130,8 +130,8 @@ func (f *checkFlags) configured(cfg *check.Config, url string) (string, error) {
 		return "", &exitError{2, err}
 	}
 	if f.dir == "" && c.Journal.URL != "" {
-		return "", badInput("journal.url: check reads a folder or an archive, and a cluster's journal can be neither read nor exported; " +
-			`"huanxin journal verify --url URL --programme NAME" verifies its chain`)
+		return "", badInput("journal.url: check reads a folder or an archive, not a cluster: " +
+			`"huanxin journal fetch FOLDER --url URL --programme NAME" copies its journal into one, which --dir names`)
 	}
 	cfg.Folder = cmp.Or(cfg.Folder, c.Path(c.Journal.Folder))
 	switch {

@@ -33,7 +33,8 @@ func newJournalCommand() *cobra.Command {
 	flags.StringVar(&src.dir, "dir", "var/journal", "the journal's folder")
 	flags.StringVar(&src.programme, "programme", "", "the programme, where the folder does not tell")
 	flags.StringVar(&src.url, "url", "", "an external NATS cluster instead of a folder (needs --programme)")
-	cmd.AddCommand(newJournalCatCommand(&src), newJournalVerifyCommand(&src), newJournalExportCommand(&src))
+	cmd.AddCommand(newJournalCatCommand(&src), newJournalVerifyCommand(&src), newJournalExportCommand(&src),
+		newJournalFetchCommand(&src))
 	return cmd
 }
 
@@ -105,7 +106,7 @@ func newJournalExportCommand(src *journalPlace) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if src.url != "" {
-				return &exitError{code: 2, err: errors.New("export reads a folder, not a cluster")}
+				return &exitError{code: 2, err: errors.New(`export reads a folder, not a cluster: "huanxin journal fetch" makes one of it`)}
 			}
 			folder, err := journal.OpenFolder(src.dir, src.programme)
 			if err != nil {
@@ -125,6 +126,31 @@ func newJournalExportCommand(src *journalPlace) *cobra.Command {
 			}
 			printReport(cmd.OutOrStdout(), report, true)
 			return syncFolder(filepath.Dir(args[0]))
+		},
+	}
+}
+
+// newJournalFetchCommand makes of a cluster's journal what the other commands and `huanxin check` read.
+func newJournalFetchCommand(src *journalPlace) *cobra.Command {
+	return &cobra.Command{
+		Use:   "fetch FOLDER",
+		Short: "从集群取回到目录 – copy a cluster's journal into a new folder, for check, export and safekeeping (needs --url)",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if src.url == "" {
+				return &exitError{code: 2, err: errors.New("fetch copies a cluster's journal: --url is missing")}
+			}
+			j, err := src.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer j.Close()
+			report, err := j.CopyTo(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			printReport(cmd.OutOrStdout(), report, true)
+			return nil
 		},
 	}
 }
