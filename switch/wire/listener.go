@@ -81,6 +81,7 @@ func (l *Listener) Serve() error {
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("accept on port %s: %w", l.cfg.Name, err)
 		}
+		l.m.failed.Inc()
 		select {
 		case <-l.stop:
 			return nil

@@ -11,6 +11,7 @@ type Metrics struct {
 	open    *prometheus.GaugeVec
 	opened  *prometheus.CounterVec
 	over    *prometheus.CounterVec
+	failed  *prometheus.CounterVec
 	limited *prometheus.CounterVec
 	frames  *prometheus.CounterVec
 	bytes   *prometheus.CounterVec
@@ -29,6 +30,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		over: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_wire_connections_refused_total",
 			Help: "Connections closed at once because the port had its maximum open."}, port),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "huanxin_wire_accept_failures_total",
+			Help: "Times the system gave no connection although one waited, for want of file descriptors above all; tried again within a second."}, port),
 		frames: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "huanxin_wire_frames_total", Help: "Whole frames received and queued to send."},
 			[]string{"port", "direction"}),
@@ -43,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m.limited = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "huanxin_wire_connections_limited_total",
 		Help: "Connections closed at once because their sender had too many open (open) or opened too many a second (rate)."}, []string{"port", "cause"})
-	for _, c := range []prometheus.Collector{m.limited, m.open, m.opened, m.over, m.frames, m.bytes, m.closes, m.shakes} {
+	for _, c := range []prometheus.Collector{m.limited, m.open, m.opened, m.over, m.failed, m.frames, m.bytes, m.closes, m.shakes} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register wire metrics: %w", err)
 		}
@@ -63,6 +67,7 @@ var limitedNames = [...]string{limitedOpen: "open", limitedRate: "rate"}
 type portMetrics struct {
 	open              prometheus.Gauge
 	opened, over      prometheus.Counter
+	failed            prometheus.Counter
 	limited           [len(limitedNames)]prometheus.Counter
 	framesIn, bytesIn prometheus.Counter
 	framesOut         prometheus.Counter
@@ -87,6 +92,7 @@ func (m *Metrics) port(name string) *portMetrics {
 		open:      m.open.WithLabelValues(name),
 		opened:    m.opened.WithLabelValues(name),
 		over:      m.over.WithLabelValues(name),
+		failed:    m.failed.WithLabelValues(name),
 		framesIn:  m.frames.WithLabelValues(name, "in"),
 		framesOut: m.frames.WithLabelValues(name, "out"),
 		bytesIn:   m.bytes.WithLabelValues(name, "in"),
