@@ -54,6 +54,8 @@ type loadFlags struct {
 	wallet       float64
 	unfriendly   float64
 	stuck        float64
+	typed        float64
+	pin          string
 	acknowledged string
 	asJSON       bool
 	strict       bool
@@ -90,6 +92,8 @@ func newLoad() *cobra.Command {
 	flags.Float64Var(&f.wallet, "wallet", 0, "part of the payments, 0 to 1, that are made by payment code")
 	flags.Float64Var(&f.stuck, "stuck", 0, "part of the ordinary card sales, 0 to 1, that the simulated network never answers, nor\n"+
 		"their reversals")
+	flags.Float64Var(&f.typed, "typed", 0, "part of the card payments, 0 to 1, at terminals with keys (--keys) for which a PIN is typed")
+	flags.StringVar(&f.pin, "pin", "123456", "that PIN; 123456 is right at the simulated network")
 	flags.Float64Var(&f.unfriendly, "unfriendly", 0, "probability that a terminal does what it should not: resend, reverse late,\n"+
 		"void or refund twice, settle with wrong totals")
 	flags.IntVar(&f.feeders, "feeders", 8, "claims and codes asked for at the same time")
@@ -192,6 +196,7 @@ func (f *loadFlags) config() (load.Config, error) {
 	}
 	cfg.Duration, cfg.City, cfg.Channel, cfg.Feeders = f.duration, f.city, f.channel, f.feeders
 	cfg.Shop, cfg.Wallet, cfg.Unfriendly, cfg.Stuck = f.shop, f.wallet, f.unfriendly, f.stuck
+	cfg.Typed, cfg.PIN = f.typed, f.pin
 	return cfg, nil
 }
 

@@ -44,6 +44,10 @@ type Config struct {
 	Shop Shop
 	// Wallet is the part of payments, 0 … 1, that are made by payment code.
 	Wallet float64
+	// Typed is the part of card payments, 0 … 1, at terminals with keys whose payer types PIN: it goes as a PIN block under the
+	// terminal's key, so that only a network that was handed it under its own can tell that it is right.
+	Typed float64
+	PIN   string
 	// Stuck is the part of ordinary card sales, 0 … 1, whose amount orders the simulated network never to answer, and never to
 	// answer a reversal either.
 	Stuck float64
@@ -259,8 +263,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: reserves and shops need the HTTP interface and goods", ErrConfig)
 	case c.Mix.Shop > 0 && c.Shop.Merchant == "":
 		return c, fmt.Errorf("%w: shops need a merchant", ErrConfig)
-	case !part(c.Unfriendly) || !part(c.Wallet) || !part(c.Stuck):
-		return c, fmt.Errorf("%w: unfriendly %v, wallet %v, stuck %v: want 0 … 1", ErrConfig, c.Unfriendly, c.Wallet, c.Stuck)
+	case !part(c.Unfriendly) || !part(c.Wallet) || !part(c.Stuck) || !part(c.Typed):
+		return c, fmt.Errorf("%w: unfriendly %v, wallet %v, stuck %v, typed %v: want 0 … 1", ErrConfig, c.Unfriendly, c.Wallet, c.Stuck, c.Typed)
+	case c.Typed > 0 && c.PIN == "":
+		return c, fmt.Errorf("%w: payers have no PIN to type", ErrConfig)
 	}
 	return c, nil
 }

@@ -28,6 +28,7 @@ type Report struct {
 	Strays     uint64               `json:"strays"`     // answers nobody waited for any more
 	Starved    uint64               `json:"starved"`    // reserves that had to wait for a claimed code
 	Open       uint64               `json:"open"`       // terminals that could not settle their last request before the end
+	Typed      uint64               `json:"typed"`      // requests with a PIN that were approved
 }
 
 // KindReport is one kind of message. Latencies are seconds.
@@ -62,6 +63,7 @@ type tally struct {
 	strays     uint64
 	starved    uint64
 	open       uint64
+	typed      uint64
 }
 
 func newTally(expected map[Kind][]string) *tally {
@@ -115,7 +117,7 @@ func (t *tally) report(rate float64, elapsed time.Duration) *Report {
 	defer t.mu.Unlock()
 	r := &Report{
 		Mode: "closed", Rate: rate, Seconds: elapsed.Seconds(), Kinds: make(map[Kind]*KindReport), Unexpected: []Unexpected{},
-		Lost: t.lost, Unanswered: t.unanswered, Strays: t.strays, Starved: t.starved, Open: t.open,
+		Lost: t.lost, Unanswered: t.unanswered, Strays: t.strays, Starved: t.starved, Open: t.open, Typed: t.typed,
 	}
 	if rate > 0 {
 		r.Mode = "open"
@@ -168,8 +170,8 @@ func (r *Report) Print(w io.Writer) error {
 		}
 		out.WriteString("\n")
 	}
-	fmt.Fprintf(out, "connections lost %d, requests unanswered %d, stray answers %d, waited for a code %d, terminals left open %d\n",
-		r.Lost, r.Unanswered, r.Strays, r.Starved, r.Open)
+	fmt.Fprintf(out, "connections lost %d, requests unanswered %d, stray answers %d, waited for a code %d, terminals left open %d, PINs typed and approved %d\n",
+		r.Lost, r.Unanswered, r.Strays, r.Starved, r.Open, r.Typed)
 	for _, u := range r.Unexpected {
 		fmt.Fprintf(out, "unexpected %s %s: %d times, first: %s\n", u.Kind, u.Code, u.Count, u.Example)
 	}

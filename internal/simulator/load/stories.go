@@ -70,6 +70,7 @@ func (w *worker) pay(soft, hard context.Context, hold *till.Answer) {
 		return
 	}
 	r.MTI, r.Kind, r.Amount, r.Card = 0x0200, till.KindSale, hold.Payable, w.card()
+	r.PIN = w.types(r.Card)
 	r.Tags = holdTags(hold.Hold)
 	a, _ := w.ask(soft, hard, Sale, &r, true) // the buyer is at the till: what was begun is finished
 	w.remember(&r, a, hold.Subsidy)
@@ -100,6 +101,7 @@ func (w *worker) ordinary(soft, hard context.Context) *bought {
 		return nil
 	}
 	r.MTI, r.Kind, r.Card = 0x0200, till.KindSale, w.card()
+	r.PIN = w.types(r.Card)
 	r.Amount = w.run.cfg.Ordinary + money.Amount(100*w.dice.IntN(100))
 	if r.Card.Code == "" && w.dice.Float64() < w.run.cfg.Stuck {
 		r.Amount += stuck
@@ -256,6 +258,9 @@ func (w *worker) authorise(soft, hard context.Context) {
 		if class == 1 {
 			r.MTI = 0x0100
 		}
+		if kind == till.KindPreauth {
+			r.PIN = w.types(card)
+		}
 		if of != nil {
 			r.Approval = of.answer.Approval
 			r.Original = &till.Original{Batch: of.request.Batch, STAN: of.request.STAN, Date: of.answer.At.Format("0102")}
@@ -349,6 +354,7 @@ func (w *worker) askBalance(soft, hard context.Context) {
 	}
 	pan := till.NewPAN(w.dice.Uint64N(1_000_000))
 	r.MTI, r.Kind, r.Card = 0x0200, till.KindBalance, &till.Card{PAN: pan, Expiry: "3012", Track2: pan + "D301222010000000000"}
+	r.PIN = w.types(r.Card)
 	w.ask(soft, hard, Balance, &r, false)
 }
 

@@ -103,6 +103,14 @@ func (w *worker) card() *till.Card {
 	return &till.Card{PAN: pan, Expiry: "3012", Track2: pan + "D301222010000000000"}
 }
 
+// types is the PIN that the payer types for a card, "" for none: at a terminal without keys there is nowhere to type it.
+func (w *worker) types(card *till.Card) string {
+	if w.run.cfg.Typed == 0 || card.Code != "" || !w.run.cfg.Line.Pinpads[w.till.Terminal].Ready() || w.dice.Float64() >= w.run.cfg.Typed {
+		return ""
+	}
+	return w.run.cfg.PIN
+}
+
 // payCode is a payment code of 18 digits.
 func payCode(n uint64) string { return fmt.Sprintf("622048%012d", n) }
 
@@ -186,6 +194,9 @@ func (w *worker) insist(ctx context.Context, r *till.Request) *till.Answer {
 func (w *worker) acknowledge(kind Kind, r *till.Request, a *till.Answer, due time.Time) {
 	now := w.run.cfg.Now()
 	w.keep(kind, r, a)
+	if r.PIN != "" && r.MTI != 0x0400 && !a.Refused() {
+		w.run.tally.count(&w.run.tally.typed)
+	}
 	detail := ""
 	if len(a.Reasons) > 0 {
 		detail = a.Reasons[0]
