@@ -98,6 +98,7 @@ var drills = []struct {
 	{"link", "lines to hosts and terminals that are slow, narrow, cut, half-open or gone", (*drill.Arena).Link},
 	{"postgres-faults", "PostgreSQL killed, stopped, cut off and silent under load", (*drill.Arena).PostgresFaults},
 	{"frozen", "switch and hosts stopped for ten seconds at a time; a second switch that wants the journal", (*drill.Arena).Frozen},
+	{"two-owners", "two switches on one journal of a cluster: frozen ones that come back, and ones that start beside the living", (*drill.Arena).TwoOwners},
 	{"storm", "kill -9 again and again, during starts, recoveries and snapshots", (*drill.Arena).Storm},
 	{"journal-full", "the journal's volume full: to its mark, then entirely", (*drill.Arena).JournalFull},
 	{"descriptors", "no file descriptor left for anything new, under a flood of connections", (*drill.Arena).Descriptors},

@@ -9,7 +9,7 @@ import (
 func TestEveryDrillIsOffered(t *testing.T) {
 	root := newRootCommand()
 	for _, name := range []string{"run", "smoke", "kill9", "kill-points", "after-the-sale", "wallet", "settlement", "postgres-down", "host-down",
-		"link", "postgres-faults", "frozen", "storm",
+		"link", "postgres-faults", "frozen", "two-owners", "storm",
 		"journal-full", "descriptors", "keys", "forged", "bad-input", "all"} {
 		found, _, err := root.Find([]string{name})
 		require.NoError(t, err)

@@ -42,14 +42,17 @@ func newCrashPoint(c *config.Config, log *zap.Logger) (crashPoint, error) {
 		return crashPoint{}, fmt.Errorf("drill.crash-at: %w", err)
 	}
 	log.Warn("drill: this process will kill itself", zap.Stringer("at", point))
+	die := func() { dieAt(log, point) }
 	if point.Place != "" {
 		return crashPoint{places: point.WatchPlaces(die)}, nil
 	}
 	return crashPoint{batches: point.Watch(die)}, nil
 }
 
-// die ends the process as kill -9 does: no deferred call, no flush, no snapshot.
-func die() {
+// dieAt ends the process as kill -9 does: no deferred call, no flush, no snapshot. It says so first, so that a drill can tell this death
+// from another.
+func dieAt(log *zap.Logger, point fmt.Stringer) {
+	log.Warn("drill: the point has come", zap.Stringer("at", point))
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // the signal is on its way; nothing may go on meanwhile
 }

@@ -70,12 +70,15 @@ func (a *Arena) prepare(name string, settings ...string) (*Site, error) {
 	}
 	site.Programme = site.file("programme")
 	site.CutOver = timeOfDay(cutOverAt(time.Now().Add(12 * time.Hour))) // far away, whenever the drill is held
-	site.Settings = append(quickHosts(), settings...)
+	site.Settings = append(append(quickHosts(), keyed()...), settings...)
 	site.Keyed = true
 	if err := WriteProgramme(site.Programme); err != nil {
 		return nil, err
 	}
-	return site, site.writeCrews()
+	if err := site.writeCrews(); err != nil {
+		return nil, err
+	}
+	return site, site.drawTillKeys()
 }
 
 // BadInput sends what no terminal should and expects the documented refusals.
@@ -118,7 +121,7 @@ func (s *Site) drained(ctx context.Context, holds bool) (book *Book, err error) 
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
 	err = s.Serve.Await(ctx, "everything in flight to end", func(context.Context) error {
-		if book, err = ReadBook(s.journalDir()); err != nil {
+		if book, err = s.book(); err != nil {
 			return err
 		}
 		if n := book.moving(); n > 0 {
@@ -183,7 +186,7 @@ func (s *Site) sameInstant(ctx context.Context, db *postgres.Database, book *Boo
 		if err != nil {
 			return err
 		}
-		if book, err = ReadBook(s.journalDir()); err != nil {
+		if book, err = s.book(); err != nil {
 			return err
 		}
 		if before.Position.Seq != book.Events || after.Position.Seq != book.Events {

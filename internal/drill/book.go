@@ -2,6 +2,7 @@ package drill
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -181,6 +182,7 @@ type Book struct {
 	Refusals        []string          // findings while reading: reversals that a host would not do. The hosts of a drill do all that are right
 	Miscounted      []string          // findings while reading: a batch that was settled with other totals than its records give
 	Events          uint64
+	Seen            Tally
 
 	allocations  map[string]int64  // by budget path
 	liveSubsidy  map[string]int64  // by budget path, of the node and all below it
@@ -210,26 +212,43 @@ func ReadBook(dir string) (*Book, error) {
 		return nil, err
 	}
 	book := NewBook()
-	err = folder.Replay(1, 0, func(batch *journal.Batch) error {
-		for _, ev := range batch.Events {
-			if ev.Seq != book.Events+1 {
-				return fmt.Errorf("event %d follows %d", ev.Seq, book.Events)
-			}
-			if err := book.Apply(ev); err != nil {
-				return fmt.Errorf("event %d: %w", ev.Seq, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := folder.Replay(1, 0, book.enter); err != nil {
 		return nil, fmt.Errorf("read journal %s: %w", dir, err)
 	}
 	return book, nil
 }
 
+// ReadClusterBook reads the journal of a programme on a cluster, also while its switch runs.
+func ReadClusterBook(ctx context.Context, url, programme string) (*Book, error) {
+	j, err := journal.Open(ctx, journal.Config{URL: url, Programme: programme, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	book := NewBook()
+	if err := j.Replay(ctx, 1, book.enter); err != nil {
+		return nil, fmt.Errorf("read journal of %s: %w", programme, err)
+	}
+	return book, nil
+}
+
+// enter applies a batch.
+func (b *Book) enter(batch *journal.Batch) error {
+	for _, ev := range batch.Events {
+		if ev.Seq != b.Events+1 {
+			return fmt.Errorf("event %d follows %d", ev.Seq, b.Events)
+		}
+		if err := b.Apply(ev); err != nil {
+			return fmt.Errorf("event %d: %w", ev.Seq, err)
+		}
+	}
+	return nil
+}
+
 // Apply enters one event.
 func (b *Book) Apply(ev *event.Event) error {
 	b.Events++
+	b.Seen.count(ev)
 	switch body := ev.Body.(type) {
 	case *event.Event_BudgetNodeSet:
 		b.allocations[body.BudgetNodeSet.Path] = body.BudgetNodeSet.Amount

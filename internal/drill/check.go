@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,43 @@ func (s *Site) check(ctx context.Context, dir string) (string, error) {
 
 // checked demands that `huanxin check` finds nothing, beside the running switch.
 func (s *Site) checked(ctx context.Context) error {
+	dir := s.journalDir()
+	if s.Cluster != "" {
+		dir = s.file("journal-copy")
+		args := []string{"journal", "fetch", dir, "--url", s.Cluster, "--programme", sampleProgramme}
+		if _, err := process.Run(ctx, s.program("huanxin"), args, nil); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
-	out, err := s.check(ctx, s.journalDir())
+	out, err := s.check(ctx, dir)
 	if err != nil {
 		return err
 	}
 	s.say("  huanxin check: %s in %v", lineOf(out, "clean"), time.Since(began).Round(10*time.Millisecond))
+	return s.soundly()
+}
+
+// soundly demands that no program of the site ended in a panic or a fatal error of the runtime. They start anew so often that one more
+// death would not be seen.
+func (s *Site) soundly() error {
+	logs, err := filepath.Glob(s.file("*.log"))
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		for line := range bytes.Lines(text) {
+			for _, word := range []string{"panic: ", "fatal error: ", "unexpected fault address", "SIGSEGV"} {
+				if bytes.HasPrefix(line, []byte(word)) {
+					return fmt.Errorf("%s says: %s", log, line)
+				}
+			}
+		}
+	}
 	return nil
 }
 

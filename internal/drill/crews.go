@@ -3,7 +3,6 @@ package drill
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 
 	"huanxin/internal/simulator/secret"
 	"huanxin/subsidy/policy"
-	"huanxin/switch/keys"
 	"huanxin/switch/keys/hsm"
 	"huanxin/switch/keys/store"
 )
@@ -87,50 +85,39 @@ func (s *Site) writeCrews() error {
 	return nil
 }
 
-// keyTerminals puts master keys into the switch's store and into the terminals, once, after the first start, which makes the
-// store. The switch is started again: it has read its store.
-func (s *Site) keyTerminals(ctx context.Context) error {
-	if _, err := os.Stat(s.file(tillKeys)); err == nil || !s.Keyed {
-		return nil
-	}
-	book := secret.Book{Terminals: map[string]secret.Terminal{}}
-	opened, err := store.Open(keys.Config(s.file("keys/keys.yaml"), s.file("keys/lmk"), os.Getenv))
-	if err != nil {
-		return fmt.Errorf("open the site's keys: %w", err)
-	}
-	err = opened.Edit(store.Authority{By: "drill", Second: "drill's other half", Reason: "terminals with keys"}, func(e *store.Edit) error {
-		for _, c := range s.crews() {
-			if c.cipher == "" {
-				continue
-			}
-			one, other, master := make([]byte, 16), make([]byte, 16), make([]byte, 16)
-			for _, component := range [][]byte{one, other} {
-				if _, err := rand.Read(component); err != nil {
-					return err
-				}
-			}
-			for i := range master {
-				master[i] = one[i] ^ other[i]
-			}
-			algorithm := hsm.TDES
-			if c.cipher == "sm4" {
-				algorithm = hsm.SM4
-			}
-			if _, err := e.Form(store.Wanted{Label: "tmk/group/" + c.group, Algorithm: algorithm, Length: len(master)}, one, other); err != nil {
-				return err
-			}
-			for n := c.first; n < c.end; n++ {
-				book.Terminals[terminalNumber(n)] = secret.Terminal{Cipher: c.cipher, Master: master}
-			}
+// drawTillKeys draws master keys of the terminals with keys, those that network and switch share, and writes them down for the
+// simulators.
+func (s *Site) drawTillKeys() error {
+	book := &secret.Book{Terminals: map[string]secret.Terminal{}, Network: sharedKeys(drawKey(), drawKey())}
+	s.handed = ofNetwork(book.Network)
+	for _, c := range s.crews() {
+		if c.cipher == "" {
+			continue
 		}
+		algorithm := hsm.TDES
+		if c.cipher == "sm4" {
+			algorithm = hsm.SM4
+		}
+		master := drawKey()
+		s.handed = append(s.handed, handed{"tmk/group/" + c.group, algorithm, master})
+		for n := c.first; n < c.end; n++ {
+			book.Terminals[terminalNumber(n)] = secret.Terminal{Cipher: c.cipher, Master: master}
+		}
+	}
+	return book.Write(s.file(tillKeys))
+}
+
+// keyTerminals puts the keys into the switch's store, once, after the first start, which makes the store. The switch is started again:
+// it has read its store.
+func (s *Site) keyTerminals(ctx context.Context) error {
+	if len(s.handed) == 0 {
 		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("master keys of the terminals: %w", err)
 	}
-	if err := book.Write(s.file(tillKeys)); err != nil {
-		return err
+	by := store.Authority{By: "drill", Second: "drill's other half", Reason: "terminals and network with keys"}
+	if _, err := s.handOver(by, s.handed); err != nil {
+		return fmt.Errorf("keys of terminals and network: %w", err)
 	}
+	s.handed = nil
 	if err := s.Serve.Stop(stopLimit); err != nil {
 		return err
 	}

@@ -28,6 +28,17 @@ func keyed() []string {
 	return []string{"HUANXIN_HOSTS_UNIONPAY_MAC=3des-cbc", "HUANXIN_HOSTS_UNIONPAY_PIN=iso-0"}
 }
 
+// sharedKeys are what the network says of itself in a book of keys, to the settings of keyed.
+func sharedKeys(mac, pin secret.Key) *secret.Network {
+	return &secret.Network{MAC: "3des-cbc", MACKey: mac, PIN: "iso-0", Cipher: "3des", PINKey: pin}
+}
+
+func drawKey() secret.Key {
+	key := make(secret.Key, 16)
+	_, _ = rand.Read(key) // it ends the process rather than fail
+	return key
+}
+
 // drawKeys makes the file, once.
 func (s *Site) drawKeys() (*secret.Book, error) {
 	if _, err := os.Stat(s.file(demoKeys)); !errors.Is(err, fs.ErrNotExist) {
@@ -35,17 +46,14 @@ func (s *Site) drawKeys() (*secret.Book, error) {
 	}
 	var drawn [4]secret.Key
 	for i := range drawn {
-		drawn[i] = make([]byte, 16)
-		if _, err := rand.Read(drawn[i]); err != nil {
-			return nil, err
-		}
+		drawn[i] = drawKey()
 	}
 	book := &secret.Book{
 		Terminals: map[string]secret.Terminal{
 			secureTerminal: {Cipher: "3des", Master: drawn[0], Serial: "SIM-" + secureTerminal},
 			smTerminal:     {Cipher: "sm4", Master: drawn[1], Serial: "SIM-" + smTerminal},
 		},
-		Network: &secret.Network{MAC: "3des-cbc", MACKey: drawn[2], PIN: "iso-0", Cipher: "3des", PINKey: drawn[3]},
+		Network: sharedKeys(drawn[2], drawn[3]),
 	}
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err
@@ -53,25 +61,27 @@ func (s *Site) drawKeys() (*secret.Book, error) {
 	return book, book.Write(s.file(demoKeys))
 }
 
-// handOver forms the keys of the book in the switch's store, of two components each as in a ceremony; those that are there stay. It
-// reports whether there were any.
-func (s *Site) handOver(book *secret.Book) (formed bool, err error) {
+// handed is a key of terminals or network that the switch's store is to have too.
+type handed struct {
+	label     string
+	algorithm hsm.Algorithm
+	key       secret.Key
+}
+
+// ofNetwork are the keys that the simulated network and the switch share.
+func ofNetwork(n *secret.Network) []handed {
+	return []handed{{"host/unionpay/zak", hsm.TDES, n.MACKey}, {"host/unionpay/zpk", hsm.TDES, n.PINKey}}
+}
+
+// handOver forms keys in the switch's store, of two components each as in a ceremony; those that are there stay. It reports whether
+// there were any.
+func (s *Site) handOver(by store.Authority, list []handed) (formed bool, err error) {
 	opened, err := store.Open(keys.Config(s.file("keys/keys.yaml"), s.file("keys/lmk"), os.Getenv))
 	if err != nil {
 		return false, fmt.Errorf("open the switch's keys: %w", err)
 	}
-	by := store.Authority{By: "演示", Second: "演示乙", Reason: "keys of the demonstration's terminals and network"}
 	err = opened.Edit(by, func(e *store.Edit) error {
-		for _, k := range []struct {
-			label     string
-			algorithm hsm.Algorithm
-			key       secret.Key
-		}{
-			{"tmk/group/demo", hsm.TDES, book.Terminals[secureTerminal].Master},
-			{"tmk/group/demo-sm4", hsm.SM4, book.Terminals[smTerminal].Master},
-			{"host/unionpay/zak", hsm.TDES, book.Network.MACKey},
-			{"host/unionpay/zpk", hsm.TDES, book.Network.PINKey},
-		} {
+		for _, k := range list {
 			if _, there := opened.Find(k.label); there {
 				continue
 			}
@@ -98,7 +108,11 @@ func (s *Site) startKeyed(ctx context.Context, book *secret.Book) error {
 	if err := s.StartServe(ctx); err != nil {
 		return err
 	}
-	formed, err := s.handOver(book)
+	by := store.Authority{By: "演示", Second: "演示乙", Reason: "keys of the demonstration's terminals and network"}
+	formed, err := s.handOver(by, append([]handed{
+		{"tmk/group/demo", hsm.TDES, book.Terminals[secureTerminal].Master},
+		{"tmk/group/demo-sm4", hsm.SM4, book.Terminals[smTerminal].Master},
+	}, ofNetwork(book.Network)...))
 	if err != nil || !formed {
 		return err
 	}

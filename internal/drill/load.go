@@ -36,6 +36,9 @@ const (
 	paying = "reserve=40,sale=40,ordinary=30,void=8,refund=10,partial=12,undo=6,settle=2,shop=30"
 )
 
+// typed is the part of card payments at terminals with keys for which a PIN is typed.
+const typed = 0.6
+
 // Plan is what a load generator is to do.
 type Plan struct {
 	Rate       int // messages a second
@@ -78,7 +81,7 @@ func (s *Site) startCrew(name string, c crew, p Plan) (*process.Process, error) 
 		"--unfriendly", fmt.Sprint(p.Unfriendly), "--stuck", fmt.Sprint(p.Stuck), "--acknowledged", s.file(c.name + "-" + answersFile), "--json",
 	}
 	if c.cipher != "" {
-		args = append(args, "--keys", s.file(tillKeys))
+		args = append(args, "--keys", s.file(tillKeys), "--typed", fmt.Sprint(typed))
 	}
 	return process.Start(s.Dir, name, s.program("simulator"), args, nil)
 }
@@ -124,6 +127,7 @@ func addReport(to, r *load.Report) {
 	to.Strays += r.Strays
 	to.Starved += r.Starved
 	to.Open += r.Open
+	to.Typed += r.Typed
 	to.Unexpected = append(to.Unexpected, r.Unexpected...)
 	for kind, k := range r.Kinds {
 		sum := to.Kinds[kind]

@@ -20,10 +20,13 @@ const (
 // drillTerminals are added to the sample's, so that many purchases can be in flight: a terminal does one at a time.
 const drillTerminals = 64
 
+// sampleProgramme is the programme that comes with the product.
+const sampleProgramme = "liaoning-2025"
+
 // WriteProgramme writes the sample programme into dir with the drill's times for codes and holds, with more terminals, and
 // with refunds in part for everything. All else is as shipped.
 func WriteProgramme(dir string) error {
-	folder, err := programmes.Open("liaoning-2025")
+	folder, err := programmes.Open(sampleProgramme)
 	if err != nil {
 		return err
 	}

@@ -81,8 +81,7 @@ func (a *Arena) Kill9(ctx context.Context) (err error) {
 			if err := wait(ctx, moment); err != nil {
 				return err
 			}
-			site.Serve.Kill()
-			return nil
+			return kill(site.Serve)
 		})
 		if err != nil {
 			return fmt.Errorf("kill9, round %d, seed %d: %w", round, a.Seed, err)
@@ -104,6 +103,14 @@ func (a *Arena) concluded(ctx context.Context, site *Site, total *Verdict) error
 		return fmt.Errorf("%s, after the last hold: %w", total.Name, err)
 	}
 	total.add(v)
+	book, err := site.book()
+	if err != nil {
+		return err
+	}
+	site.say("  %d processes have owned the journal; %d payments were under way when one ended", book.Seen.Owners, book.Seen.Restarted)
+	if book.Seen.Restarted == 0 {
+		return fmt.Errorf("%s: no payment was under way when the switch ended: %w", total.Name, ErrFailed)
+	}
 	return errors.Join(site.checked(ctx), a.verdict(total))
 }
 
@@ -200,7 +207,7 @@ func (a *Arena) HostDown(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
 	return a.outage(ctx, site, "host-down", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, a.Outage/2, false,
-		func() error { site.Host.Kill(); return nil },
+		func() error { return kill(site.Host) },
 		func() error { return a.unfriendlyHost(ctx, site) })
 }
 
@@ -248,8 +255,8 @@ func (a *Arena) trouble(ctx context.Context, site *Site, name string, plan Plan,
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	site.say("  %s, %v of work: %d messages answered, %d unanswered, %d connections lost, %d kinds of unexpected answers",
-		name, time.Since(began).Round(time.Second), report.Messages, report.Unanswered, report.Lost, len(report.Unexpected))
+	site.say("  %s, %v of work: %d messages answered, %d unanswered, %d connections lost, %d kinds of unexpected answers, %d PINs approved",
+		name, time.Since(began).Round(time.Second), report.Messages, report.Unanswered, report.Lost, len(report.Unexpected), report.Typed)
 	if err := errors.Join(check(report), keysHeld(report), played(report, simulated.Sale, simulated.Ordinary)); err != nil {
 		return fmt.Errorf("%s: %w; see %s", name, err, load.report)
 	}
@@ -270,12 +277,18 @@ func (a *Arena) trouble(ctx context.Context, site *Site, name string, plan Plan,
 	return a.audit(ctx, name, site, answers, db)
 }
 
-// keysHeld demands that no terminal lost its keys: A0 would be the answer to a good MAC under keys that the switch has forgotten.
+// keysHeld demands that no terminal lost its keys and that PINs went on being passed on. A0 would be the answer to a good MAC under keys
+// that the switch has forgotten; 99, A7 and the network's 55 those to a PIN that was not translated, or not to what was typed.
 func keysHeld(report *simulated.Report) error {
 	for kind, k := range report.Kinds {
-		if k.Answer["A0"] > 0 {
-			return fmt.Errorf("%d of %s were answered A0: working keys did not survive", k.Answer["A0"], kind)
+		for _, code := range []string{"A0", "99", "A7", "55"} {
+			if n := k.Answer[code]; n > 0 {
+				return fmt.Errorf("%d of %s were answered %s: keys did not survive", n, kind, code)
+			}
 		}
+	}
+	if report.Typed == 0 {
+		return errors.New("no payment with a PIN was approved")
 	}
 	return nil
 }

@@ -116,13 +116,15 @@ func (a *Arena) killAt(ctx context.Context, site *Site, settings []string, name 
 	})
 }
 
-// crashed waits until the switch has ended itself.
+// crashed waits until the switch has ended itself at its point: another death – a panic, a fatal error, a kill from outside – is a finding.
 func (s *Site) crashed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, crashLimit)
 	defer cancel()
 	select {
 	case <-s.Serve.Done():
-		s.Serve.Kill() // it is gone already: its files go too
+		if err := s.Serve.Finish(stopLimit); !killed(err) || !strings.Contains(s.Serve.Tail(12), "drill: the point has come") {
+			return fmt.Errorf("the switch ended, but not at the point (%v); the end of %s:\n%s", err, s.Serve.Log(), s.Serve.Tail(12))
+		}
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the point never came: %w; see %s", ctx.Err(), s.Serve.Log())
@@ -161,7 +163,7 @@ func (a *Arena) WalletTroubles(ctx context.Context) (err error) {
 	}
 	// In the middle of it the wallet is restarted: its payers go on typing.
 	return a.outage(ctx, site, "wallet", Plan{Mix: paying, Wallet: 0.9}, a.Outage/6, false,
-		func() error { site.Wallet.Kill(); return nil },
+		func() error { return kill(site.Wallet) },
 		func() error { return a.unfriendlyWallet(ctx, site, "0.4") })
 }
 
@@ -202,8 +204,8 @@ func (a *Arena) work(ctx context.Context, site *Site, name string, plan Plan, ch
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	site.say("  %s: %d messages answered, %d unanswered; mischief %v", name, report.Messages, report.Unanswered, mischief(report))
-	if err := check(report); err != nil {
+	site.say("  %s: %d messages answered, %d unanswered, %d PINs approved; mischief %v", name, report.Messages, report.Unanswered, report.Typed, mischief(report))
+	if err := errors.Join(check(report), keysHeld(report)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	answers, err := site.Answers(answersFile)

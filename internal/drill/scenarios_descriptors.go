@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"huanxin/internal/scrape"
 )
 
 // The switch of Descriptors may have so many file descriptors, and this many connections want one: none is left for new
@@ -36,12 +38,16 @@ func (a *Arena) Descriptors(ctx context.Context) (err error) {
 	if err := site.StartServe(ctx); err != nil {
 		return err
 	}
-	return a.trouble(ctx, site, "descriptors", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, upset, func() error {
+	return a.trouble(ctx, site, "descriptors", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, anything, func() error {
 		used, err := site.descriptors()
 		if err != nil {
 			return err
 		}
 		site.say("  %d descriptors of %d in use before the flood", used, descriptors)
+		before, err := site.accepts(ctx)
+		if err != nil {
+			return err
+		}
 		crowd := &crowd{addresses: []string{site.Ports.CUP, site.Ports.NAC}}
 		defer crowd.leave()
 		if err := crowd.come(ctx, flood); err != nil {
@@ -50,7 +56,9 @@ func (a *Arena) Descriptors(ctx context.Context) (err error) {
 		if err := site.exhausted(ctx); err != nil {
 			return err
 		}
-		site.Host.Kill()
+		if err := kill(site.Host); err != nil {
+			return err
+		}
 		if err := site.StartHost(ctx); err != nil {
 			return err
 		}
@@ -65,10 +73,81 @@ func (a *Arena) Descriptors(ctx context.Context) (err error) {
 		if err := site.ready(ctx); err != nil {
 			return err
 		}
-		site.say("  the same process is ready again after the flood")
+		if err := site.acceptsAgain(ctx, before); err != nil {
+			return err
+		}
 		return wait(ctx, outageLead)
 	})
 }
+
+// accepts are what the switch could and could not open.
+type accepts struct {
+	failed, undialled float64 // accepts at the terminals' ports, and attempts to reach the card network
+	taken, linked     float64 // those that went well
+	sales, owners     int
+}
+
+func (s *Site) accepts(ctx context.Context) (a accepts, err error) {
+	page, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return a, err
+	}
+	for _, one := range []struct {
+		value  *float64
+		name   string
+		labels []string
+	}{
+		{&a.failed, "huanxin_wire_accept_failures_total", nil},
+		{&a.taken, "huanxin_wire_connections_total", []string{"port", "cup"}},
+		{&a.undialled, "huanxin_host_connects_total", []string{"host", "unionpay", "result", "dial"}},
+		{&a.linked, "huanxin_host_connects_total", []string{"host", "unionpay", "result", "up"}},
+	} {
+		if *one.value, err = scrape.Sum(page, one.name, one.labels...); err != nil {
+			return a, err
+		}
+	}
+	book, err := s.book()
+	if err != nil {
+		return a, err
+	}
+	a.sales, a.owners = len(book.Sales), book.Seen.Owners
+	return a, nil
+}
+
+// acceptsAgain demands that accepts and dials failed in the flood, were counted, and go well again after it, in the same process.
+func (s *Site) acceptsAgain(ctx context.Context, before accepts) error {
+	after, err := s.accepts(ctx)
+	if err != nil {
+		return err
+	}
+	if after.failed == before.failed || after.undialled == before.undialled {
+		return fmt.Errorf("in the flood %.0f accepts and %.0f dials failed", after.failed-before.failed, after.undialled-before.undialled)
+	}
+	few := &crowd{addresses: []string{s.Ports.CUP}}
+	defer few.leave()
+	if err := few.come(ctx, outsiders); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, feltLimit)
+	defer cancel()
+	return s.Serve.Await(ctx, "accepts after the flood", func(ctx context.Context) error {
+		now, err := s.accepts(ctx)
+		switch {
+		case err != nil:
+			return err
+		case now.taken < after.taken+outsiders || now.linked == before.linked || now.sales == after.sales:
+			return fmt.Errorf("%.0f of %d connections, %.0f links, %d sales", now.taken-after.taken, outsiders, now.linked-before.linked, now.sales-after.sales)
+		case now.owners != before.owners:
+			return errors.New("it is not the same process")
+		}
+		s.say("  in the flood %.0f accepts failed and %.0f dials; the same process has taken %d new connections, its link and %d sales since",
+			after.failed-before.failed, after.undialled-before.undialled, outsiders, now.sales-after.sales)
+		return nil
+	})
+}
+
+// outsiders is how many connections are opened after the flood.
+const outsiders = 10
 
 // descriptors counts the file descriptors that the switch has open.
 func (s *Site) descriptors() (int, error) {

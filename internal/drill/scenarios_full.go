@@ -145,13 +145,13 @@ func (s *Site) atTheMark(ctx context.Context, v *Volume) error {
 	if err := v.Leave(tight); err != nil {
 		return err
 	}
-	book, err := ReadBook(s.journalDir())
+	book, err := s.book()
 	if err != nil {
 		return err
 	}
 	taken := len(book.Reserves)
 	err = s.Serve.Await(ctx, "reserves to be taken again", func(context.Context) error {
-		book, err := ReadBook(s.journalDir())
+		book, err := s.book()
 		if err == nil && len(book.Reserves) < taken+20 {
 			err = fmt.Errorf("%d since", len(book.Reserves)-taken)
 		}
@@ -189,7 +189,9 @@ func (s *Site) untilItEnds(ctx context.Context, v *Volume) error {
 			return fmt.Errorf("the switch ended without %q; the end of %s:\n%s", want, s.Serve.Log(), s.Serve.Tail(12))
 		}
 	}
-	s.Serve.Kill() // it is gone already: its files go too
+	if err := s.Serve.Finish(stopLimit); !gaveUp(err) {
+		return fmt.Errorf("the switch ended, but not because its journal was full: %w", err)
+	}
 	s.say("  without any room the switch ended after %v, as it must", time.Since(began).Round(time.Second))
 	if err := v.Leave(volumeSize); err != nil {
 		return err

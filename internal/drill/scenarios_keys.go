@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"syscall"
 	"time"
 
@@ -35,9 +34,13 @@ func (a *Arena) Keys(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, site.Stop()) }()
 	dice := a.dice(13)
-	return a.trouble(ctx, site, "keys", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, upset, func() error {
+	return a.trouble(ctx, site, "keys", Plan{Mix: wholeDay, Wallet: part, Unfriendly: impudence}, anything, func() error {
 		for _, r := range rotations {
-			cut := 0
+			before, err := site.book()
+			if err != nil {
+				return err
+			}
+			cut, through := 0, 0
 			for n := 1; n <= r.writes; n++ {
 				for _, place := range []string{"keys-written", "keys-named"} {
 					if err := site.rotate(ctx, r.args, fmt.Sprintf("%s %d", place, n), 0); !killed(err) {
@@ -47,6 +50,7 @@ func (a *Arena) Keys(ctx context.Context) (err error) {
 					if err := site.rotate(ctx, r.args, "", 0); err != nil {
 						return fmt.Errorf("after %s %d: %w", place, n, err)
 					}
+					through++
 				}
 			}
 			for range randomKills {
@@ -56,16 +60,40 @@ func (a *Arena) Keys(ctx context.Context) (err error) {
 					cut++
 				case err != nil:
 					return err
+				default:
+					through++
 				}
 			}
 			if err := site.rotate(ctx, r.args, "", 0); err != nil {
 				return fmt.Errorf("after kills at random: %w", err)
 			}
-			site.Serve.Kill()
+			through++
+			if err := kill(site.Serve); err != nil {
+				return err
+			}
 			if err := site.StartServe(ctx); err != nil {
 				return err
 			}
-			site.say("  %v cut off %d times, and gone through after each; the switch, killed, has found its keys", r.args[:2], cut)
+			if err := site.rotated(ctx, before, through); err != nil {
+				return err
+			}
+			site.say("  %v cut off %d times, gone through %d times; the switch, killed, has found its keys", r.args[:2], cut, through)
+		}
+		return nil
+	})
+}
+
+// rotated waits until the switch has recorded as many acts as rotations went through at least, and has sold since.
+func (s *Site) rotated(ctx context.Context, before *Book, through int) error {
+	ctx, cancel := context.WithTimeout(ctx, feltLimit)
+	defer cancel()
+	return s.Serve.Await(ctx, "the acts on the keys in the journal", func(context.Context) error {
+		after, err := s.book()
+		if err != nil {
+			return err
+		}
+		if acts, sold := after.Seen.KeyActs-before.Seen.KeyActs, len(after.Sales)-len(before.Sales); acts < through || sold == 0 {
+			return fmt.Errorf("%d acts of %d rotations, %d sales", acts, through, sold)
 		}
 		return nil
 	})
@@ -89,14 +117,4 @@ func (s *Site) rotate(ctx context.Context, args []string, point string, after ti
 	}
 	_ = p.Signal(syscall.SIGKILL) // it may have ended by then
 	return p.Finish(stopLimit)
-}
-
-// killed reports whether a program was ended by SIGKILL.
-func killed(err error) bool {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return false
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"huanxin/internal/postgres"
@@ -54,6 +56,11 @@ type Site struct {
 	Wrap      []string // a command that starts the switch: its program and arguments are added
 	Keyed     bool     // some terminals speak over lines with keys
 	Journal   string   // where the drill reads the journal; "" in the site's folder
+	Cluster   string   // URL of the server that has the journal; "" where the folder has it
+	Home      string   // state folder of the switch; "" is Dir
+	Listen    *Ports   // where the switch listens, when terminals and callers reach it through lines at Ports
+
+	handed []handed // keys that the switch's store does not have yet
 
 	Host, Wallet, Serve *process.Process
 }
@@ -89,6 +96,9 @@ func (s *Site) StartHost(ctx context.Context, args ...string) (err error) {
 	if s.CutOver != "" {
 		args = append(args, "--cut-over", s.CutOver)
 	}
+	if s.Keyed {
+		args = append(args, "--keys", s.file(tillKeys))
+	}
 	if s.Host, err = process.Start(s.Dir, "host", s.program("simulator"), args, nil); err != nil {
 		return err
 	}
@@ -113,6 +123,32 @@ func (s *Site) StartWallet(ctx context.Context, args ...string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	return s.Wallet.Await(ctx, "the wallet", func(ctx context.Context) error { return answers(ctx, s.Ports.Wallet) })
+}
+
+// kill ends a program as a power cut would. It must still have been there: one that has ended by itself, of a panic or an error, is a
+// finding that the kill would hide.
+func kill(p *process.Process) error {
+	p.Kill()
+	if err := p.Finish(stopLimit); !killed(err) {
+		return fmt.Errorf("%w before it was killed: %s (%v); the end of %s:\n%s", process.ErrEnded, p.Name, err, p.Log(), p.Tail(12))
+	}
+	return nil
+}
+
+// killed reports whether a program was ended by SIGKILL.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// gaveUp reports whether a program ended with an error of its own, neither by a signal nor in a panic.
+func gaveUp(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == 1
 }
 
 // answers reports whether somebody listens.
@@ -143,7 +179,8 @@ func (s *Site) StartServe(ctx context.Context) (err error) {
 
 // launch starts the switch and waits for nothing.
 func (s *Site) launch() (err error) {
-	if err := free(s.Ports.CUP, s.Ports.NAC, s.Ports.HTTP, cmp.Or(s.Ports.Secure, anyPort), cmp.Or(s.Ports.SM, anyPort)); err != nil {
+	at := s.listens()
+	if err := free(at.CUP, at.NAC, at.HTTP, cmp.Or(at.Secure, anyPort), cmp.Or(at.SM, anyPort)); err != nil {
 		return err
 	}
 	command := append(s.Wrap[:len(s.Wrap):len(s.Wrap)], s.program("huanxin"), "serve")
@@ -153,6 +190,9 @@ func (s *Site) launch() (err error) {
 	s.Serve, err = process.Start(s.Dir, "serve", command[0], command[1:], s.environment())
 	return err
 }
+
+// listens is where the switch listens.
+func (s *Site) listens() Ports { return *cmp.Or(s.Listen, &s.Ports) }
 
 // ready waits until every part of the switch is.
 func (s *Site) ready(ctx context.Context) error {
@@ -176,12 +216,13 @@ func (s *Site) environment() []string {
 	if s.CutOver != "" {
 		settings = append(settings[:len(settings):len(settings)], "HUANXIN_HOSTS_UNIONPAY_CLEARING_CUT_OFF="+s.CutOver)
 	}
+	at := s.listens()
 	return append([]string{
-		"HUANXIN_STATE=" + s.Dir,
-		"HUANXIN_LISTENERS_CUP_ADDRESS=" + s.Ports.CUP,
-		"HUANXIN_LISTENERS_NAC_ADDRESS=" + s.Ports.NAC,
-		"HUANXIN_LISTENERS_SECURE_ADDRESS=" + cmp.Or(s.Ports.Secure, anyPort), "HUANXIN_LISTENERS_SM_ADDRESS=" + cmp.Or(s.Ports.SM, anyPort),
-		"HUANXIN_HTTP_ADDRESS=" + s.Ports.HTTP,
+		"HUANXIN_STATE=" + cmp.Or(s.Home, s.Dir),
+		"HUANXIN_LISTENERS_CUP_ADDRESS=" + at.CUP,
+		"HUANXIN_LISTENERS_NAC_ADDRESS=" + at.NAC,
+		"HUANXIN_LISTENERS_SECURE_ADDRESS=" + cmp.Or(at.Secure, anyPort), "HUANXIN_LISTENERS_SM_ADDRESS=" + cmp.Or(at.SM, anyPort),
+		"HUANXIN_HTTP_ADDRESS=" + at.HTTP,
 		"HUANXIN_HOSTS_UNIONPAY_ADDRESSES=" + s.Ports.Host,
 		"HUANXIN_HOSTS_WALLET_URL=http://" + s.Ports.Wallet,
 	}, settings...)
@@ -206,7 +247,7 @@ func (s *Site) ledgerFile() string       { return filepath.Join(s.Dir, "ledger.j
 func (s *Site) walletLedgerFile() string { return filepath.Join(s.Dir, "wallet-ledger.jsonl") }
 func (s *Site) tokenFile() string        { return filepath.Join(s.Dir, "token") }
 func (s *Site) databaseDir() string      { return filepath.Join(s.Dir, "postgres") }
-func (s *Site) controlSocket() string    { return filepath.Join(s.Dir, "control.sock") }
+func (s *Site) controlSocket() string    { return filepath.Join(cmp.Or(s.Home, s.Dir), "control.sock") }
 func (s *Site) base() string             { return "http://" + s.Ports.HTTP }
 func (s *Site) file(n string) string     { return filepath.Join(s.Dir, n) }
 
@@ -216,6 +257,16 @@ func (s *Site) journalDir() string {
 		return s.Journal
 	}
 	return filepath.Join(s.Dir, "journal")
+}
+
+// book reads the journal as it is now.
+func (s *Site) book() (*Book, error) {
+	if s.Cluster == "" {
+		return ReadBook(s.journalDir())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return ReadClusterBook(ctx, s.Cluster, sampleProgramme)
 }
 
 // Token is the bearer token that the switch has created.

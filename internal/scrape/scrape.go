@@ -31,3 +31,29 @@ func Sample(page, name string, labels ...string) (float64, error) {
 	}
 	return 0, lines.Err()
 }
+
+// Sum adds up all samples of a name that have the given labels, as name, value, whatever their others.
+func Sum(page, name string, labels ...string) (sum float64, err error) {
+	lines := bufio.NewScanner(strings.NewReader(page))
+	lines.Buffer(nil, 1<<20)
+next:
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		end := strings.LastIndexByte(rest, ' ')
+		if !ok || end < 0 || end > 0 && rest[0] != '{' {
+			continue
+		}
+		for i := 0; i+1 < len(labels); i += 2 {
+			pair := labels[i] + "=" + strconv.Quote(labels[i+1])
+			if !strings.Contains(rest[:end], "{"+pair) && !strings.Contains(rest[:end], ","+pair) {
+				continue next
+			}
+		}
+		value, err := strconv.ParseFloat(rest[end+1:], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += value
+	}
+	return sum, lines.Err()
+}

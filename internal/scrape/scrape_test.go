@@ -17,3 +17,15 @@ func TestSampleIsFoundByNameAndAllLabels(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 7.0, got)
 }
+
+func TestSumAddsWhatHasTheLabels(t *testing.T) {
+	const page = "x_total{cause=\"a\",port=\"cup\"} 3\nx_total{cause=\"b\",port=\"cup\"} 4\nx_total{cause=\"b\",port=\"nac\"} 5\nx_total_other{cause=\"b\"} 9\nplain 7\n"
+	for want, labels := range map[float64][]string{7: {"port", "cup"}, 9: {"cause", "b"}, 4: {"cause", "b", "port", "cup"}, 12: nil, 0: {"ause", "b"}} {
+		got, err := Sum(page, "x_total", labels...)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	got, err := Sum(page, "plain")
+	require.NoError(t, err)
+	require.Equal(t, 7.0, got)
+}

@@ -5,10 +5,10 @@
 // library. A relay of our own in front of it does what that cannot: it resets connections that are in use (Toxiproxy's
 // reset_peer lets nothing through first), and it strands them, which outlasts the fault: like connections that a firewall has
 // forgotten they stay open and swallow everything, while new ones work. Behind it another relay takes the step to a Unix
-// socket, which Toxiproxy does not speak. A half-closed connection does not live through a line: for Toxiproxy the end of one
+// socket, which Toxiproxy does not speak, and knows in which connections the far end still believes. A half-closed connection does not live through a line: for Toxiproxy the end of one
 // direction is the end of both.
 //
-// The contract: New, then any of Impose, Heal, Break, Strand, Cut and Mend from one goroutine, then Close.
+// The contract: New, then any of Turn, Impose, Heal, Break, Strand, Cut and Mend from one goroutine, then Close.
 package faultline
 
 import (
@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -28,8 +29,12 @@ import (
 type Line struct {
 	front *relay
 	proxy *toxiproxy.Proxy
-	back  *relay // nil where the far end speaks TCP
+	back  *relay
+	far   atomic.Pointer[end]
 }
+
+// end is the far end of a line.
+type end struct{ network, address string }
 
 // New opens a sound line on a free loopback port. network is tcp or unix.
 func New(network, address string) (_ *Line, err error) {
@@ -39,16 +44,17 @@ func New(network, address string) (_ *Line, err error) {
 			err = errors.Join(fmt.Errorf("line to %s: %w", address, err), l.Close())
 		}
 	}()
-	far := address
-	if network != "tcp" {
-		if l.back, err = newRelay(func() (net.Conn, error) { return net.Dial(network, address) }); err != nil {
-			return nil, err
-		}
-		far = l.back.address()
+	l.Turn(network, address)
+	there := func() (net.Conn, error) {
+		to := l.far.Load()
+		return net.Dial(to.network, to.address)
+	}
+	if l.back, err = newRelay(there); err != nil {
+		return nil, err
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some of the faults write to its global logger, whatever they are given
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", far)
+	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", l.back.address())
 	if err := l.proxy.Start(); err != nil {
 		return nil, err
 	}
@@ -57,8 +63,17 @@ func New(network, address string) (_ *Line, err error) {
 	return l, err
 }
 
+// Turn leads new connections to another far end.
+func (l *Line) Turn(network, address string) { l.far.Store(&end{network, address}) }
+
 // Address is where the near end connects to.
 func (l *Line) Address() string { return l.front.address() }
+
+// Held is in how many connections each end believes.
+func (l *Line) Held() (near, far int) { return l.front.held(), l.back.held() }
+
+// Heard is in how many pieces, and how many bytes, have come from the far end so far.
+func (l *Line) Heard() (pieces, bytes int64) { return l.front.pieces.Load(), l.front.bytes.Load() }
 
 // Stream is a direction of a line.
 type Stream string

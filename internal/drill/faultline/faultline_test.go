@@ -178,3 +178,26 @@ func TestCutLineTakesNobodyUntilItIsMended(t *testing.T) {
 func TestImposeNamesWhatIsNoFault(t *testing.T) {
 	require.ErrorContains(t, open(t).Impose(Fault{Type: "gremlin", Stream: In, Toxicity: 1}), "gremlin")
 }
+
+func TestFarEndBelievesInAConnectionThatHangsUpLate(t *testing.T) {
+	l := open(t)
+	require.NoError(t, l.Impose(HangUpLate(Out, time.Minute)))
+	passes(t, dial(t, l))
+	l.Break()
+	for near, far := l.Held(); near > 0; near, far = l.Held() { // the test's own time limit ends it
+		require.Equal(t, 1, far)
+		time.Sleep(time.Millisecond)
+	}
+	_, far := l.Held()
+	require.Equal(t, 1, far)
+	l.back.breakAll()
+}
+
+func TestSlicesAreHeardInPieces(t *testing.T) {
+	l := open(t)
+	require.NoError(t, l.Impose(Slice(In, 4, time.Millisecond)))
+	passes(t, dial(t, l))
+	pieces, bytes := l.Heard()
+	require.EqualValues(t, len("0200 and some more"), bytes)
+	require.Greater(t, pieces, int64(1))
+}

@@ -19,6 +19,8 @@ type relay struct {
 	pairs  map[*pair]struct{}
 	down   bool
 	closed bool
+
+	pieces, bytes atomic.Int64 // read from the far ends
 }
 
 // pair is one connection and its continuation.
@@ -62,8 +64,13 @@ func (r *relay) serve(near net.Conn) {
 		return
 	}
 	var ways sync.WaitGroup
-	ways.Go(func() { p.pass(p.far, p.near) })
-	ways.Go(func() { p.pass(p.near, p.far) })
+	ways.Go(func() { p.pass(p.far, p.near, func(int) {}) })
+	ways.Go(func() {
+		p.pass(p.near, p.far, func(n int) {
+			r.pieces.Add(1)
+			r.bytes.Add(int64(n))
+		})
+	})
 	ways.Wait()
 	near.Close()
 	far.Close()
@@ -83,7 +90,7 @@ func (r *relay) add(p *pair) bool {
 }
 
 // pass hands on what comes from one end until that ends. A stranded pair reads on and hands nothing over, not even the end.
-func (p *pair) pass(to, from net.Conn) {
+func (p *pair) pass(to, from net.Conn, count func(n int)) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -94,6 +101,7 @@ func (p *pair) pass(to, from net.Conn) {
 			continue
 		}
 		if n > 0 {
+			count(n)
 			if _, writeErr := to.Write(buffer[:n]); writeErr != nil {
 				reset(from)
 				return
@@ -118,6 +126,13 @@ func reset(c net.Conn) {
 		_ = tcp.SetLinger(0) // it may be gone already
 	}
 	c.Close()
+}
+
+// held is how many connections there are.
+func (r *relay) held() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.pairs)
 }
 
 func (r *relay) breakAll() {
