@@ -17,7 +17,7 @@ import (
 )
 
 // memory is the rows of the projection in memory.
-type memory struct{ projectiontest.Rows }
+type memory struct{ projectiontest.Frozen }
 
 // project gives the rows that events lead to, one batch each.
 func project(t testing.TB, events []*event.Event) *memory {
@@ -36,91 +36,7 @@ func project(t testing.TB, events []*event.Event) *memory {
 	cancel()
 	require.NoError(t, <-ended)
 	require.NoError(t, waited)
-	return &memory{store.Rows()}
-}
-
-func (m *memory) Position(context.Context) (projection.Position, error) { return m.At, nil }
-
-func (m *memory) Programme(context.Context) (projection.Programme, error) {
-	return m.Rows.Programme, nil
-}
-
-func (m *memory) Close() {}
-
-func each[K comparable, T any](rows map[K]T, fn func(*T) error) error {
-	for _, row := range rows {
-		if err := fn(&row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func fresh[T any](rows map[string]any, fn func(*T) error) error {
-	for _, row := range rows {
-		if v, ok := row.(T); ok {
-			if err := fn(&v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (m *memory) EachNode(_ context.Context, fn func(*projection.Node) error) error {
-	return each(m.Nodes, fn)
-}
-
-func (m *memory) EachPurchase(_ context.Context, fn func(*projection.Purchase) error) error {
-	return each(m.Purchases, fn)
-}
-
-func (m *memory) EachHold(_ context.Context, fn func(*projection.Hold) error) error {
-	return each(m.Holds, fn)
-}
-
-func (m *memory) EachEntitlement(_ context.Context, fn func(*projection.Entitlement) error) error {
-	return each(m.Entitlements, fn)
-}
-
-func (m *memory) EachReversal(_ context.Context, fn func(*projection.Reversal) error) error {
-	return each(m.Reversals, fn)
-}
-
-func (m *memory) EachOperation(_ context.Context, fn func(*projection.Operation) error) error {
-	return each(m.Operations, fn)
-}
-
-func (m *memory) EachWorkItem(_ context.Context, fn func(*projection.WorkItem) error) error {
-	return each(m.Items, fn)
-}
-
-func (m *memory) EachTerminalBatch(_ context.Context, fn func(*projection.TerminalBatch) error) error {
-	return each(m.Batches, fn)
-}
-
-func (m *memory) EachCapture(_ context.Context, fn func(*projection.Capture) error) error {
-	return fresh(m.Fresh, fn)
-}
-
-func (m *memory) EachRefund(_ context.Context, fn func(*projection.Refund) error) error {
-	return fresh(m.Fresh, fn)
-}
-
-func (m *memory) EachMovement(_ context.Context, fn func(*projection.Movement) error) error {
-	return fresh(m.Fresh, fn)
-}
-
-func (m *memory) EachSupplement(_ context.Context, fn func(*projection.Supplement) error) error {
-	return fresh(m.Fresh, fn)
-}
-
-func (m *memory) EachRefusal(_ context.Context, fn func(*projection.Refusal) error) error {
-	return fresh(m.Fresh, fn)
-}
-
-func (m *memory) EachRequest(_ context.Context, fn func(*projection.Request) error) error {
-	return fresh(m.Fresh, fn)
+	return &memory{projectiontest.Frozen{Rows: store.Rows()}}
 }
 
 // What the projection makes of every story is what the ledger expects of it: the two readings share no code.

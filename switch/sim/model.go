@@ -35,6 +35,10 @@ type model struct {
 	late       map[uint64]bool      // purchases of which a late answer is recorded
 	working    map[string]*keyFacts // keys, by terminal
 	epoch      uint64
+	sessions   map[string]*session
+	days       map[string]string // the clearing day that a host is on
+	targets    map[string]target // of a till's key
+	requests   map[string]int64  // over HTTP → when it was decided on
 }
 
 // purchaseFact is one purchase as the facts have it.
@@ -44,12 +48,19 @@ type purchaseFact struct {
 	entitlement             uint64
 	leaf, version           string
 	price, subsidy, payable int64
-	held, spent             bool // what it has of the budget
-	owns                    bool // serial, item and entitlement
+	granted                 int64 // the subsidy at first
+	held, spent             bool  // what it has of the budget
+	owns                    bool  // serial, item and entitlement
 	kind                    event.SaleKind
 	rrn, host               string
 	amount, refunded        int64
-	expires                 int64 // of the hold
+	refunding               int                // refunds without an end
+	whole                   bool               // all of it is refunded
+	underWay                bool               // sent, and not answered
+	key                     *event.ExchangeKey // of the sale; none over HTTP
+	card                    string
+	date                    string // DE15
+	expires                 int64  // of the hold
 	captured, pending       bool
 	keeps                   bool // a wallet's: let go when the reversal is done
 	voidedBy                uint64
@@ -61,6 +72,9 @@ type operationFact struct {
 	void     bool
 	rrn      string
 	amount   int64
+	approved bool
+	declined bool
+	settled  bool // by a person: a void that was to be taken back stands
 }
 
 type nodeFact struct {
@@ -75,6 +89,7 @@ func newModel(w *world) *model {
 		claims: map[uint64]*event.EntitlementClaimed{}, using: map[uint64]uint64{}, undone: map[string]bool{},
 		pauses: map[uint64]*event.PauseSet{}, lifted: map[uint64]int64{}, kills: map[string]bool{},
 		late: map[uint64]bool{}, working: map[string]*keyFacts{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
+		sessions: map[string]*session{}, days: map[string]string{}, targets: map[string]target{}, requests: map[string]int64{},
 	}
 }
 
@@ -121,7 +136,14 @@ func (m *model) read(ev *event.Event) {
 	case *event.Event_SaleApproved:
 		m.saleApproved(b.SaleApproved)
 	case *event.Event_SaleDeclined:
+		m.purchases[b.SaleDeclined.Purchase].underWay = false
 		m.letGo(b.SaleDeclined.Purchase)
+	case *event.Event_ReserveRefused:
+		m.went(b.ReserveRefused.Key)
+	case *event.Event_SaleRefused:
+		m.went(b.SaleRefused.Key)
+	case *event.Event_RequestKept:
+		m.requestKept(b.RequestKept)
 	case *event.Event_HoldExpired:
 		m.w.count("turn: hold expired")
 		m.letGo(b.HoldExpired.Purchase)
@@ -163,13 +185,19 @@ func (m *model) readOperation(ev *event.Event) {
 		v := b.VoidSent
 		m.once(v.Key, "a void is sent")
 		p := m.purchases[v.Purchase]
-		m.must(p.captured && p.refunded == 0 && v.Amount == p.amount, "a void is of a whole captured sale", "void %d of purchase %d", v.Operation, p.id)
-		m.ops[v.Operation] = &operationFact{v.Purchase, true, v.Rrn, v.Amount}
+		m.must(p.captured && p.refunded == 0 && p.refunding == 0 && v.Amount == p.amount, "a void is of a whole captured sale", "void %d of purchase %d",
+			v.Operation, p.id)
+		m.must(string(v.Card.GetToken()) == p.card && v.Key.Terminal == p.key.GetTerminal(), "who paid is given back", "void %d of purchase %d", v.Operation, p.id)
+		m.sameDay(p, m.went(v.Key), "a void")
+		m.targets[keyText(v.Key)] = target{p.id, v.Operation}
+		m.ops[v.Operation] = &operationFact{purchase: v.Purchase, void: true, rrn: v.Rrn, amount: v.Amount}
 		p.voidedBy = v.Operation
 	case *event.Event_VoidDeclined:
 		m.purchases[b.VoidDeclined.Purchase].voidedBy = 0
 	case *event.Event_VoidApproved:
 		p := m.purchases[b.VoidApproved.Purchase]
+		m.ops[b.VoidApproved.Operation].approved = true
+		m.day(p.host, b.VoidApproved.Answer)
 		m.must(p.captured, "a void is of a captured sale", "purchase %d", p.id)
 		p.captured, m.quarantine[p.id] = false, true
 	case *event.Event_VoidReleased:
@@ -183,17 +211,31 @@ func (m *model) readOperation(ev *event.Event) {
 	case *event.Event_RefundSent:
 		r := b.RefundSent
 		m.once(r.Key, "a refund is sent")
-		m.ops[r.Operation] = &operationFact{r.Purchase, false, r.Rrn, r.Amount}
-		m.must(m.purchases[r.Purchase].captured, "a refund is of a captured sale", "purchase %d", r.Purchase)
+		m.ops[r.Operation] = &operationFact{purchase: r.Purchase, rrn: r.Rrn, amount: r.Amount}
+		p := m.purchases[r.Purchase]
+		m.must(p.captured && p.voidedBy == 0, "a refund is of a captured sale", "purchase %d", r.Purchase)
+		m.must(r.Card == nil || string(r.Card.Token) == p.card, "who paid is given back", "refund %d of purchase %d", r.Operation, p.id)
+		p.refunding++
+		if s := m.went(r.Key); s != nil {
+			s.refunds = append(s.refunds, r.Operation)
+			m.targets[keyText(r.Key)] = target{p.id, r.Operation}
+		}
 	case *event.Event_RefundApproved:
 		m.refundApproved(b.RefundApproved)
+	case *event.Event_RefundDeclined:
+		m.ops[b.RefundDeclined.Operation].declined = true
+		m.purchases[b.RefundDeclined.Purchase].refunding--
 	case *event.Event_RefundUnknown:
 		m.w.count("turn: refund without an answer")
 	case *event.Event_EntitlementRestored:
 		m.disown(m.purchases[b.EntitlementRestored.Purchase])
 	case *event.Event_BatchSettled:
-		m.w.count("turn: batch closed")
+		m.batchSettled(b.BatchSettled)
 	case *event.Event_TerminalSignedOn:
+		if s := m.sessions[b.TerminalSignedOn.Terminal]; s != nil {
+			m.must(s.batch == b.TerminalSignedOn.Batch, "batches follow each other", "%s signs on into %d, has %d", b.TerminalSignedOn.Terminal,
+				b.TerminalSignedOn.Batch, s.batch)
+		}
 		if s := b.TerminalSignedOn; s.Keys != nil {
 			m.keysDelivered(s.Terminal, s.Keys)
 		}
@@ -325,7 +367,7 @@ var quotas = map[string]int{"A01": 1, "A02": 1, "A04": 3}
 func (m *model) takes(p *purchaseFact, f *event.Reserved) {
 	p.person, p.serial, p.entitlement, p.leaf = string(f.Person)+f.Category, string(f.Serial), f.Entitlement, f.Leaf
 	p.version = f.PolicyVersion
-	p.price, p.subsidy, p.payable = f.Price, f.Subsidy, f.Payable
+	p.price, p.subsidy, p.granted, p.payable = f.Price, f.Subsidy, f.Subsidy, f.Payable
 	m.must(m.serials[p.serial] == 0, "a serial belongs to one live purchase", "purchase %d takes that of purchase %d", p.id, m.serials[p.serial])
 	m.must(m.items[p.person] < quotas[f.Category], "no person gets more items than the quota", "purchase %d", p.id)
 	m.must(m.using[p.entitlement] == 0, "an entitlement is one purchase", "purchase %d takes that of purchase %d", p.id, m.using[p.entitlement])
@@ -355,6 +397,9 @@ func (m *model) reserved(f *event.Reserved) {
 	m.must(!m.kills[strings.TrimSpace(f.Key.Merchant)] && !m.kills[strings.TrimSpace(f.Key.Terminal)] || f.Key.Merchant == "", "nothing new for who is stopped", "purchase %d", f.Purchase)
 	p := &purchaseFact{id: f.Purchase, expires: f.ExpiresAt}
 	m.purchases[p.id] = p
+	if m.went(f.Key) != nil {
+		m.targets[keyText(f.Key)] = target{purchase: p.id}
+	}
 	m.takes(p, f)
 	p.held = true
 	m.must(!m.node(p.leaf).closed, "nothing is taken from a closed round", "purchase %d", p.id)
@@ -376,7 +421,12 @@ func (m *model) saleSent(s *event.SaleSent) {
 		m.must(s.Amount == p.payable, "what is charged is the payable", "purchase %d", s.Purchase)
 	}
 	m.must(m.bySale[s.Rrn] == 0, "a host request has a number of its own", "%s", s.Rrn)
-	p.rrn, p.host, p.amount, p.kind = s.Rrn, s.Host, s.Amount, s.Kind
+	p.rrn, p.host, p.amount, p.kind, p.card, p.underWay = s.Rrn, s.Host, s.Amount, s.Kind, string(s.Card.GetToken()), true
+	if session := m.went(s.Key); session != nil {
+		session.sales = append(session.sales, p.id)
+		m.targets[keyText(s.Key)] = target{purchase: p.id}
+		p.key = s.Key
+	}
 	m.bySale[s.Rrn] = p.id
 }
 
@@ -391,7 +441,8 @@ func (m *model) saleApproved(a *event.SaleApproved) {
 		m.move(p.leaf, -p.subsidy, p.subsidy)
 		p.held, p.spent = false, true
 	}
-	p.captured = true
+	p.captured, p.underWay, p.date = true, false, a.Answer.GetClearingDate()
+	m.day(p.host, a.Answer)
 	m.w.stats.Captured++
 }
 
@@ -423,6 +474,7 @@ func (m *model) disown(p *purchaseFact) {
 func (m *model) reversalQueued(r *event.ReversalQueued) {
 	p := m.purchases[r.Purchase]
 	if r.Operation != 0 { // a void is taken back
+		m.ops[r.Operation].approved = false
 		if p.voidedBy == r.Operation {
 			m.must(p.captured || m.quarantine[p.id], "a void is taken back while its purchase still has everything", "purchase %d", p.id)
 			delete(m.quarantine, p.id)
@@ -430,7 +482,13 @@ func (m *model) reversalQueued(r *event.ReversalQueued) {
 		}
 		return
 	}
-	m.must(p.refunded == 0, "what is refunded is never reversed", "purchase %d", p.id)
+	m.must(p.refunded == 0 && p.refunding == 0, "what is refunded is never reversed", "purchase %d", p.id)
+	if p.captured && r.Cause == event.ReversalCause_REVERSAL_CAUSE_TERMINAL {
+		s := m.sessions[p.key.GetTerminal()]
+		m.must(s != nil && s.last == keyText(p.key), "a sale is reversed before the next message of its till", "purchase %d", p.id)
+		m.sameDay(p, s, "a reversal")
+	}
+	p.underWay = false
 	m.must(r.KeepsHold || r.By != nil || !hostProfiles[p.host].Wallet || !p.held && !p.spent, "what a wallet may still charge keeps its hold",
 		"purchase %d", p.id)
 	p.pending, p.captured = true, false
@@ -452,6 +510,7 @@ func (m *model) reversalResolved(r *event.ReversalResolved) {
 		if r.Outcome == "returned" { // the void stands
 			m.must(p.captured, "a void that stands is of a captured sale", "purchase %d", p.id)
 			o := m.ops[r.Operation]
+			o.approved, o.settled, p.voidedBy = true, true, r.Operation
 			m.w.hosts[p.host].giveBack(o.rrn, p.rrn, o.amount)
 			m.letGo(p.id)
 		}
@@ -463,6 +522,11 @@ func (m *model) reversalResolved(r *event.ReversalResolved) {
 func (m *model) refundApproved(r *event.RefundApproved) {
 	o, p := m.ops[r.Operation], m.purchases[r.Purchase]
 	m.must(p.captured, "a refund is of a captured sale", "purchase %d", p.id)
+	if !o.declined {
+		p.refunding--
+	}
+	o.approved = true
+	m.day(p.host, r.Answer)
 	p.refunded += o.amount
 	if r.By != nil { // by the clearing file; what the host has not given back, the bank does
 		m.w.hosts[p.host].giveBack(o.rrn, p.rrn, o.amount)
@@ -490,8 +554,15 @@ func (m *model) refundApproved(r *event.RefundApproved) {
 	}
 	if r.Whole {
 		m.must(p.subsidy == 0 || p.person == "", "of what is given back as a whole no subsidy stays", "purchase %d keeps %d", p.id, p.subsidy)
-		p.captured, p.spent = false, false
+		p.captured, p.spent, p.whole = false, false, true
 	}
+}
+
+// requestKept: within 35 days a request over HTTP is decided once.
+func (m *model) requestKept(r *event.RequestKept) {
+	first, known := m.requests[string(r.Request)]
+	m.must(!known || m.at-first >= int64(35*24*time.Hour), "a message is decided once", "request %x over HTTP, which was decided before", r.Request)
+	m.requests[string(r.Request)] = m.at
 }
 
 // compare holds the budget, the holds and what is taken against an engine that is equally far.

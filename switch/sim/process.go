@@ -51,7 +51,7 @@ func (w *world) guard(p *process, fn func() error) {
 		case violation:
 			panic(r)
 		default:
-			w.fail("the switch panicked", "%v", r)
+			w.fail(panicked, "%v, in %s", r, place())
 		}
 	}()
 	err := fn()
@@ -373,6 +373,7 @@ func (w *world) follow(j *journal.Journal) {
 			w.stats.Events++
 			w.fact(ev)
 			w.model.read(ev)
+			w.ledger.Add(b.Position, ev)
 			if ev.Seq != w.follower.Seq()+1 {
 				w.fail("events are numbered without a gap", "%d follows %d", ev.Seq, w.follower.Seq())
 			}
@@ -381,6 +382,9 @@ func (w *world) follow(j *journal.Journal) {
 		w.followed = b.Mark("followed")
 		w.write("= batch %d", b.Position)
 		w.model.compare(w.follower)
+		if w.ledger.Found() > 0 {
+			w.fail("the ledger finds nothing", "%s", w.ledger.Findings()[0])
+		}
 		return nil
 	})
 	if err != nil {

@@ -8,12 +8,16 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
+	"huanxin/switch/check"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
+	"huanxin/switch/ledger"
 	"huanxin/switch/projection"
 	"huanxin/switch/projection/projectiontest"
 )
@@ -38,6 +42,26 @@ func (f *Failure) String() string {
 	return fmt.Sprintf("after operation %d: %s: %s", f.After, f.Invariant, f.Detail)
 }
 
+// panicked is the invariant that nobody panics: neither the switch nor who watches it.
+const panicked = "nobody panics"
+
+// place says where the panic that is being recovered comes from: the innermost functions of ours, without what changes from run to run.
+func place() string {
+	var callers [64]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
+	var names []string
+	for len(names) < 4 {
+		f, more := frames.Next()
+		if name, ours := strings.CutPrefix(f.Function, "huanxin/"); ours && !strings.HasSuffix(name, ".place") {
+			names = append(names, fmt.Sprintf("%s:%d", name, f.Line))
+		}
+		if !more {
+			break
+		}
+	}
+	return strings.Join(names, " < ")
+}
+
 // Play plays the operations of a seed. keep has the result hold the history.
 func Play(seed uint64, ops []Operation, keep bool) (r Result) {
 	w := newWorld(seed, len(ops), keep)
@@ -49,8 +73,8 @@ func Play(seed uint64, ops []Operation, keep bool) (r Result) {
 		case nil:
 		case violation:
 			r.Failure = &Failure{broken.kind, broken.detail, done}
-		default:
-			panic(broken)
+		default: // of an observer, or of the simulation itself
+			r.Failure = &Failure{panicked, fmt.Sprintf("%v, in %s", broken, place()), done}
 		}
 	}()
 	w.genesis()
@@ -74,7 +98,7 @@ func newWorld(seed uint64, ops int, keep bool) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x776f726c64))
 	w := &world{
 		seed: seed, rng: rng, keep: keep, stats: Stats{Seen: map[string]int{}}, calls: map[engine.Token]*call{}, asked: map[engine.Token]*call{}, hosts: map[string]*host{},
-		letters: map[string]int{}, reversed: map[engine.Key]bool{}, cold: &coldFile{}, files: programmeFiles(), quiet: true, rows: projectiontest.NewStore(),
+		letters: map[string]int{}, reversed: map[engine.Key]bool{}, cold: &coldFile{}, files: programmeFiles(), quiet: true, rows: projectiontest.NewStore(), ledger: ledger.New(),
 	}
 	w.now = beginnings[rng.IntN(len(beginnings))].UnixNano()
 	w.born = w.now - 1
@@ -184,6 +208,7 @@ func (w *world) check() {
 		}
 	}
 	w.checkTold()
+	w.checkPromises()
 	if err := p.eng.CheckInvariants(); err != nil {
 		w.fail("invariant of the engine", "%v", err)
 	}
@@ -192,6 +217,7 @@ func (w *world) check() {
 	}
 	w.model.compare(w.follower)
 	w.model.compareSerials(w.follower)
+	w.compareLedger()
 	root, _ := p.eng.Book().Budget.Find("")
 	if got := p.eng.Book().Budget.View(root); int64(got.Spent) != spent || got.Held != 0 {
 		w.fail("books equal the model", "the budget has spent %s and holds %s, the captured subsidies are %d", got.Spent, got.Held, spent)
@@ -200,6 +226,25 @@ func (w *world) check() {
 	w.replayAll(p)
 	w.project(projectiontest.Works)
 	w.checkRows()
+}
+
+// compareLedger holds all that the engine keeps against a second reading of the facts, as `huanxin check` does.
+func (w *world) compareLedger() {
+	if sums := w.ledger.Check(1); len(sums) > 0 {
+		w.fail("the ledger's books add up", "%s", sums[0])
+	}
+	w.agree(func(say func(check.Difference)) error { return check.CompareState(w.ledger, w.follower, "state", say) })
+}
+
+// agree fails with the first of the differences that compare tells.
+func (w *world) agree(compare func(say func(check.Difference)) error) {
+	var list []string
+	if err := compare(func(d check.Difference) { list = append(list, d.String()) }); err != nil {
+		w.fail("the ledger can be compared", "%v", err)
+	}
+	if len(list) > 0 {
+		w.fail("the ledger says the same", "%s (%d differences)", slices.Min(list), len(list)) // parts are compared side by side
+	}
 }
 
 // checkPurchase holds one purchase against its host's ledger and against what the engine says of it.
@@ -211,7 +256,7 @@ func (w *world) checkPurchase(p *process, f *purchaseFact) {
 		case engine.Sent, engine.Unknown, engine.Reversing, engine.Voiding, engine.Refunding:
 			w.fail("no unresolved purchase", "purchase %d is %s", f.id, view.State)
 		}
-		if (view.State == engine.Captured) != f.captured && !f.spent {
+		if (view.State == engine.Captured) != f.captured {
 			w.fail("books equal the model", "purchase %d is %s, captured in the model: %t", f.id, view.State, f.captured)
 		}
 	}
@@ -295,9 +340,13 @@ func (w *world) checkRows() {
 		if !ok {
 			w.fail("rows equal the model", "purchase %d has no row", f.id)
 		}
-		if (row.State == projection.Captured) != f.captured && !f.spent || int64(row.Refunded) != f.refunded {
+		if (row.State == projection.Captured) != f.captured || int64(row.Refunded) != f.refunded {
 			w.fail("rows equal the model", "purchase %d is %s with %s refunded, captured in the model: %t, refunded %d", f.id, row.State,
 				row.Refunded, f.captured, f.refunded)
 		}
 	}
+	w.agree(func(say func(check.Difference)) error {
+		_, err := check.CompareRows(context.Background(), w.ledger, projectiontest.Frozen{Rows: rows}, 10, say)
+		return err
+	})
 }

@@ -265,6 +265,9 @@ func (w *world) reserve(t *till, code engine.Hash, category string) {
 		if r.Response != [2]byte{'0', '0'} {
 			return
 		}
+		if p := w.model.purchases[r.Hold]; p == nil || p.price != int64(r.Price) || p.granted != int64(r.Subsidy) || p.payable != int64(r.Payable) {
+			w.fail("what was answered is in the books", "hold %d over %s with %s of subsidy", r.Hold, r.Price, r.Subsidy)
+		}
 		switch {
 		case w.chance(60):
 			w.cancel(t, r.Hold)
@@ -291,7 +294,12 @@ func (w *world) cancel(t *till, hold uint64) {
 	key := w.key(t, '1')
 	c := &call{left: 1, body: func(token engine.Token) any {
 		return &engine.CancelRequest{Token: token, Key: key, Content: hashOf("cancel %d", hold), Hold: hold}
-	}, done: func(a any) { w.heard(t, a.(*engine.Reply)) }}
+	}, done: func(a any) {
+		r := a.(*engine.Reply)
+		if w.heard(t, r); r.Response == [2]byte{'0', '0'} {
+			w.promised(func() bool { return w.model.taken(target{purchase: hold}) }, "hold %d was cancelled", hold)
+		}
+	}}
 	t.remember(c)
 	w.ask(c)
 }
@@ -338,6 +346,10 @@ func (w *world) reverse(key engine.Key, amount money.Amount) {
 	w.reversed[key] = true
 	w.ask(&call{left: 4, body: func(token engine.Token) any {
 		return &engine.ReversalRequest{Token: token, Original: key, Content: hashOf("r"), Amount: amount, Cause: [2]byte{'9', '8'}}
+	}, done: func(a any) {
+		if a.(*engine.Reply).Response == [2]byte{'0', '0'} {
+			w.promised(func() bool { return w.model.taken(w.model.begun(key)) }, "the 0400 of %s %06d was answered 00", key.Terminal, key.STAN)
+		}
 	}})
 }
 
@@ -352,7 +364,10 @@ func (w *world) void(s *slip) {
 		return &engine.VoidRequest{Token: token, Key: key, Content: hashOf("void"), Amount: s.amount, Card: s.card, Original: s.original(), RRN: s.rrn}
 	}}
 	c.done = func(a any) {
-		w.heard(s.till, a.(*engine.Reply))
+		r := a.(*engine.Reply)
+		if w.heard(s.till, r); r.Response == [2]byte{'0', '0'} {
+			w.promised(func() bool { return w.reversed[key] || w.model.given(w.model.begun(key)) }, "void %s %06d was answered 00", key.Terminal, key.STAN)
+		}
 		switch {
 		case w.chance(200): // at once, or when what it frees may be another's by now
 			w.after(w.between(0, 9*time.Minute), func() { w.reverse(key, s.amount) })
@@ -384,7 +399,12 @@ func (w *world) refund(s *slip, t *till) {
 		c := &call{left: w.rng.IntN(2), body: func(token engine.Token) any {
 			return &engine.RefundRequest{Token: token, Key: key, Content: hashOf("refund %d", amount), Amount: amount, Card: s.card,
 				Original: s.original(), RRN: s.rrn, Activated: activated}
-		}, done: func(a any) { w.heard(t, a.(*engine.Reply)) }}
+		}, done: func(a any) {
+			r := a.(*engine.Reply)
+			if w.heard(t, r); r.Response == [2]byte{'0', '0'} {
+				w.promised(func() bool { return w.model.given(w.model.begun(key)) }, "refund %s %06d was answered 00", key.Terminal, key.STAN)
+			}
+		}}
 		if w.chance(150) {
 			c.silent = func() { w.reverse(key, amount) }
 		}

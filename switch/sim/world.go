@@ -11,6 +11,7 @@ import (
 
 	"huanxin/switch/engine"
 	"huanxin/switch/journal"
+	"huanxin/switch/ledger"
 	"huanxin/switch/projection/projectiontest"
 )
 
@@ -45,6 +46,7 @@ type world struct {
 	follower *engine.Engine
 	followed journal.Mark
 	model    *model
+	ledger   *ledger.Ledger
 	rows     *projectiontest.Store
 
 	// The parties.
@@ -63,6 +65,7 @@ type world struct {
 	reversed map[engine.Key]bool // a 0400 was sent
 	files    map[string][]byte   // the rules as the operator has them
 	bundle   int
+	promises []promise
 
 	stats   Stats
 	history history
@@ -198,7 +201,7 @@ var mustHappen = func() []string {
 		"turn: midnight", "turn: batch closed", "turn: hold expired", "turn: quarantine ended by time", "turn: policy changed",
 		"turn: budget changed", "turn: paused", "turn: stopped", "turn: hold released by two", "turn: supplement by hand",
 		"turn: settled by a person", "turn: round closed", "turn: graceful restart", "turn: dead letter", "turn: late answer recorded", "turn: wallet is asked",
-		"turn: refund without an answer", "check: replay equals live state", "check: fresh answers", "check: a rejected input changes nothing", "turn: power loss", "turn: process killed",
+		"turn: refund without an answer", "check: replay equals live state", "check: fresh answers", "check: answers kept", "check: a rejected input changes nothing", "turn: power loss", "turn: process killed",
 	}
 	for _, name := range pointNames {
 		list = append(list, "crash: "+name)
