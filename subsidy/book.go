@@ -155,6 +155,9 @@ func (b *Book) SerialHolder(serial Hash) uint64 {
 	return b.entitlements.At(int(i)).purchase()
 }
 
+// Serials is how many serials are held.
+func (b *Book) Serials() int { return b.serials.Len() }
+
 // Reserve takes entitlement, serial, quota and budget for a purchase. The entitlement must be Claimed, the serial free,
 // the leaf able to give what the claim had not taken.
 func (b *Book) Reserve(h Hold) {

@@ -132,6 +132,18 @@ func (b *Book) UsageOf(p Hash, category string) Usage {
 	return Usage{Items: int(u.items), Claims: int(u.claims), Live: int(u.live), Subsidy: u.subsidy()}
 }
 
+// EachUsage goes through what all persons have, person by person in the order of their first claims.
+func (b *Book) EachUsage(fn func(person Hash, category string, u Usage)) {
+	for i := range b.people.list.Len() {
+		for u := b.people.first(uint32(i)); u != nil; u = b.people.after(u) {
+			fn(b.people.hash(uint32(i)), b.categories[u.category], Usage{Items: int(u.items), Claims: int(u.claims), Live: int(u.live), Subsidy: u.subsidy()})
+		}
+	}
+}
+
+// Usages is how many times EachUsage calls.
+func (b *Book) Usages() int { return b.people.list.Len() + b.people.uses.Len() }
+
 // AppendUsage appends what person has held or used, category by category, for the caps and exclusion groups of a policy.
 func (b *Book) AppendUsage(dst []policy.CategoryUse, p Hash) []policy.CategoryUse {
 	i, ok := b.people.find(p)

@@ -191,10 +191,10 @@ func printCheck(w io.Writer, r *check.Report) {
 	fmt.Fprintf(w, "待办 queues        %d of %d reversals, %d of %d voids and refunds, %d of %d work items without an end\n", t.ReversalsOpen,
 		t.Reversals, t.OperationsOpen, t.Operations, t.ItemsOpen, t.Items)
 	for _, s := range r.Snapshots {
-		fmt.Fprintf(w, "快照 snapshot      %s: %s\n", s.Name, equalText(s.Equal))
+		fmt.Fprintf(w, "快照 snapshot      %s: %s\n", s.Name, equalText(s))
 	}
 	for _, a := range r.Archives {
-		fmt.Fprintf(w, "归档 archive       %s to position %d: %s\n", a.Name, a.Position, equalText(a.Equal))
+		fmt.Fprintf(w, "归档 archive       %s to position %d: %s\n", a.Name, a.Position, equalText(a))
 	}
 	if d := r.Database; d != nil {
 		fmt.Fprintf(w, "数据库 database    position %d, event %d:", d.Position, d.Events)
@@ -209,8 +209,14 @@ func printCheck(w io.Writer, r *check.Report) {
 	for _, d := range r.Differences {
 		fmt.Fprintf(w, "差异 difference    %s\n", d)
 	}
-	if more := r.Found - len(r.Differences); more > 0 {
-		fmt.Fprintf(w, "差异 difference    … and %d more\n", more)
+	left := 0
+	for _, s := range r.Snapshots {
+		if !s.Compared {
+			left++
+		}
+	}
+	if left > 0 {
+		fmt.Fprintf(w, "未核对 NOT COMPARED %d snapshots, see the notes\n", left)
 	}
 	if r.Found == 0 {
 		fmt.Fprintln(w, "一致 clean         0 differences")
@@ -219,8 +225,11 @@ func printCheck(w io.Writer, r *check.Report) {
 	}
 }
 
-func equalText(equal bool) string {
-	if equal {
+func equalText(c check.Compared) string {
+	switch {
+	case !c.Compared:
+		return "未核对 NOT COMPARED"
+	case c.Equal:
 		return "一致 equal"
 	}
 	return "不一致 DIFFERENT"

@@ -44,7 +44,7 @@ type Config struct {
 	Engine engine.Config
 	// Work is the folder for what of the cold log is not on disk. Default: the system's for temporary files.
 	Work string
-	// Limit is how many differences are told; all are counted. Default 100.
+	// Limit is how many differences are told one by one, of one kind a fifth of it; all are counted. Default 100.
 	Limit int
 	// Progress, when set, is told the position and number of the last event now and then.
 	Progress func(position, seq uint64)
@@ -67,14 +67,16 @@ type Report struct {
 	Database  *Rows         `json:"database,omitempty"`
 	Notes     []string      `json:"notes"`
 	Found     int           `json:"differences_found"`
-	// Differences are the first of them.
+	// Differences are the first of them, and then how many more there are of each kind.
 	Differences []Difference `json:"differences"`
 }
 
-// Compared is a file that was held against the journal.
+// Compared is a file that was held against the journal. One that was not Compared is a state of another version, which no
+// program of this version would start from, or stands behind an event that the engine refuses.
 type Compared struct {
 	Name     string `json:"name"`
 	Position uint64 `json:"position"`
+	Compared bool   `json:"compared"`
 	Equal    bool   `json:"equal"`
 }
 
@@ -89,6 +91,7 @@ type Rows struct {
 type run struct {
 	cfg    Config
 	report Report
+	found  differences
 
 	folder    *journal.Folder
 	snapshots []*journal.HeldSnapshot
@@ -118,7 +121,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Folder == "" && len(cfg.Archives) == 0 {
 		return nil, errors.New("check: neither a folder nor an archive")
 	}
-	r := &run{cfg: cfg, ledger: ledger.New(), report: Report{
+	r := &run{cfg: cfg, ledger: ledger.New(), found: differences{limit: cfg.Limit, found: map[kind]int{}}, report: Report{
 		Snapshots: []Compared{}, Archives: []Compared{}, Notes: []string{}, Differences: []Difference{},
 	}}
 	begun := cfg.Now()
@@ -126,7 +129,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.run(ctx); err != nil {
 		return nil, err
 	}
-	r.report.Took = cfg.Now().Sub(begun)
+	r.report.Took, r.report.Found, r.report.Differences = cfg.Now().Sub(begun), r.found.total, r.found.told()
 	return &r.report, nil
 }
 
@@ -143,10 +146,12 @@ func (r *run) close() {
 }
 
 // say enters a difference.
-func (r *run) say(d Difference) {
-	r.report.Found++
-	if len(r.report.Differences) < r.cfg.Limit {
-		r.report.Differences = append(r.report.Differences, d)
+func (r *run) say(d Difference) { r.found.add(d) }
+
+// more counts differences of a kind that nobody has listed.
+func (r *run) more(where, what string, n int) {
+	if n > 0 {
+		r.say(Difference{Where: where, What: what, Count: n})
 	}
 }
 
@@ -322,9 +327,16 @@ func (r *run) end() error {
 	for _, f := range r.ledger.Findings() {
 		r.say(Difference{Where: "events", What: "order", Position: f.Position, Event: f.Seq, Text: f.Text})
 	}
-	r.report.Found += r.ledger.Found() - len(r.ledger.Findings())
-	sums := make(chan []string) // beside the comparison: both only read the books
-	go func() { sums <- r.ledger.Check(r.cfg.Limit) }()
+	r.more("events", "order", r.ledger.Found()-len(r.ledger.Findings()))
+	type sums struct { // worked out beside the comparison: both only read the books
+		list  []string
+		found int
+	}
+	wrong := make(chan sums)
+	go func() {
+		list, found := r.ledger.Check(r.cfg.Limit)
+		wrong <- sums{list, found}
+	}()
 	r.report.Totals = r.ledger.Totals()
 	if r.engine != nil {
 		if err := r.engine.CheckInvariants(); err != nil {
@@ -334,14 +346,16 @@ func (r *run) end() error {
 			r.say(Difference{Where: "cold log", What: "record", Text: err.Error()})
 		}
 	}
-	for _, text := range <-sums {
+	s := <-wrong
+	for _, text := range s.list {
 		r.say(Difference{Where: "books", What: "sum", Text: text})
 	}
+	r.more("books", "sum", s.found-len(s.list))
 	return nil
 }
 
 func (r *run) compareArchive(a archive) {
-	c := Compared{Name: a.name, Position: a.end.Position, Equal: a.end.Hash == r.hash}
+	c := Compared{Name: a.name, Position: a.end.Position, Compared: true, Equal: a.end.Hash == r.hash}
 	if !c.Equal {
 		r.say(Difference{Where: "archive", What: "history", Position: a.end.Position, Text: fmt.Sprintf(
 			"%s has the batch %x there, the journal %x", a.name, a.end.Hash[:8], r.hash[:8])})
@@ -350,11 +364,12 @@ func (r *run) compareArchive(a archive) {
 }
 
 // compareSnapshot holds a snapshot against the state that replay has led to: equal engines write equal bytes.
-func (r *run) compareSnapshot(s *journal.HeldSnapshot) error {
+func (r *run) compareSnapshot(s *journal.HeldSnapshot) (err error) {
 	where := "snapshot " + s.File
 	c := Compared{Name: s.File, Position: s.Position}
 	defer func() { r.report.Snapshots = append(r.report.Snapshots, c) }()
 	if s.Err != nil {
+		c.Compared = true
 		r.say(Difference{Where: where, What: "damage", Text: s.Err.Error()})
 		return nil
 	}
@@ -374,6 +389,7 @@ func (r *run) compareSnapshot(s *journal.HeldSnapshot) error {
 	if err := r.engine.WriteState(state); err != nil {
 		return err
 	}
+	c.Compared = true
 	if state.Sum(sum[:0]); sum == s.Sum {
 		c.Equal = s.Seq == r.engine.Seq()
 		if !c.Equal {
@@ -381,33 +397,35 @@ func (r *run) compareSnapshot(s *journal.HeldSnapshot) error {
 		}
 		return nil
 	}
-	return r.explainSnapshot(s, where)
+	c.Compared, err = r.explainSnapshot(s, where)
+	return err
 }
 
-// explainSnapshot says in what a snapshot is another state than it should be.
-func (r *run) explainSnapshot(s *journal.HeldSnapshot, where string) error {
+// explainSnapshot says in what a snapshot is another state than it should be. One of another version of the state is not
+// compared, and that is no difference: a start passes it over, and the next save of this version takes its place.
+func (r *run) explainSnapshot(s *journal.HeldSnapshot, where string) (compared bool, err error) {
 	body, err := s.Body()
 	if err != nil {
-		return err
+		return false, err
 	}
 	version, err := binary.ReadUvarint(bufio.NewReader(io.LimitReader(body, binary.MaxVarintLen64)))
 	if err == nil && version != engine.StateVersion {
 		r.note("%s is a state of version %d, this program's is %d: it is not compared", s.File, version, engine.StateVersion)
-		return nil
+		return false, nil
 	}
 	r.say(Difference{Where: where, What: "bytes", Position: s.Position, Text: "it is not the state that the events lead to"})
 	if body, err = s.Body(); err != nil {
-		return err
+		return true, err
 	}
 	cfg := r.cfg.Engine
 	cfg.Cold = r.shadow
 	other, err := engine.ReadState(cfg, body)
 	if err != nil {
 		r.say(Difference{Where: where, What: "state", Text: err.Error()})
-		return nil
+		return true, nil
 	}
 	if err := CompareState(r.ledger, other, where, r.say); err != nil {
 		r.say(Difference{Where: where, What: "cold purchases", Text: err.Error()})
 	}
-	return nil
+	return true, nil
 }

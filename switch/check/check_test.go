@@ -2,7 +2,9 @@ package check_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -273,6 +275,29 @@ func TestAChangedSnapshotIsFound(t *testing.T) {
 	require.Equal(t, 1, r.Found)
 	require.Contains(t, r.Differences[0].String(), filepath.Base(files[0]))
 	require.Contains(t, r.Differences[0].Text, "snapshot damaged")
+}
+
+// What no program of this version would start from is not compared, and says so: it is not equal, and it is no difference.
+func TestASnapshotOfAnotherVersionIsNotCompared(t *testing.T) {
+	dir := place(t)
+	folder, err := journal.OpenFolder(dir, "")
+	require.NoError(t, err)
+	j, err := journal.Open(t.Context(), journal.Config{Dir: dir, Programme: folder.Programme()})
+	require.NoError(t, err)
+	var end journal.Mark
+	require.NoError(t, j.Replay(t.Context(), 1, func(b *journal.Batch) error { end = b.Mark("end"); return nil }))
+	require.NoError(t, j.Snapshots().Save(journal.Snapshot{Position: end.Position, Hash: end.Hash, Seq: j.Report().LastSeq}, func(w io.Writer) error {
+		_, err := w.Write(binary.AppendUvarint(nil, engine.StateVersion+1))
+		return err
+	}))
+	require.NoError(t, j.Close())
+	r := run(t, config(t, dir))
+	require.Empty(t, r.Differences)
+	last := r.Snapshots[len(r.Snapshots)-1]
+	require.False(t, last.Compared)
+	require.False(t, last.Equal)
+	require.Contains(t, r.Notes[0], "is not compared")
+	require.True(t, r.Snapshots[0].Compared && r.Snapshots[0].Equal)
 }
 
 func TestAChangedColdRecordIsFound(t *testing.T) {

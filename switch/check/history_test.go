@@ -83,7 +83,8 @@ func TestTheEngineAndTheLedgerKeepTheSameBooks(t *testing.T) {
 					l.Add(ev.Seq, ev)
 					e.Apply(ev)
 					require.Empty(t, l.Findings())
-					require.Empty(t, l.Check(10), "event %d %T", ev.Seq, ev.Body)
+					wrong, _ := l.Check(10)
+					require.Empty(t, wrong, "event %d %T", ev.Seq, ev.Body)
 					var differences []check.Difference
 					require.NoError(t, check.CompareState(l, e, "state", func(d check.Difference) { differences = append(differences, d) }))
 					require.Empty(t, differences, "event %d %T", ev.Seq, ev.Body)
@@ -132,10 +133,48 @@ func TestAPurchaseWithoutAnEntitlementIsFound(t *testing.T) {
 				r.Entitlement += 99_999
 			}
 			l.Add(ev.Seq, ev)
-			for _, line := range l.Check(10) {
+			lines, _ := l.Check(10)
+			for _, line := range lines {
 				found = found || strings.Contains(line, "was never claimed")
 			}
 		}
 	}
 	require.True(t, found)
+}
+
+// Whatever the state has too many, or has not, is found: each claim that one of the two has not heard of.
+func TestClaimsAreComparedBothWays(t *testing.T) {
+	names := histories(t)
+	for _, s := range stories(t, names[len(names)-1]) {
+		for i, ev := range s.events {
+			m := ev.GetEntitlementClaimed()
+			if m == nil {
+				continue
+			}
+			before, after := ledger.New(), ledger.New()
+			less, more := newEngine(t), newEngine(t)
+			for _, ev := range s.events[:i] {
+				before.Add(ev.Seq, ev)
+				after.Add(ev.Seq, ev)
+				less.Apply(ev)
+				more.Apply(ev)
+			}
+			isNew := !before.Knows([16]byte(m.Person), m.Category)
+			after.Add(ev.Seq, ev)
+			more.Apply(ev)
+			found := func(l *ledger.Ledger, e *engine.Engine) (kinds map[string]string) {
+				kinds = map[string]string{}
+				require.NoError(t, check.CompareState(l, e, "state", func(d check.Difference) { kinds[d.What] += d.Text }))
+				return kinds
+			}
+			extra, missing := found(before, more), found(after, less)
+			require.Contains(t, extra["entitlement"], "no event names it")
+			require.Contains(t, missing["entitlement"], "is missing")
+			if isNew {
+				require.Contains(t, extra["person"], "no event names it")
+			}
+			require.NotEmpty(t, extra["person"])
+			require.NotEmpty(t, missing["person"])
+		}
+	}
 }

@@ -38,17 +38,24 @@ type tables struct {
 	limit int
 	say   func(Difference)
 	rows  map[string]uint64
+	told  map[string]int // by table
 }
 
 func (t *tables) differ(what, format string, args ...any) {
-	t.say(Difference{Where: "database", What: what, Text: fmt.Sprintf(format, args...)})
+	d := Difference{Where: "database", What: what}
+	if t.told[what]++; t.told[what] <= spelled {
+		d.Text = fmt.Sprintf(format, args...)
+	} else {
+		d.Count = 1
+	}
+	t.say(d)
 }
 
 // CompareRows holds the rows against the books that were kept up to the same event, table by table, and returns how many rows
-// of each there are. say is told every difference, of the tables with a row for some events at most limit. What is not
+// of each there are. say is told every difference, of the tables with a row for some events at most limit one by one. What is not
 // looked at stands in README.md.
 func CompareRows(ctx context.Context, l *ledger.Ledger, db Database, limit int, say func(Difference)) (map[string]uint64, error) {
-	t := &tables{db: db, l: l, limit: limit, say: say, rows: map[string]uint64{}}
+	t := &tables{db: db, l: l, limit: limit, say: say, rows: map[string]uint64{}, told: map[string]int{}}
 	for _, compare := range []func(context.Context) error{
 		t.programme, t.nodes, t.purchases, t.holds, t.entitlements, t.reversals, t.operations, t.workItems, t.captures, t.refunds,
 		t.movements, t.supplements, t.refusals, t.requests, t.settlements,
@@ -291,7 +298,11 @@ func (t *tables) facts(name string, want, has *ledger.Facts, err error) error {
 	if want.Rows() != has.Rows() {
 		t.differ(name, "%d rows, by the events there are %d", has.Rows(), want.Rows())
 	}
-	for _, d := range want.Compare(has, t.limit) {
+	list, found := want.Compare(has, t.limit)
+	if more := found - len(list); more > 0 {
+		t.say(Difference{Where: "database", What: name, Count: more})
+	}
+	for _, d := range list {
 		at := Difference{Where: "database", What: name, Event: d.Seq}
 		switch {
 		case d.To != 0:

@@ -2,15 +2,15 @@ package ledger
 
 import "fmt"
 
-// Check walks the books and returns what does not add up, at most limit: every node's money against that of the purchases
+// Check walks the books and returns what does not add up, of all that is found at most limit: every node's money against that of the purchases
 // and claims on it, and every count against what it counts. What the facts have led to is right or wrong by itself; this
 // holds that the books are one.
-func (l *Ledger) Check(limit int) (list []string) {
+func (l *Ledger) Check(limit int) (list []string, found int) {
 	type sums struct{ held, spent, allocated int64 }
 	own := make([]sums, len(l.budget.nodes))
 	holds, serials, taken := 0, 0, 0
 	say := func(text string) {
-		if len(list) < limit {
+		if found++; len(list) < limit {
 			list = append(list, text)
 		}
 	}
@@ -77,7 +77,7 @@ func (l *Ledger) Check(limit int) (list []string) {
 			above.allocated += n.allocated
 		}
 	}
-	return list
+	return list, found
 }
 
 // Totals are the books in a few figures, in fen.

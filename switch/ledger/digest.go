@@ -276,8 +276,8 @@ type Difference struct {
 	Missing bool   // other has no row for the event; else it has one too many
 }
 
-// Compare says what other, as it should be f, has otherwise; at most limit.
-func (f *Facts) Compare(other *Facts, limit int) (list []Difference) {
+// Compare says what other, as it should be f, has otherwise: how much in all, and of that at most limit.
+func (f *Facts) Compare(other *Facts, limit int) (list []Difference, found int) {
 	at := func(words []uint64, i int) uint64 {
 		if i < len(words) {
 			return words[i]
@@ -289,15 +289,18 @@ func (f *Facts) Compare(other *Facts, limit int) (list []Difference) {
 		for x := at(f.events, i) ^ at(other.events, i); x != 0; x &= x - 1 {
 			seq := uint64(i)*64 + uint64(bits.TrailingZeros64(x))
 			odd[seq/perSum] = true
-			if len(list) < limit {
+			if found++; len(list) < limit {
 				list = append(list, Difference{Seq: seq, Missing: at(f.events, i)&(x&-x) != 0})
 			}
 		}
 	}
 	for i := range max(len(f.sums), len(other.sums)) {
-		if at(f.sums, i) != at(other.sums, i) && !odd[uint64(i)] && len(list) < limit {
+		if at(f.sums, i) == at(other.sums, i) || odd[uint64(i)] {
+			continue
+		}
+		if found++; len(list) < limit {
 			list = append(list, Difference{Seq: uint64(i) * perSum, To: uint64(i+1)*perSum - 1})
 		}
 	}
-	return list
+	return list, found
 }

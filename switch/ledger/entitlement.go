@@ -97,6 +97,17 @@ func (l *Ledger) EachUse(fn func(Use)) {
 	}
 }
 
+// Knows reports whether a person has ever claimed of a category.
+func (l *Ledger) Knows(person [16]byte, category string) bool {
+	for i, name := range l.categories.list {
+		if name == category {
+			_, ok := l.findUse(person, uint8(i))
+			return ok
+		}
+	}
+	return false
+}
+
 // Persons is how many rows EachUse gives.
 func (l *Ledger) Persons() int { return l.uses.Len() }
 

@@ -230,7 +230,7 @@ func (w *world) check() {
 
 // compareLedger holds all that the engine keeps against a second reading of the facts, as `huanxin check` does.
 func (w *world) compareLedger() {
-	if sums := w.ledger.Check(1); len(sums) > 0 {
+	if sums, _ := w.ledger.Check(1); len(sums) > 0 {
 		w.fail("the ledger's books add up", "%s", sums[0])
 	}
 	w.agree(func(say func(check.Difference)) error { return check.CompareState(w.ledger, w.follower, "state", say) })
