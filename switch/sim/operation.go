@@ -156,6 +156,11 @@ func (w *world) trade(kind Kind) {
 		case s == nil:
 		case len(s.voids) > 0 && w.chance(500):
 			w.reverse(oneOf(w, s.voids...), s.amount)
+		case len(t.reserves) > 0 && w.chance(150): // of a reserve, on whose hold a sale may ride by now
+			key := t.reserves[max(0, len(t.reserves)-1-w.rng.IntN(4))]
+			if p := w.model.purchases[w.model.begun(key).purchase]; p != nil {
+				w.reverse(key, money.Amount(p.price))
+			}
 		case w.chance(200): // before its original
 			key := w.key(t, '2')
 			w.reverse(key, 700)

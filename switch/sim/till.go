@@ -98,6 +98,7 @@ type till struct {
 	categories   []string
 	batch, stan  uint32
 	sent         []*call // what it may send again, also days later
+	reserves     []engine.Key
 }
 
 // slip is what a till knows of a sale.
@@ -280,6 +281,7 @@ func (w *world) reserve(t *till, code engine.Hash, category string) {
 		}
 	}
 	t.remember(c)
+	t.reserves = append(t.reserves, key)
 	w.ask(c)
 }
 
