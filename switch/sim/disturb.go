@@ -144,15 +144,11 @@ func (w *world) project(end projectiontest.End) {
 	})
 }
 
-// secondOwner starts a second switch while the first one runs. In a folder the lock keeps it out; on a cluster it takes over,
-// and the first one finds out when it appends.
+// secondOwner starts a second switch while the first one runs. On a cluster it takes over, and the first one finds out when it
+// appends; in a folder the lock keeps it out, which is not simulated.
 func (w *world) secondOwner() {
 	old := w.proc
-	if old == nil || !old.ready || w.stale != nil {
-		return
-	}
-	if !w.cluster {
-		w.count("fault: second owner locked out")
+	if old == nil || !old.ready || w.stale != nil || !w.cluster {
 		return
 	}
 	p := w.newProcess()

@@ -353,6 +353,9 @@ func (j watchedJournal) Append(ctx context.Context, d *journal.Draft) (journal.M
 	w.acked, p.durable = journal.Mark{Name: "acknowledged", Position: mark.Position, Hash: mark.Hash}, d.Last()
 	w.stats.Batches++
 	w.follow(j.Journal)
+	if p.eng != nil && w.stats.Batches%32 == 0 {
+		p.eng.sameAsFollower("replay equals live state")
+	}
 	return mark, nil
 }
 
