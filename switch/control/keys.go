@@ -14,12 +14,13 @@ type KeysReloaded struct {
 	CardKey string `json:"card_key"` // that seals
 }
 
-// reloadKeys is a poke: who may open the socket may have the switch read its key store again.
+// reloadKeys is a poke: who may open the socket may have the switch read its key store again. It has the time of a long
+// reading: a hundred thousand new keys are as many events.
 func (s *Server) reloadKeys(r *http.Request) (any, error) {
 	if s.cfg.ReloadKeys == nil {
 		return nil, &problem{http.StatusNotFound, "this switch has no key store"}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.AnswerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.ReadTimeout)
 	defer cancel()
 	done, err := s.cfg.ReloadKeys(ctx)
 	if err != nil {

@@ -32,8 +32,8 @@ type Config struct {
 	Ready func() error
 	Log   *zap.Logger
 
-	// AnswerTimeout bounds the wait for the engine's answer (default 10 s), ReadTimeout the reading of a story or a search
-	// (default 60 s).
+	// AnswerTimeout bounds the wait for the engine's answer (default 10 s), ReadTimeout the reading of a story, a search or
+	// the key store (default 60 s).
 	AnswerTimeout time.Duration
 	ReadTimeout   time.Duration
 	// Connections bounds those open at once; more wait to be accepted. Default 64.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,6 +27,7 @@ type Edit struct {
 	store    *Store
 	contents contents
 	by       Authority
+	places   map[string][]int // of contents.records by label, oldest first; made when it is first asked for
 }
 
 // Edit carries out one edit and writes it. The function sees the file as it is now, under the lock. With an error, its own
@@ -64,6 +66,7 @@ func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
 // write makes the edit durable and visible.
 func (e *Edit) write() error {
 	s := e.store
+	sortRecords(e.contents.records)
 	if err := e.contents.check(); err != nil {
 		return err
 	}
@@ -146,35 +149,49 @@ func (e *Edit) add(act string, w Wanted, make func(hsm.Spec) (hsm.Key, []byte, e
 			return Record{}, err
 		}
 	}
-	e.contents.records = append(e.contents.records, r)
-	e.order()
+	e.put(r)
 	return r, e.act(act, &r, w.Detail)
 }
 
-// of are the places of a label's records.
-func (e *Edit) of(label string) (list []int) {
-	for i := range e.contents.records {
-		if e.contents.records[i].Label == label {
-			list = append(list, i)
+// put appends a record. They are brought into order when the edit ends, since one edit may make a hundred thousand.
+func (e *Edit) put(r Record) {
+	list := e.of(r.Label)
+	e.places[r.Label] = append(list, len(e.contents.records))
+	e.contents.records = append(e.contents.records, r)
+}
+
+// of are the places of a label's records, oldest first.
+func (e *Edit) of(label string) []int {
+	if e.places == nil {
+		e.places = make(map[string][]int, len(e.contents.records))
+		for i := range e.contents.records {
+			name := e.contents.records[i].Label
+			e.places[name] = append(e.places[name], i)
 		}
 	}
-	return list
+	return e.places[label]
 }
 
 func (e *Edit) generations(label string) int { return len(e.of(label)) }
 
-// order keeps the records of a label together and in order.
-func (e *Edit) order() { sortRecords(e.contents.records) }
+// Has reports whether there is a key of that label, in whatever state, that is not retired.
+func (e *Edit) Has(label string) bool {
+	return slices.ContainsFunc(e.of(label), func(i int) bool { return e.contents.records[i].State != Retired })
+}
 
 // stepBack makes the key in use former: of its label, of card keys whichever seals.
 func (e *Edit) stepBack(label string, purpose hsm.Purpose) error {
-	for i := range e.contents.records {
-		r := &e.contents.records[i]
-		same := r.Label == label || purpose == hsm.Card && r.Purpose == hsm.Card.String()
-		if same && r.State == Active {
-			if err := e.move(r, Former); err != nil {
-				return err
+	if purpose == hsm.Card {
+		for i := range e.contents.records {
+			if r := &e.contents.records[i]; r.Purpose == hsm.Card.String() && r.State == Active {
+				return e.move(r, Former)
 			}
+		}
+		return nil
+	}
+	for _, i := range e.of(label) {
+		if r := &e.contents.records[i]; r.State == Active {
+			return e.move(r, Former)
 		}
 	}
 	return nil
@@ -383,8 +400,7 @@ func (e *Edit) RotateLMK(mode soft.Mode) (Record, error) {
 			return Record{}, err
 		}
 	}
-	e.contents.records = append(e.contents.records, r)
-	e.order()
+	e.put(r)
 	e.contents.lmk = next.ID()
 	return r, e.act("rotate-lmk", &r, fmt.Sprintf("%s follows %s", next.ID(), old.ID()))
 }
@@ -510,6 +526,7 @@ func Create(cfg Config, n New) (*Store, error) {
 			return nil, err
 		}
 	}
+	sortRecords(e.contents.records)
 	if err := e.contents.check(); err != nil {
 		return nil, err
 	}

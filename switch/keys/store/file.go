@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"huanxin/switch/keys/hsm"
@@ -51,6 +52,7 @@ type contents struct {
 // appendFile writes what parseFile reads.
 func (c *contents) appendFile(dst []byte, lmk *soft.LMK) ([]byte, error) {
 	at := len(dst)
+	dst = slices.Grow(dst, len(fileHead)+320*(len(c.records)+len(c.audit)))
 	dst = append(dst, fileHead...)
 	dst = fmt.Appendf(dst, "format: %d\nlmk: %s\nhash: %s\nkeys:\n", fileFormat, c.lmk, c.hash)
 	for i := range c.records {
@@ -123,15 +125,15 @@ type reader struct {
 	line int
 }
 
-func (r *reader) next() (string, bool) {
+func (r *reader) next() ([]byte, bool) {
 	if len(r.rest) == 0 {
-		return "", false
+		return nil, false
 	}
 	at := bytes.IndexByte(r.rest, '\n')
 	if at < 0 || at > maxLine {
-		return "", false
+		return nil, false
 	}
-	line := string(r.rest[:at])
+	line := r.rest[:at]
 	r.rest = r.rest[at+1:]
 	r.line++
 	return line, true
@@ -144,7 +146,7 @@ func (r *reader) refuse(format string, args ...any) error {
 // field reads "name: value".
 func (r *reader) field(name string) (string, error) {
 	line, ok := r.next()
-	value, found := strings.CutPrefix(line, name+": ")
+	value, found := strings.CutPrefix(string(line), name+": ")
 	if !ok || !found {
 		return "", r.refuse("want %s", name)
 	}
@@ -154,7 +156,7 @@ func (r *reader) field(name string) (string, error) {
 // items reads lines that begin with "- " into add, and leaves the first that does not.
 func (r *reader) items(name string, add func(text []byte) error) error {
 	line, ok := r.next()
-	if !ok || line != name+":" {
+	if !ok || string(line) != name+":" {
 		return r.refuse("want %s", name)
 	}
 	for bytes.HasPrefix(r.rest, []byte(itemPrefix)) {
@@ -162,11 +164,33 @@ func (r *reader) items(name string, add func(text []byte) error) error {
 		if !ok {
 			return r.refuse("an entry is cut off, or longer than %d bytes", maxLine)
 		}
-		if err := add([]byte(line[len(itemPrefix):])); err != nil {
+		if err := add(line[len(itemPrefix):]); err != nil {
 			return r.refuse("%s: %v", name, err)
 		}
 	}
 	return nil
+}
+
+// words keeps one copy of every text. The keys of fifty thousand terminals differ in little, and each has its acts beside it.
+type words map[string]string
+
+func (w words) share(texts ...*string) {
+	for _, text := range texts {
+		one, ok := w[*text]
+		if !ok {
+			one = *text
+			w[one] = one
+		}
+		*text = one
+	}
+}
+
+func (r *Record) share(w words) {
+	w.share(&r.Label, &r.Purpose, &r.Algorithm, &r.KCV, &r.Created, (*string)(&r.State))
+}
+
+func (e *Entry) share(w words) {
+	w.share(&e.At, &e.Act, &e.Label, &e.Purpose, &e.Algorithm, &e.KCV, &e.By, &e.Second, &e.Reason, &e.Document, &e.Account, &e.Detail)
 }
 
 // strict decodes one entry, exactly in the form in which appendItem writes it: what is written twice, added or put in
@@ -185,6 +209,7 @@ func strict(text []byte, into any) error {
 // parseFile reads a body that authentic returned.
 func parseFile(body []byte) (*contents, error) {
 	r := &reader{rest: body}
+	words := words{}
 	for len(r.rest) > 0 && r.rest[0] == '#' {
 		if _, ok := r.next(); !ok {
 			return nil, r.refuse("a comment is longer than %d bytes", maxLine)
@@ -219,6 +244,7 @@ func parseFile(body []byte) (*contents, error) {
 		if err := strict(text, &rec); err != nil {
 			return err
 		}
+		rec.share(words)
 		c.records = append(c.records, rec)
 		return nil
 	})
@@ -230,6 +256,7 @@ func parseFile(body []byte) (*contents, error) {
 		if err := strict(text, &e); err != nil {
 			return err
 		}
+		e.share(words)
 		c.audit = append(c.audit, e)
 		return nil
 	})
