@@ -38,6 +38,8 @@ as it was asked:
   33  done, no answer; answer of the first reversal lost
   34  done, no answer; no reversal ever arrives          ┐ until POST /reversals
   36  done, no answer; reversed, but never answered      ┘ of the query interface
+  46  done, wrong MAC                   47 done, no MAC            48 done, wrong MAC, then answered well
+  49  done, no answer; answer of the first reversal with a wrong MAC
 
 Only voids, the sale before is approved:
   71  lost before it arrives            72 done, no answer         73 done, answered too late

@@ -76,7 +76,7 @@ func (c *conn) typed(m *iso8583.Message) string {
 
 // say answers with a code and nothing else.
 func (c *conn) say(frame wire.Frame, m *iso8583.Message, response string) error {
-	c.build(frame, m, &Line{Response: response})
+	c.build(frame, m, &Line{Response: response}, SealGood)
 	c.answer(1)
 	return nil
 }
@@ -127,8 +127,7 @@ func (c *conn) financial(frame wire.Frame, m *iso8583.Message) error {
 	if err != nil {
 		return fmt.Errorf("book %s: %w", t, err)
 	}
-	c.build(frame, m, line)
-	return c.carryOut(plan)
+	return c.carryOut(frame, m, line, plan)
 }
 
 // book writes what the rules and the ledger make of a request. An inquiry is not booked.
@@ -214,8 +213,7 @@ func (c *conn) reversal(frame wire.Frame, m *iso8583.Message) error {
 			return fmt.Errorf("book reversal: %w", err)
 		}
 	}
-	c.build(frame, m, &line)
-	return c.carryOut(plan)
+	return c.carryOut(frame, m, &line, plan)
 }
 
 // ofRefund reports whether a reversal is about a refund, which is never reversed, whether it has arrived or not.
@@ -227,7 +225,7 @@ func ofRefund(m *iso8583.Message) bool {
 var echoed = []int{2, 3, 4, 7, 11, 22, 23, 25, 33, 37, 41, 42, 49, 60, 70, 90}
 
 // build makes the whole frame of an answer, c.frame.
-func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line) {
+func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line, as Seal) {
 	codec := c.network.cfg.Codec
 	now := c.network.cfg.Now().In(shanghai)
 	b := &c.builder
@@ -263,7 +261,7 @@ func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line) {
 	if m.Has(55) && codec.Defines(55) && (m.MTI() == 0x0200 || m.MTI() == 0x0100) {
 		b.Set(55, issuerData(line.Response))
 	}
-	seal := c.network.cfg.Desk.Authenticates() && m.MTI()&0x0f00 != 0x0800
+	seal := c.network.cfg.Desk.Authenticates() && m.MTI()&0x0f00 != 0x0800 && as != SealNone
 	field := 0
 	if seal {
 		field = macField(b.Has, codec.LastField())
@@ -276,6 +274,9 @@ func (c *conn) build(frame wire.Frame, m *iso8583.Message, line *Line) {
 	if seal {
 		covered := c.body[:len(c.body)-codec.WireSize(field)]
 		code := c.network.cfg.Desk.MAC(covered)
+		if as == SealWrong {
+			code[0] ^= 1
+		}
 		if c.body, err = codec.AppendValue(covered, field, code[:]); err != nil {
 			panic("MAC of the simulated network does not fit its own dialect: " + err.Error())
 		}

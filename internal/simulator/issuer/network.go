@@ -246,8 +246,14 @@ func (c *conn) round(received []byte, limit int) (taken int, err error) {
 // errCut is returned when a rule closes the connection.
 var errCut = errors.New("disconnected by rule")
 
-// carryOut answers as the plan says, with c.frame. The book is written before anything leaves.
-func (c *conn) carryOut(plan Plan) error {
+// carryOut answers as the plan says, with what the line says. The book is written before anything leaves.
+func (c *conn) carryOut(frame wire.Frame, m *iso8583.Message, line *Line, plan Plan) error {
+	if plan.Seal == SealWrongFirst {
+		c.build(frame, m, line, SealWrong)
+		c.answer(1)
+		plan.Answers, plan.Seal = plan.Answers-1, SealGood
+	}
+	c.build(frame, m, line, plan.Seal)
 	switch {
 	case plan.Cut == 2:
 		c.out = append(c.out, c.frame[:len(c.frame)/2]...)

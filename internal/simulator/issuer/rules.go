@@ -42,6 +42,22 @@ const (
 	ReverseNever Act = "reverse-never"
 	// ReverseMute: done, no answer; reversals are carried out but none is ever answered, until the network is told to.
 	ReverseMute Act = "reverse-mute"
+	// Of a line with MACs; without them these answers are as good as any other.
+	ForgedMAC     Act = "forged-mac"     // done, answered with a wrong MAC
+	NoMAC         Act = "no-mac"         // done, answered without one
+	ForgedFirst   Act = "forged-first"   // done, answered with a wrong MAC, and again with the right one
+	ReverseForged Act = "reverse-forged" // done, no answer; that of the first reversal has a wrong MAC
+)
+
+// Seal is what becomes of the MAC of an answer.
+type Seal uint8
+
+// The seals.
+const (
+	SealGood Seal = iota
+	SealWrong
+	SealNone
+	SealWrongFirst // of two answers
 )
 
 // scope splits the type off to which an act is limited, "" for none.
@@ -87,6 +103,7 @@ func DefaultRules() Rules {
 			"21": LoseRequest, "22": LoseAnswer, "23": Late, "24": Twice, "26": Disconnect, "27": HalfAnswer, "28": Slow,
 			"31": ReverseBusy, "32": ReverseSilent, "33": ReverseLost, "34": ReverseNever, "36": ReverseMute,
 			"37": "void reverse-busy", "38": "void reverse-never", "39": "void reverse-mute",
+			"46": ForgedMAC, "47": NoMAC, "48": ForgedFirst, "49": ReverseForged,
 			"71": "void lose-request", "72": "void lose-answer", "73": "void late", "74": "void twice", "76": "void disconnect",
 			"77": "void half-answer", "78": "void decline 96",
 			"81": "refund lose-request", "82": "refund lose-answer", "83": "refund late", "84": "refund twice",
@@ -157,6 +174,7 @@ type Plan struct {
 	Answers  int           // 0, 1 or 2
 	Cut      int           // close the connection: 0 no, 1 instead of the answer, 2 in the middle of it
 	Never    bool          // of a reversal: so it goes until the network is told to answer
+	Seal     Seal          // of the answers
 }
 
 // plan translates an act, without its delays.
@@ -184,8 +202,14 @@ func (a Act) plan() (Plan, error) {
 		p.Response, p.Half = "10", true
 	case LoseRequest:
 		p.Unseen = true
-	case LoseAnswer, ReverseBusy, ReverseSilent, ReverseLost, ReverseNever, ReverseMute:
+	case LoseAnswer, ReverseBusy, ReverseSilent, ReverseLost, ReverseNever, ReverseMute, ReverseForged:
 		p.Answers = 0
+	case ForgedMAC:
+		p.Seal = SealWrong
+	case NoMAC:
+		p.Seal = SealNone
+	case ForgedFirst:
+		p.Answers, p.Seal = 2, SealWrongFirst
 	case Late, Slow:
 	case Twice:
 		p.Answers = 2
@@ -265,6 +289,8 @@ func (r *Rules) Reversal(t Type, rrn string, amount money.Amount, n int) Plan {
 		p.Unseen = true
 	case ReverseLost:
 		p.Answers = 0
+	case ReverseForged:
+		p.Seal = SealWrong
 	}
 	return p
 }

@@ -109,10 +109,10 @@ func BenchmarkStoreOfManyKeys(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := testStore(b)
+			generateMany(b, s, n)
 			b.Run("generate", func(b *testing.B) {
 				for range b.N {
-					s = testStore(b)
-					generateMany(b, s, n)
+					generateMany(b, testStore(b), n)
 				}
 				info, err := os.Stat(s.cfg.Path)
 				require.NoError(b, err)
