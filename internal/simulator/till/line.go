@@ -218,7 +218,16 @@ func (l *Line) opened(m *iso8583.Message, a *Answer, terminal string) (bool, err
 	case m.MTI() == 0x0810 && a.Response == "00" && m.Has(62):
 		return true, pad.Take(m.AppendField(nil, 62))
 	}
-	return a.Refused() || m.MTI() == 0x0810 || m.MTI() == 0x0830, nil
+	return !approves(a.Response) || m.MTI() == 0x0810 || m.MTI() == 0x0830, nil
+}
+
+// approves reports whether DE39 says yes, to some or all of what was asked (pos-dialect §4).
+func approves(response string) bool {
+	switch response {
+	case "00", "10", "11", "A2", "A4", "A5", "A6":
+		return true
+	}
+	return false
 }
 
 func (l *Line) write(frame []byte) error {
