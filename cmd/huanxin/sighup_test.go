@@ -98,7 +98,7 @@ func TestSIGHUPTakesNewCertificatesOfEveryPort(t *testing.T) {
 		line, err := till.DialLine(t.Context(), till.LineConfig{Address: address, Framing: framing, Codec: cupCodec(t), TLS: client})
 		require.NoError(t, err)
 		defer line.Close()
-		stan := 0
+		stan := uint32(0)
 		doors = append(doors, tlsDoor{name: "listeners." + listener, file: listener, address: address, again: func() {
 			stan++
 			answer := ask(t, line, &till.Request{MTI: 0x0820, Net: till.NetEcho, Terminal: testTerminal, Merchant: testMerchant, STAN: stan})
