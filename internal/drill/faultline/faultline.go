@@ -137,7 +137,7 @@ func (l *Line) Impose(faults ...Fault) error {
 }
 
 // healLimit is how long Toxiproxy may take to let go of its connections before they are reset under it.
-const healLimit = 10 * time.Second
+const healLimit = 3 * time.Second
 
 // Heal takes all imposed faults away.
 func (l *Line) Heal(ctx context.Context) error {

@@ -201,3 +201,19 @@ func TestSlicesAreHeardInPieces(t *testing.T) {
 	require.EqualValues(t, len("0200 and some more"), bytes)
 	require.Greater(t, pieces, int64(1))
 }
+
+func TestTurnedLineLeadsNewConnectionsElsewhere(t *testing.T) {
+	l := open(t)
+	before := dial(t, l)
+	passes(t, before)
+	there, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer there.Close()
+	l.Turn("tcp", there.Addr().String())
+	passes(t, before)
+	_, err = dial(t, l).Write([]byte("0800"))
+	require.NoError(t, err)
+	c, err := there.Accept()
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+}
