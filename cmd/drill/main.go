@@ -65,7 +65,7 @@ func newRootCommand() *cobra.Command {
 	flags.StringVar(&o.state, "state", "var", "folder below which smoke and each drill get a folder of their own")
 	flags.Uint64Var(&o.seed, "seed", 1, "seed of the moments of a kill and of the unfriendly network")
 	flags.IntVar(&o.kills, "kills", 20, "kill9: how often")
-	flags.DurationVar(&o.outage, "outage", time.Minute, "postgres-down: how long; host-down half of it, wallet a sixth")
+	flags.DurationVar(&o.outage, "outage", 45*time.Second, "postgres-down: how long; host-down half of it, wallet a sixth")
 	flags.StringVar(&o.rewrite, "rewrite-receipts", "", "smoke: write the receipts to this file instead of comparing them")
 	flags.IntVar(&o.rate, "rate", 150, "load: messages a second")
 	flags.DurationVar(&o.begins, "begins", 3*time.Second, "campaign: begins so long from now")
