@@ -45,7 +45,7 @@ func (s *Switch) openEdges(set *keys.Set, dialect *codecs) error {
 	limits := newLimits(s.cfg.Limits)
 	s.front, err = terminal.New(terminal.Config{
 		Limits: limits.terminals,
-		Ports:  ports, Submit: s.submitRead, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
+		Ports:  ports, Submit: s.submitArrived, TurnsAway: func() bool { return s.server.TurnsAway(false) }, Hasher: set.Hasher(), Vault: vault,
 		Host: s.cfg.Routes.Default, QRHost: s.cfg.Routes.QR, MaxPending: s.cfg.Terminal.Pending,
 		Turns: wire.NewTurns(max(1, runtime.GOMAXPROCS(0)-2)), // of the places, one for whoever decides, one for whoever answers
 		Keys:  s.terminalKeys(profiles), Metrics: lines, Registerer: s.metrics, Stages: s.times, Log: s.log.Named("terminal"),
@@ -93,14 +93,14 @@ func (s *Switch) openGateway(set *keys.Set, vault *keys.Vault, limits gateway.Li
 }
 
 // submit is the fronts' way to the engine. Until the programme is in force, and once the switch is stopping, it is closed.
-func (s *Switch) submit(body any) error { return s.submitRead(body, 0) }
+func (s *Switch) submit(body any) error { return s.submitArrived(body, 0) }
 
-// submitRead is submit for what was read at that instant.
-func (s *Switch) submitRead(body any, received stage.Instant) error {
+// submitArrived is submit for what had come to this machine at that instant.
+func (s *Switch) submitArrived(body any, arrived stage.Instant) error {
 	if why := s.stage.Load(); why != nil {
 		return *why
 	}
-	return s.server.SubmitRead(body, received)
+	return s.server.SubmitArrived(body, arrived)
 }
 
 // flush lets leave what a batch has released. A host's answer takes longer than a terminal's thanks, so it is asked first.

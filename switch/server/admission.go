@@ -19,6 +19,10 @@ import (
 // It is turned away at the door, where that costs least, once others have waited for half of their bound, and until the wait is a
 // quarter of it: so the queue stays long enough for the engine never to be idle, and hardly anybody waits in vain.
 //
+// What has waited before it came into the queue – in its socket, behind too many of its own connection (wire's MaxInFlight), for
+// its turn to be read – is old as well: its time on this machine has the bounds Interval and Payments, as long as others wait too. It does
+// not tell overload: a concentrator that sends all at once makes itself wait.
+//
 //	begins     reserve, claim, code, quote, entitlement, balance   beyond Target, or Interval
 //	payment    sale, pre-authorisation, commit by a wallet         beyond Payments
 //	essential  everything else: reversal, void, refund, cancel, commit of what the caller has collected, settlement,
@@ -31,8 +35,8 @@ type Admission struct {
 	Interval time.Duration
 	// Payments is how long a payment may wait. Default 2 s.
 	Payments time.Duration
-	// Stale is how long a terminal waits for an answer, counted from when its request was read. What it would reverse by now is
-	// recorded as refused and not decided. Default: never.
+	// Stale is how long a terminal waits for an answer, counted from when its request had come to this machine. What it would reverse
+	// by now is recorded as refused and not decided. Default: never.
 	Stale time.Duration
 }
 
@@ -106,13 +110,19 @@ func (l *line) put(in queued) bool {
 	}
 }
 
-// turnsAway reports whether something new that came now would wait for too long.
-func (l *line) turnsAway(now stage.Instant) bool {
-	if l.turning.Load() {
+// turnsAway reports whether something new that had come at that instant, 0 for now, would wait for too long.
+func (l *line) turnsAway(arrived, now stage.Instant) bool {
+	if l.turning.Load() || arrived != 0 && l.tooOld(arrived, now, l.admit.Interval) {
 		return true
 	}
 	since := l.since.Load()
 	return since != 0 && now-stage.Instant(since) > stage.Instant(l.admit.Interval) && len(l.ch) > 0
+}
+
+// tooOld reports whether something has been on this machine for too long. The engine is never left idle over it: what has no others
+// behind it is decided, so that where reading is what takes long not everybody is turned away.
+func (l *line) tooOld(arrived, now stage.Instant, bound time.Duration) bool {
+	return now-arrived > stage.Instant(bound) && len(l.ch) > 0
 }
 
 // limit is how long something new may have waited.
@@ -152,14 +162,14 @@ func (l *line) took(in *queued, now stage.Instant) (tooLong bool) {
 	}
 	switch in.class {
 	case begins:
-		return wait > limit
+		return wait > limit || l.tooOld(in.arrived, now, l.admit.Interval)
 	case payment:
-		return wait > stage.Instant(l.admit.Payments)
+		return wait > stage.Instant(l.admit.Payments) || l.tooOld(in.arrived, now, l.admit.Payments)
 	}
 	return false
 }
 
 // stale reports whether the terminal has given the input up.
 func (l *line) stale(in *queued, now stage.Instant) bool {
-	return in.reversible && l.admit.Stale > 0 && now-in.received > stage.Instant(l.admit.Stale)
+	return in.reversible && l.admit.Stale > 0 && now-in.arrived > stage.Instant(l.admit.Stale)
 }

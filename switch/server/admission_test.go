@@ -44,15 +44,15 @@ func TestBurstIsAdmitted(t *testing.T) {
 	}
 	_, tooLong := l.takeAt(now + ms(250))
 	require.False(t, tooLong)
-	require.False(t, l.turnsAway(now+ms(250)), "a burst may wait for the interval")
+	require.False(t, l.turnsAway(0, now+ms(250)), "a burst may wait for the interval")
 	_, tooLong = l.takeAt(now + ms(251))
 	require.False(t, tooLong)
-	require.True(t, l.turnsAway(now+ms(251)), "others would wait in vain")
+	require.True(t, l.turnsAway(0, now+ms(251)), "others would wait in vain")
 	for range 8 {
 		_, tooLong = l.takeAt(now + ms(400))
 		require.False(t, tooLong, "whoever was in the line before goes on")
 	}
-	require.False(t, l.turnsAway(now+ms(400)), "an empty line turns nobody away")
+	require.False(t, l.turnsAway(0, now+ms(400)), "an empty line turns nobody away")
 }
 
 // busy is a line in which every millisecond one comes and one is taken that has waited for so long.
@@ -80,11 +80,11 @@ func TestQueueThatIsLongForLongIsHeldToTheTarget(t *testing.T) {
 	} {
 		l := newTestLine()
 		l.busy(t, 1000, 1501, c.before)
-		require.False(t, l.turnsAway(ms(1501)))
+		require.False(t, l.turnsAway(0, ms(1501)))
 		l.putAt(t, reserve(1), ms(1502-c.wait))
 		l.putAt(t, reserve(2), ms(1502-c.wait))
 		_, tooLong := l.takeAt(ms(1502))
-		require.Equal(t, [2]bool{c.tooLong, c.turnsAway}, [2]bool{tooLong, l.turnsAway(ms(1502))}, "after %d and %d ms", c.before, c.wait)
+		require.Equal(t, [2]bool{c.tooLong, c.turnsAway}, [2]bool{tooLong, l.turnsAway(0, ms(1502))}, "after %d and %d ms", c.before, c.wait)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestDoorOpensWhenTheWaitIsAQuarterOfItsBound(t *testing.T) {
 		l.putAt(t, reserve(at), ms(1502+at-wait))
 		l.putAt(t, reserve(at), ms(1502+at-wait))
 		l.takeAt(ms(1502 + at))
-		require.Equal(t, at < 3, l.turnsAway(ms(1502+at)), "after %d ms", wait)
+		require.Equal(t, at < 3, l.turnsAway(0, ms(1502+at)), "after %d ms", wait)
 		<-l.ch
 	}
 }
@@ -157,15 +157,47 @@ func TestStaleIsWhatATerminalWouldReverse(t *testing.T) {
 	}
 }
 
+// It has been in a socket, behind what its own connection had under way, or has waited for its turn to be read.
+func TestWhatWaitedBeforeTheQueueIsTooOldAsLongAsOthersWait(t *testing.T) {
+	for _, c := range []struct {
+		body    any
+		age     int
+		tooLong bool
+	}{
+		{&engine.ReserveRequest{}, 500, false},
+		{&engine.ReserveRequest{}, 501, true},
+		{&engine.InquiryRequest{}, 501, true},
+		{&engine.SaleRequest{}, 2000, false},
+		{&engine.SaleRequest{}, 2001, true},
+		{&engine.ReversalRequest{}, 29_000, false},
+		{&engine.CancelRequest{}, 29_000, false},
+	} {
+		l := newTestLine()
+		now := ms(100_000)
+		come := func() { require.True(t, l.put(entry(c.body, now-ms(c.age), now-ms(1)))) }
+		come()
+		_, tooLong := l.takeAt(now)
+		require.False(t, tooLong, "%T: nobody waits behind it, and the engine would be idle", c.body)
+		come()
+		come()
+		_, tooLong = l.takeAt(now)
+		require.Equal(t, c.tooLong, tooLong, "%T after %d ms", c.body, c.age)
+		require.False(t, l.turnsAway(0, now), "what has just come does not suffer for it")
+		require.Equal(t, c.age > 500, l.turnsAway(now-ms(c.age), now), "at the door")
+		_, _ = l.takeAt(now)
+		require.False(t, l.turnsAway(now-ms(c.age), now), "nor does it while nobody waits")
+	}
+}
+
 func TestDoorClosesWhileTheLoopIsHeldUp(t *testing.T) {
 	l := newTestLine()
 	l.putAt(t, reserve(1), ms(10))
 	l.putAt(t, reserve(2), ms(11))
 	_, _ = l.takeAt(ms(12)) // and then the disk stands still
-	require.False(t, l.turnsAway(ms(512)))
-	require.True(t, l.turnsAway(ms(513)))
+	require.False(t, l.turnsAway(0, ms(512)))
+	require.True(t, l.turnsAway(0, ms(513)))
 	_, _ = l.takeAt(ms(600))
-	require.False(t, l.turnsAway(ms(5000)), "nobody waits")
+	require.False(t, l.turnsAway(0, ms(5000)), "nobody waits")
 }
 
 func TestLastQuarterOfTheQueueIsForWhatIsNeverTurnedAway(t *testing.T) {

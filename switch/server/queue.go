@@ -7,12 +7,12 @@ import (
 
 // queued is an input that waits for the engine.
 type queued struct {
-	body         any
-	at, received stage.Instant // when it came into the line; when the front had read it
-	claim        bool
-	class        class
-	reversible   bool
-	full         bool // it would begin something, and the journal is at its high-water mark
+	body        any
+	at, arrived stage.Instant // when it came into the line; when it had come to this machine
+	claim       bool
+	class       class
+	reversible  bool
+	full        bool // it would begin something, and the journal is at its high-water mark
 }
 
 // queue is what waits for the engine, bounded. Claims, which can come by the ten thousand a second when a round opens, wait
@@ -40,11 +40,11 @@ func (q queue) line(claim bool) *line {
 }
 
 // entry is an input as it waits.
-func entry(body any, received, now stage.Instant) queued {
+func entry(body any, arrived, now stage.Instant) queued {
 	_, claim := body.(*engine.ClaimRequest)
-	in := queued{body: body, at: now, received: received, claim: claim}
-	if received == 0 {
-		in.received = now
+	in := queued{body: body, at: now, arrived: arrived, claim: claim}
+	if arrived == 0 {
+		in.arrived = now
 	}
 	in.class, in.reversible = classOf(body)
 	return in

@@ -245,12 +245,12 @@ func New(cfg Config) (*Server, error) {
 
 // Submit puts an input – a pointer to one of package engine's input types – into the queue, or refuses it at once. After
 // nil the input will be decided, unless the process dies; the answer comes through a sink.
-func (s *Server) Submit(body any) error { return s.SubmitRead(body, 0) }
+func (s *Server) Submit(body any) error { return s.SubmitArrived(body, 0) }
 
-// SubmitRead is Submit for an input that was read from its sender at that instant of Config.Stages; 0 is now.
-func (s *Server) SubmitRead(body any, received stage.Instant) error {
+// SubmitArrived is Submit for an input that had come to this machine at that instant of Config.Stages; 0 is now.
+func (s *Server) SubmitArrived(body any, arrived stage.Instant) error {
 	now := s.cfg.Stages.Now()
-	in := entry(body, received, now)
+	in := entry(body, arrived, now)
 	switch body.(type) {
 	case *engine.ReserveRequest, *engine.ClaimRequest:
 		in.full = s.cfg.Journal.Full()
@@ -260,7 +260,7 @@ func (s *Server) SubmitRead(body any, received stage.Instant) error {
 	if s.state != stateRunning {
 		return ErrNotRunning
 	}
-	if in.class == begins && s.queue.line(in.claim).turnsAway(now) {
+	if in.class == begins && s.queue.line(in.claim).turnsAway(in.arrived, now) {
 		s.metrics.late.Inc()
 		return ErrOverload
 	}
@@ -274,7 +274,7 @@ func (s *Server) SubmitRead(body any, received stage.Instant) error {
 // TurnsAway tells a front, before it has read a request that begins something new – a claim, or something else –, that it would be
 // turned away, and counts it as refused. The front then answers at once: the less it does for it, the more is left for the others.
 func (s *Server) TurnsAway(claim bool) bool {
-	if !s.queue.line(claim).turnsAway(s.cfg.Stages.Now()) {
+	if !s.queue.line(claim).turnsAway(0, s.cfg.Stages.Now()) {
 		return false
 	}
 	s.metrics.late.Inc()

@@ -18,7 +18,7 @@ type Stage uint8
 
 // The stages, in order.
 const (
-	// Read: from the socket's bytes to the frame's turn, behind frames that came with the same read.
+	// Read: from the arrival of the bytes, as far back as the line knows it, to the frame's turn.
 	Read Stage = iota
 	// Decode: parsing, judging and hashing, up to the engine's queue.
 	Decode

@@ -51,8 +51,8 @@ type Config struct {
 	Keys *Keys
 	// Submit hands an engine input to the server. It must not block; an error means that the input was not taken, and
 	// the terminal is answered 96. An input is the taker's until its answer is delivered, and nobody's to read afterwards.
-	// received is when its connection gave its bytes, 0 without Stages.
-	Submit func(body any, received stage.Instant) error
+	// arrived is when its bytes had come to this machine, 0 without Stages.
+	Submit func(body any, arrived stage.Instant) error
 	// TurnsAway, when set, says that a request that begins something new would be turned away now: it is answered 96 without being
 	// read any further.
 	TurnsAway func() bool

@@ -165,7 +165,7 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 	}
 	f := p.front
 	begun, now := f.cfg.Stages.Now(), f.cfg.Now()
-	f.cfg.Stages.Observe(stage.Read, c.ReadAt(), begun)
+	f.cfg.Stages.Observe(stage.Read, c.ArrivedAt(), begun)
 	x, room := f.table.take()
 	if x == nil {
 		x = f.spares.Get().(*exchange)
@@ -184,7 +184,7 @@ func (p *port) Frame(c *wire.Conn, frame wire.Frame) (keep bool) {
 		no = overload
 	}
 	if no == nil {
-		if f.cfg.Submit(body, c.ReadAt()) == nil {
+		if f.cfg.Submit(body, c.ArrivedAt()) == nil {
 			return true // x now belongs to the engine's side
 		}
 		no = overload

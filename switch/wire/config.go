@@ -44,7 +44,7 @@ type Config struct {
 	Limits Limits
 	// Turns, when set, bounds how many connections handle what they have read at a time; several ports may share it.
 	Turns Turns
-	// Stages, when set, gives the clock of Conn.ReadAt.
+	// Stages, when set, gives the clock of Conn.ArrivedAt.
 	Stages *stage.Times
 }
 

@@ -61,10 +61,11 @@ type Conn struct {
 	// Owned by the goroutine of Serve: in[start:end] is received and not yet handled.
 	in         []byte
 	start, end int
-	inFrame    bool      // in[start:end] is the beginning of a frame
-	frameEnds  time.Time // by when that frame must be complete
-	readAt     stage.Instant
-	answered   bool // by AnswerHere: the read loop owes a Flush
+	inFrame    bool          // in[start:end] is the beginning of a frame
+	frameEnds  time.Time     // by when that frame must be complete
+	stamps     *stamped      // nil where nobody stamps
+	arrivedAt  stage.Instant // the last bytes
+	answered   bool          // by AnswerHere: the read loop owes a Flush
 
 	flush func()          // c.write, bound once so that starting a writer allocates nothing
 	raw   syscall.RawConn // of a TCP connection without TLS, for writes that do not wait; else nil
@@ -98,7 +99,10 @@ func New(nc net.Conn, cfg Config, h Handler) (*Conn, error) {
 func newConn(nc net.Conn, cfg *Config, m *portMetrics, h Handler) *Conn {
 	c := &Conn{cfg: cfg, m: m, h: h, nc: nc, resume: make(chan struct{}, 1), completed: make(chan struct{})}
 	c.flush = c.write
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	switch tcp := nc.(type) {
+	case *net.TCPConn:
+		c.raw, _ = tcp.SyscallConn()
+	case *stamped:
 		c.raw, _ = tcp.SyscallConn()
 	}
 	return c
@@ -174,7 +178,7 @@ func (c *Conn) read() Cause {
 		c.end += n
 		c.m.bytesIn.Add(float64(n))
 		if n > 0 {
-			c.readAt = c.cfg.Stages.Now()
+			c.noteArrival()
 			c.cfg.Turns.take()
 			cause := c.handle()
 			c.cfg.Turns.give()
@@ -245,8 +249,18 @@ func (c *Conn) handle() Cause {
 	return causeNone
 }
 
-// ReadAt is when the socket gave the last bytes of the frame being handled, 0 without Config.Stages. It is for Handler.Frame.
-func (c *Conn) ReadAt() stage.Instant { return c.readAt }
+// noteArrival finds out when what has been read had come to this machine.
+func (c *Conn) noteArrival() {
+	now := c.cfg.Stages.Now()
+	c.arrivedAt = now
+	if c.stamps != nil {
+		c.arrivedAt = c.stamps.arrivedAt(now)
+	}
+}
+
+// ArrivedAt is when the last bytes of the frame being handled had come to this machine: as the kernel tells, on a port that Listen has
+// opened on Linux, else when the socket gave them. 0 without Config.Stages. It is for Handler.Frame.
+func (c *Conn) ArrivedAt() stage.Instant { return c.arrivedAt }
 
 // pause waits while the connection is owed as many answers as it may be. It reports that no frame is to be handed over
 // any more. Only the read loop adds to what is owed, so the limit holds when it returns.

@@ -36,7 +36,7 @@ type Listener struct {
 
 // Listen opens a TCP port. Serve accepts on it.
 func Listen(ctx context.Context, address string, cfg Config, h Handler) (*Listener, error) {
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: stampSockets}
 	nl, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for port %s: %w", cfg.Name, err)
@@ -105,11 +105,17 @@ func (l *Listener) serve(nc net.Conn) {
 		l.m.limited[limitedOpen].Inc()
 		return
 	}
+	var stamps *stamped
+	if tcp, ok := raw.(*net.TCPConn); ok && l.cfg.Stages != nil {
+		if s, err := newStamped(tcp); err == nil {
+			stamps, nc = s, s
+		}
+	}
 	if l.cfg.TLS != nil {
 		nc = tls.Server(nc, l.cfg.TLS.TLS())
 	}
 	c := newConn(nc, &l.cfg, l.m, l.h)
-	c.source = source
+	c.source, c.stamps = source, stamps
 	if !l.add(c) {
 		l.cfg.Limits.Open.Give(source)
 		_ = raw.Close()

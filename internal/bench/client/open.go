@@ -30,6 +30,7 @@ type OpenRun struct {
 	Asked     uint64         // warm-up included; all were answered
 	Waited    uint64         // of them, those that found no slot free
 	Latencies load.Latencies // of those that were due in the counted time, from when they were due
+	Sent      load.Latencies // the same, from when they were sent: a terminal that waits for an answer can ask nothing
 	Declines  load.Latencies // of those of them that were turned away, which are not among Latencies
 	// Gap is the longest time in the counted time in which no answer came at all.
 	Gap time.Duration
@@ -82,6 +83,7 @@ func (o *Open) Run(ctx context.Context) (*OpenRun, error) {
 			run.WorstAt = l.worst.Sub(r.counted)
 		}
 		run.Latencies.Merge(&l.latencies)
+		run.Sent.Merge(&l.sent)
 		run.Declines.Merge(&l.declines)
 	}
 	return run, nil
@@ -149,17 +151,19 @@ type openLine struct {
 	mu        sync.Mutex
 	free      []int
 	begun     []time.Time // by slot: when its request was due; zero = none in flight
+	asked     []time.Time // by slot: when its request was sent
 	waiting   []time.Time // requests without a slot, oldest first
 	out       []byte
 	owed      int
 	waited    uint64
 	latencies load.Latencies
+	sent      load.Latencies
 	declines  load.Latencies
 	worst     time.Time
 }
 
 func newOpenLine(r *openLoop, nc net.Conn, script Script, first, slots int) *openLine {
-	l := &openLine{loop: r, nc: nc, script: script, first: first, begun: make([]time.Time, slots), in: frames{buf: make([]byte, 64<<10)}}
+	l := &openLine{loop: r, nc: nc, script: script, first: first, begun: make([]time.Time, slots), asked: make([]time.Time, slots), in: frames{buf: make([]byte, 64<<10)}}
 	for slot := slots; slot > 0; slot-- {
 		l.free = append(l.free, slot-1)
 	}
@@ -193,7 +197,7 @@ func (l *openLine) ask(slot int, due time.Time) error {
 		return ErrExhausted
 	}
 	l.out = append(l.out, frame...)
-	l.begun[slot] = due
+	l.begun[slot], l.asked[slot] = due, time.Now()
 	l.owed++
 	return nil
 }
@@ -274,6 +278,9 @@ func (l *openLine) hear(now time.Time) error {
 		switch err := l.script.Judge(l.first+slot, frame); {
 		case err == nil:
 			l.record(&l.latencies, l.begun[slot], now)
+			if !l.begun[slot].Before(l.loop.counted) {
+				l.sent.Record(now.Sub(l.asked[slot]))
+			}
 		case errors.Is(err, ErrDeclined):
 			l.record(&l.declines, l.begun[slot], now)
 		default:

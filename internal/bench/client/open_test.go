@@ -25,6 +25,8 @@ func TestAnOpenLoopIsAnsweredWhollyAndCountsAfterItsWarmUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(600), run.Asked)
 	require.InDelta(t, 500, run.Latencies.Count(), 1)
+	require.Equal(t, run.Latencies.Count(), run.Sent.Count())
+	require.LessOrEqual(t, run.Sent.Max(), run.Latencies.Max(), "nothing is sent before it is due")
 	require.GreaterOrEqual(t, run.WorstAt, time.Duration(0))
 }
 
