@@ -46,7 +46,8 @@ type owners struct {
 	ports [2]Ports
 	dirs  [2]string
 	on    int // which of the two serves
-	cuts  int // how often a stale one was fenced off
+	cuts  int // how often one was fenced off …
+	lost  int // … and how often one that was frozen in an append ended itself because its answer was overdue
 }
 
 // newOwners turns the ports of a site into lines that lead to the first switch.
@@ -134,8 +135,9 @@ func (o *owners) serveBy(ctx context.Context, p *process.Process) error {
 	return o.site.ready(ctx)
 }
 
-// fenced demands that a stale owner ends itself because the journal refused it.
-func (o *owners) fenced(ctx context.Context, p *process.Process) error {
+// fenced demands that a stale owner ends itself because the journal refused it, or, when it was frozen in the middle of an append, because
+// it cannot know how that ended.
+func (o *owners) fenced(ctx context.Context, p *process.Process, frozen bool) error {
 	limit, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	select {
@@ -144,10 +146,14 @@ func (o *owners) fenced(ctx context.Context, p *process.Process) error {
 		p.Kill()
 		return fmt.Errorf("a stale owner goes on: %w; see %s", limit.Err(), p.Log())
 	}
-	if err := p.Finish(stopLimit); !gaveUp(err) || !strings.Contains(p.Tail(20), "fenced off by another writer") {
+	switch err := p.Finish(stopLimit); {
+	case gaveUp(err) && strings.Contains(p.Tail(20), "fenced off by another writer"):
+		o.cuts++
+	case frozen && gaveUp(err) && strings.Contains(p.Tail(20), "append failed: outcome unknown"):
+		o.lost++
+	default:
 		return fmt.Errorf("a stale owner ended, but not because it was fenced off (%v); the end of %s:\n%s", err, p.Log(), p.Tail(20))
 	}
-	o.cuts++
 	return nil
 }
 
@@ -186,7 +192,7 @@ func (o *owners) comeBack(ctx context.Context, late bool) (err error) {
 	if err := stale.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
-	if err := o.fenced(ctx, stale); err != nil {
+	if err := o.fenced(ctx, stale, true); err != nil {
 		return err
 	}
 	if late {
@@ -205,9 +211,9 @@ func (o *owners) beside(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-other.Done():
-		return o.fenced(ctx, other)
+		return o.fenced(ctx, other, false)
 	case <-o.site.Serve.Done():
-		if err := o.fenced(ctx, o.site.Serve); err != nil {
+		if err := o.fenced(ctx, o.site.Serve, false); err != nil {
 			return err
 		}
 		return o.serveBy(ctx, other)
@@ -273,7 +279,7 @@ func (o *owners) played(ctx context.Context, name string, play func() error) err
 	if err != nil {
 		return err
 	}
-	cuts := o.cuts
+	cuts, lost := o.cuts, o.lost
 	if err := play(); err != nil {
 		return err
 	}
@@ -293,10 +299,14 @@ func (o *owners) played(ctx context.Context, name string, play func() error) err
 			return err
 		case len(after.Sales) == len(met.Sales):
 			return errors.New("no sale since")
-		case o.cuts != cuts+1:
+		case o.cuts+o.lost != cuts+lost+1:
 			return fmt.Errorf("%d were fenced off", o.cuts-cuts)
 		}
-		o.site.say("  %-76s fenced off; owners %d → %d, %d sales, %d payments cut off", name, before.Seen.Owners, after.Seen.Owners,
+		how := "fenced off"
+		if o.lost > lost {
+			how = "frozen in an append, ended"
+		}
+		o.site.say("  %-76s %s; owners %d → %d, %d sales, %d payments cut off", name, how, before.Seen.Owners, after.Seen.Owners,
 			len(after.Sales)-len(before.Sales), after.Seen.Restarted-before.Seen.Restarted)
 		return nil
 	})
