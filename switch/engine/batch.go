@@ -260,9 +260,9 @@ func totalsOf(m *event.BatchTotals) Totals {
 func (e *Engine) applyBatchSettled(m *event.BatchSettled) {
 	key := keyOf(m.Key)
 	t := e.touch(key.Terminal)
+	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSettlement}) // while its batch is the open one
 	t.closed = &closedBatch{batch: key.Batch, settled: m, items: t.items}
 	t.items, t.batch = nil, m.NextBatch
-	e.remember(key, exchange{content: hash(m.Content), kind: exchangeSettlement})
 	e.exchanges.settled[key] = m
 }
 

@@ -28,6 +28,7 @@ const (
 	exchangeSettlement
 	exchangeUpload
 	exchangeReport
+	exchangeSignOff
 )
 
 // exchange is what the switch remembers of one request of a terminal.
@@ -239,7 +240,7 @@ func (e *Engine) repeated(token Token, key Key, content Hash, kinds ...exchangeK
 		e.reply(Reply{Token: token, Response: rc("94"), Text: "请换流水号重新查询"})
 	case exchangeSettlement:
 		e.replySettled(token, e.exchanges.settled[key])
-	default: // uploads and reports
+	default: // uploads, reports and sign-offs
 		e.reply(Reply{Token: token, Response: rc("00")})
 	}
 	return true

@@ -98,14 +98,26 @@ func TestOnlyARequestThatIsSeenForTheFirstTimeIsFresh(t *testing.T) {
 	require.Equal(t, []bool{true}, f.answer(out.Sends[0].Host))
 
 	// … and what is forgotten was of a batch that is closed.
-	require.Equal(t, []bool{false}, f.ask(&engine.SettlementRequest{Token: f.nextToken(), Key: f.key('5', 9), Content: hashOf("s")}))
+	settle := func() *engine.SettlementRequest {
+		return &engine.SettlementRequest{Token: f.nextToken(), Key: f.key('5', 9), Content: hashOf("s")}
+	}
+	require.Equal(t, []bool{true}, f.ask(settle()))
+	require.Equal(t, []bool{false}, f.ask(settle()))
 	f.now += int64(72 * time.Hour)
 	f.step(&engine.Tick{})
 	require.Equal(t, []bool{false}, f.ask(f.sale(1)))
 	require.Equal(t, []bool{false}, f.ask(report(5)), "known no more, but of an old batch")
 	require.Equal(t, []bool{false}, f.ask(undo(f.key('2', 4))))
 	require.Equal(t, []bool{false}, f.ask(f.sale(10)), "of the old batch")
+	off := func() *engine.SignOffRequest {
+		return &engine.SignOffRequest{Token: f.nextToken(), Key: f.key('8', 11)}
+	}
+	require.Equal(t, []bool{false}, f.ask(off()), "of the old batch")
 	f.batch = 2
+	require.Equal(t, []bool{true}, f.ask(off()))
+	require.Equal(t, []bool{false}, f.ask(off()))
+	f.ask(&engine.SignOnRequest{Token: f.nextToken(), Terminal: f.key('8', 0).Terminal, Merchant: f.key('8', 0).Merchant})
+	require.Equal(t, []bool{false}, f.ask(off()), "and it signs nobody off again:")
 	out = f.step(f.sale(10))
 	require.Equal(t, []bool{true}, f.answer(out.Sends[0].Host))
 }

@@ -74,7 +74,10 @@ type SignOnRequest struct {
 }
 
 // SignOffRequest ends a terminal's session. Sales after it are answered 77 until it signs on again.
-type SignOffRequest SignOnRequest
+type SignOffRequest struct {
+	Token Token
+	Key   Key // class '8'
+}
 
 // EchoRequest is 0820 with 60.3 = 301: it proves the way to the engine and back, and changes nothing.
 type EchoRequest SignOnRequest

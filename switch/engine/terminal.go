@@ -172,18 +172,18 @@ func (e *Engine) signOn(in *SignOnRequest) {
 	e.reply(r)
 }
 
+// signOff ends a session once. A recording of it, of today or of a batch that is closed, is answered 00 and ends none: what the
+// terminal sends after it would be refused, and could then be sent by others.
 func (e *Engine) signOff(in *SignOffRequest) {
-	if _, code := e.identify(in.Terminal, in.Merchant); code != rc("00") {
-		e.reply(Reply{Token: in.Token, Response: code})
+	if !e.recognised(in.Token, in.Key) || e.repeated(in.Token, in.Key, Hash{}, exchangeSignOff) {
 		return
 	}
-	s := e.session(in.Terminal)
-	if !s.signedOff {
+	if e.session(in.Key.Terminal).batch == in.Key.Batch {
 		e.emit(&event.Event{Body: &event.Event_TerminalSignedOff{TerminalSignedOff: &event.TerminalSignedOff{
-			Terminal: string(in.Terminal[:]), Merchant: string(in.Merchant[:]),
+			Terminal: string(in.Key.Terminal[:]), Merchant: string(in.Key.Merchant[:]), Key: in.Key.event(),
 		}}})
 	}
-	e.reply(Reply{Token: in.Token, Response: rc("00"), Batch: s.batch})
+	e.reply(Reply{Token: in.Token, Response: rc("00")})
 }
 
 func (e *Engine) echo(in *EchoRequest) {
@@ -200,6 +200,9 @@ func (e *Engine) applySignedOn(m *event.TerminalSignedOn) {
 
 func (e *Engine) applySignedOff(m *event.TerminalSignedOff) {
 	e.touch(terminalID(m.Terminal)).signedOff = true
+	if m.Key != nil {
+		e.remember(keyOf(m.Key), exchange{kind: exchangeSignOff})
+	}
 }
 
 func terminalID(s string) (id [8]byte) {

@@ -186,7 +186,7 @@ func (s *story) input(verb string) any {
 			Purpose: "TMK", Algorithm: "3des", Kcv: "8D0A74B8", ActedAt: s.now, By: &event.Authority{Actor: s.arg("by", "chen"), Second: s.arg("second", ""), Reason: "new terminal"},
 		}}}
 	case "signoff":
-		return &engine.SignOffRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
+		return &engine.SignOffRequest{Token: s.nextToken(), Key: s.key('8')}
 	case "echo":
 		return &engine.EchoRequest{Token: s.nextToken(), Terminal: t, Merchant: m}
 	case "claim":

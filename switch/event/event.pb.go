@@ -2711,6 +2711,7 @@ type TerminalSignedOff struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Terminal      string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	Merchant      string                 `protobuf:"bytes,2,opt,name=merchant,proto3" json:"merchant,omitempty"`
+	Key           *ExchangeKey           `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // of the request, so that a repeat of it signs nobody off again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2757,6 +2758,13 @@ func (x *TerminalSignedOff) GetMerchant() string {
 		return x.Merchant
 	}
 	return ""
+}
+
+func (x *TerminalSignedOff) GetKey() *ExchangeKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 // Position as received: where a phone or terminal said it was.
@@ -6987,10 +6995,11 @@ const file_event_proto_rawDesc = "" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\rR\n" +
-	"generation\"K\n" +
+	"generation\"|\n" +
 	"\x11TerminalSignedOff\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x1a\n" +
-	"\bmerchant\x18\x02 \x01(\tR\bmerchant\"[\n" +
+	"\bmerchant\x18\x02 \x01(\tR\bmerchant\x12/\n" +
+	"\x03key\x18\x03 \x01(\v2\x1d.huanxin.event.v1.ExchangeKeyR\x03key\"[\n" +
 	"\bPosition\x12\x10\n" +
 	"\x03lon\x18\x01 \x01(\x11R\x03lon\x12\x10\n" +
 	"\x03lat\x18\x02 \x01(\x11R\x03lat\x12\x19\n" +
@@ -7559,56 +7568,57 @@ var file_event_proto_depIdxs = []int32{
 	7,   // 68: huanxin.event.v1.Supplemented.by:type_name -> huanxin.event.v1.Authority
 	7,   // 69: huanxin.event.v1.KeyActRecorded.by:type_name -> huanxin.event.v1.Authority
 	24,  // 70: huanxin.event.v1.TerminalSignedOn.keys:type_name -> huanxin.event.v1.WorkingKeys
-	27,  // 71: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
-	32,  // 72: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
-	33,  // 73: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
-	27,  // 74: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
-	35,  // 75: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
-	32,  // 76: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	0,   // 77: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
-	32,  // 78: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
-	7,   // 79: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
-	32,  // 80: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	39,  // 81: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
-	1,   // 82: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
-	32,  // 83: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
-	42,  // 84: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	42,  // 85: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 86: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	42,  // 87: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
-	32,  // 88: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
-	3,   // 89: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
-	7,   // 90: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 91: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
-	7,   // 92: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
-	7,   // 93: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
-	32,  // 94: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	39,  // 95: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
-	42,  // 96: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	42,  // 97: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 98: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	4,   // 99: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
-	32,  // 100: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
-	39,  // 101: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
-	42,  // 102: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
-	33,  // 103: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
-	7,   // 104: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
-	42,  // 105: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
-	2,   // 106: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
-	7,   // 107: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
-	32,  // 108: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
-	32,  // 109: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
-	68,  // 110: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
-	68,  // 111: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
-	32,  // 112: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
-	32,  // 113: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
-	32,  // 114: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
-	5,   // 115: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
-	116, // [116:116] is the sub-list for method output_type
-	116, // [116:116] is the sub-list for method input_type
-	116, // [116:116] is the sub-list for extension type_name
-	116, // [116:116] is the sub-list for extension extendee
-	0,   // [0:116] is the sub-list for field type_name
+	32,  // 71: huanxin.event.v1.TerminalSignedOff.key:type_name -> huanxin.event.v1.ExchangeKey
+	27,  // 72: huanxin.event.v1.CodeShown.position:type_name -> huanxin.event.v1.Position
+	32,  // 73: huanxin.event.v1.Reserved.key:type_name -> huanxin.event.v1.ExchangeKey
+	33,  // 74: huanxin.event.v1.Reserved.parts:type_name -> huanxin.event.v1.FundingPart
+	27,  // 75: huanxin.event.v1.Reserved.position:type_name -> huanxin.event.v1.Position
+	35,  // 76: huanxin.event.v1.Reserved.components:type_name -> huanxin.event.v1.Component
+	32,  // 77: huanxin.event.v1.ReserveRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	0,   // 78: huanxin.event.v1.HoldCancelled.cause:type_name -> huanxin.event.v1.CancelCause
+	32,  // 79: huanxin.event.v1.HoldCancelled.key:type_name -> huanxin.event.v1.ExchangeKey
+	7,   // 80: huanxin.event.v1.HoldCancelled.by:type_name -> huanxin.event.v1.Authority
+	32,  // 81: huanxin.event.v1.SaleSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 82: huanxin.event.v1.SaleSent.card:type_name -> huanxin.event.v1.Card
+	1,   // 83: huanxin.event.v1.SaleSent.kind:type_name -> huanxin.event.v1.SaleKind
+	32,  // 84: huanxin.event.v1.SaleRefused.key:type_name -> huanxin.event.v1.ExchangeKey
+	42,  // 85: huanxin.event.v1.SaleApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	42,  // 86: huanxin.event.v1.SaleDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 87: huanxin.event.v1.SaleDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	42,  // 88: huanxin.event.v1.LateAnswer.answer:type_name -> huanxin.event.v1.HostAnswer
+	32,  // 89: huanxin.event.v1.ReversalAnswered.key:type_name -> huanxin.event.v1.ExchangeKey
+	3,   // 90: huanxin.event.v1.ReversalQueued.cause:type_name -> huanxin.event.v1.ReversalCause
+	7,   // 91: huanxin.event.v1.ReversalQueued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 92: huanxin.event.v1.ReversalRequeued.by:type_name -> huanxin.event.v1.Authority
+	7,   // 93: huanxin.event.v1.ReversalResolved.by:type_name -> huanxin.event.v1.Authority
+	7,   // 94: huanxin.event.v1.WorkItemClosed.by:type_name -> huanxin.event.v1.Authority
+	32,  // 95: huanxin.event.v1.VoidSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 96: huanxin.event.v1.VoidSent.card:type_name -> huanxin.event.v1.Card
+	42,  // 97: huanxin.event.v1.VoidApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	42,  // 98: huanxin.event.v1.VoidDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 99: huanxin.event.v1.VoidDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	4,   // 100: huanxin.event.v1.VoidReleased.cause:type_name -> huanxin.event.v1.QuarantineEnd
+	32,  // 101: huanxin.event.v1.RefundSent.key:type_name -> huanxin.event.v1.ExchangeKey
+	39,  // 102: huanxin.event.v1.RefundSent.card:type_name -> huanxin.event.v1.Card
+	42,  // 103: huanxin.event.v1.RefundApproved.answer:type_name -> huanxin.event.v1.HostAnswer
+	33,  // 104: huanxin.event.v1.RefundApproved.parts:type_name -> huanxin.event.v1.FundingPart
+	7,   // 105: huanxin.event.v1.RefundApproved.by:type_name -> huanxin.event.v1.Authority
+	42,  // 106: huanxin.event.v1.RefundDeclined.answer:type_name -> huanxin.event.v1.HostAnswer
+	2,   // 107: huanxin.event.v1.RefundDeclined.cause:type_name -> huanxin.event.v1.DeclineCause
+	7,   // 108: huanxin.event.v1.RefundDeclined.by:type_name -> huanxin.event.v1.Authority
+	32,  // 109: huanxin.event.v1.InquirySent.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 110: huanxin.event.v1.BatchSettled.key:type_name -> huanxin.event.v1.ExchangeKey
+	68,  // 111: huanxin.event.v1.BatchSettled.claimed:type_name -> huanxin.event.v1.BatchTotals
+	68,  // 112: huanxin.event.v1.BatchSettled.kept:type_name -> huanxin.event.v1.BatchTotals
+	32,  // 113: huanxin.event.v1.BatchUploaded.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 114: huanxin.event.v1.BatchUploadEnded.key:type_name -> huanxin.event.v1.ExchangeKey
+	32,  // 115: huanxin.event.v1.TerminalReported.key:type_name -> huanxin.event.v1.ExchangeKey
+	5,   // 116: huanxin.event.v1.RequestKept.kind:type_name -> huanxin.event.v1.RequestKind
+	117, // [117:117] is the sub-list for method output_type
+	117, // [117:117] is the sub-list for method input_type
+	117, // [117:117] is the sub-list for extension type_name
+	117, // [117:117] is the sub-list for extension extendee
+	0,   // [0:117] is the sub-list for field type_name
 }
 
 func init() { file_event_proto_init() }

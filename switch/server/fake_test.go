@@ -96,7 +96,7 @@ func (f *fakeEngine) Step(in engine.Input) engine.Output {
 	case *engine.SignOffRequest:
 		f.vitals.Dead, f.vitals.WorkItems = f.vitals.Dead+1, f.vitals.WorkItems+1
 		f.vitals.LastDead, f.vitals.LastWorkItem = fmt.Sprintf("R%d", f.vitals.Dead), f.vitals.LastWorkItem+1
-		for range b.STAN {
+		for range b.Key.STAN {
 			f.emit(&event.Event{Body: &event.Event_TerminalSignedOff{TerminalSignedOff: &event.TerminalSignedOff{Terminal: "10000001"}}})
 		}
 	case *engine.EchoRequest:

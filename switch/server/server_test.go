@@ -167,7 +167,7 @@ func TestBatchEndsAtItsBounds(t *testing.T) {
 	r.submit(signOn(1))
 	<-r.j.waiting
 	for range 10 { // each Step makes about 1.6 KB of events: two fill a batch, and none is split
-		r.submit(&engine.SignOffRequest{STAN: 60})
+		r.submit(&engine.SignOffRequest{Key: engine.Key{STAN: 60}})
 	}
 	close(r.j.held)
 	r.submit(echo(2))

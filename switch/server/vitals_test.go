@@ -35,7 +35,7 @@ func TestANewDeadLetterOrWorkItemRaisesOneAlarmWithItsID(t *testing.T) {
 	require.Zero(t, logs.Len(), "what an earlier run has announced is no news")
 	require.Equal(t, 4.0, gaugesOf(t, reg)["huanxin_work_items_open"])
 
-	r.submit(&engine.SignOffRequest{STAN: 1}, echo(1))
+	r.submit(&engine.SignOffRequest{Key: engine.Key{STAN: 1}}, echo(1))
 	r.await(1)
 	r.submit(signOn(2), echo(3))
 	r.await(2)
@@ -59,7 +59,7 @@ func TestAnAlarmWaitsForTheSyncOfWhatItSpeaksOf(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	r := newRig(t, t.TempDir(), func(c *Config) { c.Logger = zap.New(core) }, nil).start()
 	r.j.mode.Store(int32(fails))
-	r.submit(&engine.SignOffRequest{STAN: 1})
+	r.submit(&engine.SignOffRequest{Key: engine.Key{STAN: 1}})
 	require.ErrorIs(t, <-r.ended, errDisk)
 	require.Zero(t, logs.Len())
 	r.close()

@@ -172,11 +172,9 @@ func (w *world) prove(t *till, generation uint32) {
 }
 
 func (w *world) signOff(t *till) {
+	key := w.key(t, '8')
 	w.ask(&call{body: func(token engine.Token) any {
-		in := &engine.SignOffRequest{Token: token}
-		copy(in.Terminal[:], t.id)
-		copy(in.Merchant[:], t.merchant)
-		return in
+		return &engine.SignOffRequest{Token: token, Key: key}
 	}})
 }
 

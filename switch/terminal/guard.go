@@ -158,7 +158,7 @@ func (r *reader) judge(l *Line, has shown) fault {
 	if r.m.Has(macField) {
 		return r.verify(l)
 	}
-	entry := r.front.ring.find(ringKey{r.x.terminal, l.sort().number()})
+	entry := r.front.ring.find(ringKey{r.x.terminal, l.keys})
 	switch {
 	case proof == Unproved, proof == Proved && (has.proved || identified(r.x.conn)):
 		return faultNone
@@ -183,7 +183,7 @@ func (r *reader) verify(l *Line) fault {
 	if r.m.CopyField(r.mac[:], macField) != macSize {
 		return faultWrong
 	}
-	e := r.front.ring.find(ringKey{x.terminal, l.sort().number()})
+	e := r.front.ring.find(ringKey{x.terminal, l.keys})
 	if e == nil {
 		return faultNoKeys
 	}

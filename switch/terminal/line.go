@@ -32,13 +32,15 @@ type Line struct {
 	Overlap time.Duration
 	// KeyAge is how old keys are when answers begin to ask the terminal to sign on again. Default 24 h.
 	KeyAge time.Duration
+
+	keys uint32 // see kind
 }
 
 // Proof is how the sender of a message is known.
 type Proof uint8
 
 const (
-	// Proved: by a MAC, or by the connection: a message of the same terminal with a good MAC came over it before, or its
+	// Proved: by a MAC, or by the connection: a new message of the same terminal with a good MAC came over it before, or its
 	// certificate names the terminal.
 	Proved Proof = iota
 	// ByMAC: by a MAC in the message itself.
@@ -84,6 +86,7 @@ func (l Line) withDefaults(c *iso8583.Codec) (Line, error) {
 	if l.KeyAge == 0 {
 		l.KeyAge = 24 * time.Hour
 	}
+	l.keys = l.kind()
 	switch {
 	case l.Cipher != hsm.DES && l.Cipher != hsm.TDES && l.Cipher != hsm.SM4:
 		return l, fmt.Errorf("cipher %s: want des, 3des or sm4", l.Cipher)

@@ -511,6 +511,16 @@ func TestAStrangersSignOnUnderAnotherCipherTakesNothingAway(t *testing.T) {
 	}
 }
 
+func TestAStrangersSignOnUnderAnotherGroupTakesNothingAway(t *testing.T) {
+	s := newSite(t, map[string]*Line{"secure": {Cipher: hsm.TDES, Group: "3des"}, "other": {Cipher: hsm.TDES, Group: "des"}})
+	k := s.till("secure")
+	for round := range 3 {
+		require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+		require.Equal(t, "00", s.till("other").SignOn(signOn, 16, 4, 16)[39])
+		require.Equal(t, "00", k.Ask(paid(round))[39])
+	}
+}
+
 func TestATerminalHasKeysOfEachCipherUnderWhichItSignsOn(t *testing.T) {
 	s := newSite(t, map[string]*Line{"secure": {Cipher: hsm.TDES, Group: "3des"}, "sm": {Cipher: hsm.SM4, Group: "sm4"}})
 	k, sm := s.till("secure"), s.till("sm")
@@ -600,6 +610,54 @@ func TestARecordedMessageProvesNoConnection(t *testing.T) {
 		require.Equal(t, "A0", stranger.AskRaw(encode(t, k.Codec, signingOff))[39], name)
 		require.Equal(t, before, s.facts(), name)
 	}
+}
+
+func TestARecordedSignOffSignsNobodyOff(t *testing.T) {
+	s, k := one(t, nil)
+	off := k.Message(signingOff.with(fields{11: "000050"}))
+	require.Equal(t, "00", k.AskRaw(off)[39], "in the evening")
+	require.Equal(t, "77", k.Ask(paid(1))[39])
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39], "in the morning")
+	before := s.facts()
+	require.Equal(t, "00", s.stranger(k).AskRaw(off)[39])
+	require.Equal(t, before, s.facts())
+	require.Equal(t, "00", k.Ask(paid(2))[39])
+}
+
+func TestASettlementWithAMACProvesItsConnection(t *testing.T) {
+	s, k := one(t, nil)
+	require.Equal(t, "00", k.Ask(paid(1))[39])
+	s.connect(k, "line")
+	require.Equal(t, "00", k.Ask(settlement.with(fields{48: "00000000000000000000000000000000000000000000000000000000000000"}))[39])
+	require.Equal(t, "00", k.AskRaw(encode(t, k.Codec, uploadEnd.with(fields{48: "0000"})))[39], "the records after it have none")
+}
+
+// flaky is a module that is away for a moment.
+type flaky struct {
+	hsm.Module
+	away bool
+}
+
+func (f *flaky) Load(bind string, token []byte) (hsm.Key, error) {
+	if f.away {
+		return nil, errors.New("device error")
+	}
+	return f.Module.Load(bind, token)
+}
+
+func TestAModuleThatFailsOnceShutsNoTerminalOut(t *testing.T) {
+	s, k := one(t, nil)
+	s.close()
+	module := &flaky{Module: s.module}
+	s.module = module
+	s.open()
+	s.connect(k, "line")
+	module.away = true
+	require.Equal(t, "A0", k.Ask(paid(1))[39])
+	require.Equal(t, "A7", k.AskRaw(encode(t, k.Codec, signOn))[39], "no keys can be delivered; those that are pending stay so")
+	module.away = false
+	require.Equal(t, "00", k.SignOn(signOn, 16, 4, 16)[39])
+	require.Equal(t, "00", k.Ask(paid(2))[39])
 }
 
 func TestARecordedMessageProvesNothingWhileItsOriginalIsAtTheHost(t *testing.T) {
@@ -752,7 +810,7 @@ func TestTheSerialNumberOfASignOnIsRead(t *testing.T) {
 
 // inUse is what an engine would say after a restart: the keys of a set are those of a terminal.
 func inUse(terminal [8]byte, l *Line, set keySet, at int64) []engine.TerminalKeys {
-	kind := l.sort().number()
+	kind := l.keys
 	return []engine.TerminalKeys{{Terminal: terminal, Kind: kind, Active: &engine.KeyPair{
 		Generation: 1, Kind: kind, Wrapped: string(set.wrapped), IssuedAt: at, ProvedAt: at,
 	}}}

@@ -138,8 +138,13 @@ func (r *reader) session() (any, *refusal) {
 		}
 		return &in, nil
 	case kindSignOff:
-		out := engine.SignOffRequest(in)
-		return &out, nil
+		batch, ok := r.m.SubUint(60, 2, 6)
+		if !ok {
+			return nil, wrong(field(60))
+		}
+		return &engine.SignOffRequest{Token: in.Token, Key: engine.Key{
+			Class: '8', Terminal: in.Terminal, Merchant: in.Merchant, Batch: uint32(batch), STAN: in.STAN,
+		}}, nil
 	}
 	out := engine.EchoRequest(in)
 	return &out, nil

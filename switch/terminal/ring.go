@@ -30,7 +30,7 @@ type ringShard struct {
 // a port that has stronger ones.
 type ringKey struct {
 	terminal [8]byte
-	kind     uint32 // see sort.number
+	kind     uint32 // see Line.kind
 }
 
 // ringEntry are the keys of one ringKey. Who checks a MAC reads keys; who changes them holds mu.
@@ -145,7 +145,8 @@ func (e *ringEntry) prove(p *ringPair, now time.Time) {
 	e.keys.Store(&ringKeys{previous: k.active, active: proved})
 }
 
-// macKey opens the MAC key of a pair, once. A key that does not open stays so: its master key is another one.
+// macKey opens the MAC key of a pair, once. A key whose token does not open stays so: its master key is another one. What a
+// module says that has trouble of its own is not kept.
 func (r *ring) macKey(terminal [8]byte, p *ringPair) *openedKey {
 	if opened := p.mac.Load(); opened != nil {
 		return opened
@@ -153,6 +154,8 @@ func (r *ring) macKey(terminal [8]byte, p *ringPair) *openedKey {
 	opened := &openedKey{}
 	if opened.key, opened.err = openOne(r.module, terminal, []byte(p.Wrapped), macKey); opened.key != nil {
 		runtime.AddCleanup(opened, hsm.Key.Release, opened.key)
+	} else if !opensNever(opened.err) {
+		return opened
 	}
 	p.mac.CompareAndSwap(nil, opened) // another goroutine may have been faster
 	return p.mac.Load()

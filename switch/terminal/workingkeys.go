@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 
 	"huanxin/switch/engine"
 	"huanxin/switch/keys/hsm"
@@ -35,7 +36,7 @@ var (
 // ErrWorkingKeys is returned for kept working keys that are none.
 var ErrWorkingKeys = errors.New("working keys are malformed")
 
-// sort is which working keys a line has. It is kept with them as a number.
+// sort is which working keys a line has.
 type sort struct {
 	cipher    hsm.Algorithm
 	length    int
@@ -48,14 +49,15 @@ func (l *Line) sort() sort {
 	return sort{l.Cipher, l.KeyLength, l.macCipher(), l.MACKeyLength, l.Cipher != hsm.DES}
 }
 
-// number packs a sort: cipher, length, cipher and length of the MAC key in a byte each; the highest bit says that there is
-// a data key.
-func (s sort) number() uint32 {
-	n := uint32(s.cipher)<<24 | uint32(s.length)<<16 | uint32(s.macCipher)<<8 | uint32(s.macLength)
-	if s.data {
-		n |= 1 << 31
-	}
-	return n
+// kind is what is kept with the keys of a line, to tell them from those of another: a hash of their sort and of the group under
+// whose master key they are sent. Where two lines have groups of their own a terminal has keys for each, or a sign-on at the one
+// would bring it keys that replace those of the other.
+func (l *Line) kind() uint32 {
+	s := l.sort()
+	h := fnv.New32a()
+	_, _ = h.Write([]byte{byte(s.cipher), byte(s.length), byte(s.macCipher), byte(s.macLength)})
+	_, _ = h.Write([]byte(l.Group))
+	return h.Sum32()
 }
 
 func (s sort) count() int {
@@ -134,6 +136,11 @@ func open(m hsm.Module, terminal [8]byte, wrapped []byte) (set keySet, err error
 	}
 	set.wrapped = wrapped
 	return set, nil
+}
+
+// opensNever tells what is wrong with kept keys from what is wrong with a module.
+func opensNever(err error) bool {
+	return errors.Is(err, hsm.ErrToken) || errors.Is(err, ErrWorkingKeys)
 }
 
 // openOne loads one of the kept keys.
@@ -246,7 +253,7 @@ func (f *Front) prepare(terminal [8]byte, l *Line, layout form) (*delivery, *eng
 		return nil, nil, err
 	}
 	s := l.sort()
-	keys := &engine.NewKeys{Kind: s.number(), Master: master.Info().KCV}
+	keys := &engine.NewKeys{Kind: l.keys, Master: master.Info().KCV}
 	set, err := f.again(terminal, keys)
 	if err == nil && set.wrapped == nil {
 		set, err = generate(f.cfg.Keys.Module, terminal, s)
@@ -272,7 +279,7 @@ func (f *Front) again(terminal [8]byte, keys *engine.NewKeys) (keySet, error) {
 		return keySet{}, nil
 	}
 	set, err := open(f.cfg.Keys.Module, terminal, []byte(p.Wrapped))
-	if errors.Is(err, hsm.ErrToken) || errors.Is(err, ErrWorkingKeys) {
+	if err != nil && opensNever(err) {
 		f.keyFailed(err)
 		keys.Spoilt = p.Generation
 		return keySet{}, nil

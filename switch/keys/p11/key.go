@@ -204,8 +204,8 @@ func (m *Module) Load(bind string, token []byte) (hsm.Key, error) {
 		return nil, fmt.Errorf("%w: %w", hsm.ErrToken, err)
 	}
 	handle, err := m.unwrapKey(spec, kind, m.wrap, body[tokenHead:])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", hsm.ErrToken, err)
+	if err != nil { // of the device: the token is whole
+		return nil, fmt.Errorf("unwrap: %w", err)
 	}
 	made, err := m.loaded(spec, kind, handle, func([]byte) error { return nil })
 	if err != nil {
