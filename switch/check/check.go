@@ -308,7 +308,11 @@ func (r *run) replay(ctx context.Context, source func(func(journal.Packed) error
 	case err != nil && report.Programme == "":
 		return err
 	case err != nil:
-		r.say(Difference{Where: "journal", What: "chain", Position: min(report.Last.Position, r.ledger.Position()) + 1, Text: err.Error()})
+		at := min(report.Last.Position, r.ledger.Position()) + 1
+		if line.wrong != nil {
+			at = line.at
+		}
+		r.say(Difference{Where: "journal", What: "chain", Position: at, Text: err.Error()})
 	}
 	r.report.Programme, r.report.Position, r.report.Bytes = report.Programme, report.Last.Position, report.Bytes
 	r.report.Hash, r.report.Events = fmt.Sprintf("%x", report.Last.Hash), r.ledger.Seq()

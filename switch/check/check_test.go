@@ -7,18 +7,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"huanxin/internal/bench/year"
 	"huanxin/internal/postgres"
 	"huanxin/internal/postgres/pgtest"
 	"huanxin/risk/geo"
 	"huanxin/switch/check"
+	"huanxin/switch/coldlog"
 	"huanxin/switch/engine"
 	"huanxin/switch/event"
 	"huanxin/switch/journal"
@@ -230,6 +233,39 @@ func TestAnEditedEventWithAForgedMarkIsFoundByTheBooks(t *testing.T) {
 	require.True(t, r.Snapshots[0].Equal, "it lies in front of what was edited")
 }
 
+// without takes the event in the middle of a batch out of it, and computes its CRC anew.
+func without(t testing.TB, batch []byte) []byte {
+	out, rest := append([]byte(nil), batch[:batchHead]...), batch[batchHead:]
+	var events [][]byte
+	for len(rest) > 0 {
+		_, n := protowire.ConsumeBytes(rest)
+		require.Positive(t, n)
+		events, rest = append(events, rest[:n]), rest[n:]
+	}
+	for i, ev := range events {
+		if i != len(events)/2 {
+			out = append(out, ev...)
+		}
+	}
+	return sign(out)
+}
+
+// An event that was taken out of its batch leaves a gap in the numbers, and its batch another hash.
+func TestARemovedEventIsFound(t *testing.T) {
+	s := openSegment(t, place(t))
+	all := s.all()
+	all[49] = without(t, all[49])
+	s.replace(all...)
+	s.save()
+	requireFound(t, run(t, config(t, filepath.Dir(filepath.Dir(s.file)))), "journal", 50, "where")
+
+	chain(all, 50)
+	s.replace(all...)
+	s.save()
+	s.mark()
+	requireFound(t, run(t, config(t, filepath.Dir(filepath.Dir(s.file)))), "journal", 50, "where")
+}
+
 func TestADeletedBatchIsFound(t *testing.T) {
 	s := openSegment(t, place(t))
 	all := s.all()
@@ -275,6 +311,42 @@ func TestAChangedSnapshotIsFound(t *testing.T) {
 	require.Equal(t, 1, r.Found)
 	require.Contains(t, r.Differences[0].String(), filepath.Base(files[0]))
 	require.Contains(t, r.Differences[0].Text, "snapshot damaged")
+}
+
+// A snapshot in which somebody has changed a number, and whose checksum fits, is held against the events: what differs is named.
+func TestAForgedSnapshotIsFoundAndExplained(t *testing.T) {
+	dir := place(t)
+	folder, err := journal.OpenFolder(dir, "")
+	require.NoError(t, err)
+	cfg := config(t, dir).Engine
+	cfg.Cold = coldlog.OpenShadow("", t.TempDir())
+	forged, err := engine.New(cfg)
+	require.NoError(t, err)
+	var end journal.Mark
+	require.NoError(t, folder.Replay(1, 0, func(b *journal.Batch) error {
+		for _, ev := range b.Events {
+			if m := ev.GetBudgetNodeSet(); m != nil && m.Path == "" {
+				m.Amount += 100
+			}
+			forged.Apply(ev)
+		}
+		end = b.Mark("end")
+		return nil
+	}))
+	j, err := journal.Open(t.Context(), journal.Config{Dir: dir, Programme: folder.Programme()})
+	require.NoError(t, err)
+	require.NoError(t, j.Snapshots().Save(journal.Snapshot{Position: end.Position, Hash: end.Hash, Seq: forged.Seq()}, forged.WriteState))
+	require.NoError(t, j.Close())
+	r := run(t, config(t, dir))
+	last := r.Snapshots[len(r.Snapshots)-1]
+	require.True(t, last.Compared)
+	require.False(t, last.Equal)
+	requireFound(t, r, "snapshot "+last.Name, end.Position, "not the state that the events lead to")
+	named := false
+	for _, d := range r.Differences {
+		named = named || d.What == "budget" && strings.Contains(d.Text, `budget node "": allocated`)
+	}
+	require.True(t, named, "%v", r.Differences)
 }
 
 // What no program of this version would start from is not compared, and says so: it is not equal, and it is no difference.

@@ -24,6 +24,7 @@ type line struct {
 
 	// wrong is why a batch is none although it was verified as bytes; the owner reads it after drain.
 	wrong  error
+	at     uint64      // its position
 	failed atomic.Bool // wrong is set
 }
 
@@ -115,7 +116,7 @@ func (l *line) add() {
 				return nil
 			})
 			if err != nil {
-				l.wrong = fmt.Errorf("position %d: %w", b.Position, err)
+				l.wrong, l.at = fmt.Errorf("position %d: %w", b.Position, err), b.Position
 				l.failed.Store(true)
 			}
 		}
