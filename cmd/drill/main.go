@@ -229,9 +229,9 @@ func all(ctx context.Context, o *options) error {
 	var errs []error
 	for _, d := range drills {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			break
 		}
 		errs = append(errs, d.play(arena, ctx))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, ctx.Err())...)
 }

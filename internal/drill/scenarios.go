@@ -25,19 +25,30 @@ func (a *Arena) unfriendlyWallet(ctx context.Context, s *Site, how string) error
 	return s.StartWallet(ctx, "--unfriendly", how, "--late-by", "3s", "--password-by", "1s", "--seed", fmt.Sprint(a.Seed))
 }
 
-// frightened starts a site whose hosts are all unfriendly. cutOver, when it is not 0, is how soon the clearing day ends.
+// frightened starts a site whose hosts are all unfriendly. cutOver, when it is not 0, is how soon after that the clearing day ends:
+// what a machine needs for the start is added, once it is known, and the start repeated.
 func (a *Arena) frightened(ctx context.Context, name string, cutOver time.Duration) (*Site, error) {
 	site, err := a.prepare(name)
 	if err != nil {
 		return nil, err
 	}
-	if cutOver > 0 {
-		site.CutOver = timeOfDay(cutOverAt(time.Now().Add(cutOver)))
+	for slack := time.Duration(0); ; {
+		begun := time.Now()
+		if cutOver > 0 {
+			site.CutOver = timeOfDay(cutOverAt(begun.Add(slack + cutOver)))
+		}
+		if err := a.frighten(ctx, site); err != nil {
+			return nil, errors.Join(err, site.Stop())
+		}
+		took := time.Since(begun)
+		if took-slack <= cutOver/4 {
+			return site, nil
+		}
+		if err := site.Stop(); err != nil {
+			return nil, err
+		}
+		slack = 2 * took
 	}
-	if err := a.frighten(ctx, site); err != nil {
-		return nil, errors.Join(err, site.Stop())
-	}
-	return site, nil
 }
 
 // frighten starts a prepared site with unfriendly hosts.

@@ -17,7 +17,7 @@ type Config struct {
 	Journal Journal
 	Store   Store
 	// BatchEvents is how many events one transaction holds at most, 20000 by default; one journal batch is never cut, so
-	// there may be more. A transaction takes what has come while the one before was written: few when little happens.
+	// there may be more. After one that has not ended in WriteTimeout they are smaller, and grow again. A transaction takes what has come while the one before was written: few when little happens.
 	BatchEvents int
 	// Pace is the least time between the beginnings of two transactions, 100 ms by default: what comes meanwhile goes
 	// into one. A full transaction waits for nothing.
@@ -94,6 +94,7 @@ func (c *Config) check() error {
 type Projector struct {
 	cfg     Config
 	metrics metrics
+	full    int // events of one transaction: fewer than BatchEvents after one that did not end in its time
 
 	mu      sync.Mutex // guards what follows
 	at      Position
@@ -107,7 +108,7 @@ func New(cfg Config) (*Projector, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	p := &Projector{cfg: cfg, changed: make(chan struct{})}
+	p := &Projector{cfg: cfg, full: cfg.BatchEvents, changed: make(chan struct{})}
 	if err := p.register(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("projection: %w", err)
 	}
@@ -135,6 +136,9 @@ func (p *Projector) run(ctx context.Context) error {
 			return err
 		case progress:
 			limit = p.cfg.RetryMin
+		}
+		if errors.Is(err, context.DeadlineExceeded) { // a starved database: the same again would not end either
+			p.full = max(p.full/4, 1)
 		}
 		p.failed(err)
 		pause := limit/2 + rand.N(limit/2+1)
@@ -218,7 +222,7 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 	f.begin()
 	to, events := w.last(), 0
 	for {
-		batches, err := r.take(ctx, events > 0, w)
+		batches, err := r.take(ctx, p.full-events, events > 0, w)
 		if err != nil {
 			return to, err
 		}
@@ -236,7 +240,7 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 			return to, err
 		}
 		to.Seq, to.At = f.seq, f.at
-		if events >= p.cfg.BatchEvents || events >= busyBatch && p.cfg.Busy() {
+		if events >= p.full || events >= busyBatch && p.cfg.Busy() {
 			return to, nil
 		}
 	}

@@ -179,6 +179,40 @@ func (s *counting) Write(ctx context.Context, from, to projection.Position, rows
 	return s.Store.Write(ctx, from, to, rows)
 }
 
+// starved is a store that ends no transaction of more than so many events in its time.
+type starved struct {
+	*projectiontest.Store
+	most uint64
+	gave atomic.Int64 // transactions that did not end
+}
+
+func (s *starved) Write(ctx context.Context, from, to projection.Position, rows projection.Packed) error {
+	if to.Seq-from.Seq > s.most {
+		s.gave.Add(1)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.Write(ctx, from, to, rows)
+}
+
+func TestTransactionsShrinkUntilAStarvedDatabaseEndsThem(t *testing.T) {
+	h := projectiontest.NewHistory(2, 200)
+	want := projectiontest.NewStore()
+	project(t, config(projectiontest.NewJournal(h.Batches...), want))
+	largest, all := 0, 0
+	for _, b := range h.Batches {
+		largest, all = max(largest, len(b.Events)), all+len(b.Events)
+	}
+	s := &starved{Store: projectiontest.NewStore(), most: uint64(2 * largest)}
+	require.Greater(t, all, 8*largest, "else nothing has to shrink")
+	c := config(projectiontest.NewJournal(h.Batches...), s)
+	c.BatchEvents = all
+	c.WriteTimeout = 50 * time.Millisecond
+	project(t, c)
+	require.Positive(t, s.gave.Load())
+	require.Equal(t, want.Rows(), s.Rows())
+}
+
 // What comes within the pace goes into one transaction; a full one waits for nothing.
 func TestWhatComesSoonAfterATransactionGoesIntoOne(t *testing.T) {
 	h := projectiontest.NewHistory(2, 200)

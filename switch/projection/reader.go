@@ -82,11 +82,11 @@ func (r *reader) close(cancel func()) {
 	r.source.Close()
 }
 
-// take returns the batches that are there, and waits for one when there are none. With some already taken it waits no
+// take returns the batches that are there, of so many events at most unless the first has more, and waits for one when there are none. With some already taken it waits no
 // longer than the writer has to, and then returns none. It returns the error of that transaction as well.
-func (r *reader) take(ctx context.Context, some bool, w *writer) ([]Batch, error) {
+func (r *reader) take(ctx context.Context, events int, some bool, w *writer) ([]Batch, error) {
 	for {
-		if batches := r.all(); len(batches) > 0 {
+		if batches := r.first(events); len(batches) > 0 {
 			return batches, nil
 		}
 		if some && w.ready() {
@@ -102,7 +102,7 @@ func (r *reader) take(ctx context.Context, some bool, w *writer) ([]Batch, error
 			w.pace = nil
 		case err := <-r.failed:
 			r.failed <- err
-			if batches := r.all(); len(batches) > 0 || some { // what had been read before is written first
+			if batches := r.first(events); len(batches) > 0 || some { // what had been read before is written first
 				return batches, nil
 			}
 			if err := w.settle(ctx); err != nil {
@@ -115,11 +115,20 @@ func (r *reader) take(ctx context.Context, some bool, w *writer) ([]Batch, error
 	}
 }
 
-func (r *reader) all() []Batch {
+// first takes what waits, up to so many events; one batch at least.
+func (r *reader) first(events int) []Batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	batches := r.batches
-	r.batches, r.events = nil, 0
+	n, taken := 0, 0
+	for n < len(r.batches) && (n == 0 || taken+len(r.batches[n].Events) <= events) {
+		taken += len(r.batches[n].Events)
+		n++
+	}
+	batches := r.batches[:n:n]
+	if r.batches = r.batches[n:]; len(r.batches) == 0 {
+		r.batches = nil // the memory goes with what was taken
+	}
+	r.events -= taken
 	signal(r.room)
 	return batches
 }

@@ -73,6 +73,7 @@ func (w *writer) end(err error) error {
 	}
 	w.p.metrics.events.Add(float64(w.to.Seq - w.at.Seq))
 	w.at = w.to
+	w.p.full = min(2*w.p.full, w.p.cfg.BatchEvents)
 	w.p.moved(w.at, true)
 	return nil
 }
