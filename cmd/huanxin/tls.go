@@ -26,7 +26,7 @@ func (c *credentials) port(key string, t config.TLS) (*transport.Server, error) 
 	}
 	s, err := transport.NewServer(transport.Config{
 		Name: key, Certificate: c.cfg.Path(t.Certificate), Key: c.cfg.Path(t.Key), CA: c.cfg.Path(t.ClientCA),
-		MinVersion: t.Minimum, Ciphers: t.Ciphers, Required: t.Required && t.ClientCA != "", Identity: t.Identity,
+		MinVersion: t.Minimum, Ciphers: t.Ciphers, Required: t.Required, Identity: t.Identity,
 		Bindings: c.cfg.Path(t.Bindings),
 	})
 	if err != nil {

@@ -192,5 +192,6 @@ func certified(dir string) (settings []string, trust *tls.Config, err error) {
 	}
 	return []string{
 		"HUANXIN_LISTENERS_CUP_TLS_CERTIFICATE=" + certificate, "HUANXIN_LISTENERS_CUP_TLS_KEY=" + key, "HUANXIN_LISTENERS_CUP_TLS_MINIMUM=1.3",
+		"HUANXIN_LISTENERS_CUP_TLS_CLIENT_REQUIRED=false",
 	}, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}, nil
 }

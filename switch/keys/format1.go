@@ -82,7 +82,7 @@ func Open(cfg store.Config, o Options) (s *store.Store, backup string, err error
 	}
 	s, err = store.Create(cfg, store.New{
 		// The hashes are what they were, whatever is asked for.
-		Mode: o.mode(), Hash: hsm.HMACSHA256, By: o.By, Act: "migrate", Known: p.known(), Over: true,
+		Mode: o.mode(), Hash: hsm.HMACSHA256, By: o.By, Act: store.ActMigrate, Known: p.known(), Over: true,
 	})
 	return s, backup, err
 }
@@ -245,7 +245,7 @@ func (s *plain) parseCard(node *yaml.Node) error {
 		return fmt.Errorf("%w: card.keys: more than %d keys", store.ErrFormat, maxCardKeys)
 	}
 	for id, value := range list {
-		if !validKeyID(id) {
+		if !store.CardID(id) {
 			return fmt.Errorf("%w: line %d: card.keys: an id is 1 to %d of a-z, 0-9 and -", store.ErrFormat, value.Line, MaxKeyID)
 		}
 		var k secret

@@ -82,6 +82,9 @@ func (s *Set) Follow(from *store.Store) error {
 	if next.current == "" {
 		return fmt.Errorf("%w: no card key seals", ErrIncomplete)
 	}
+	if !store.CardID(next.current) { // of a release that made such keys: what it seals would never open
+		return fmt.Errorf("%w: card/%s cannot be named in an envelope: huanxin keys rotate card", ErrIncomplete, next.current)
+	}
 	s.cards.Store(next)
 	return nil
 }
@@ -136,7 +139,7 @@ func (o Options) wanted() (list []store.Wanted) {
 // Create draws the keys of a new programme and writes the store, with a master key if its file is not there. It never
 // overwrites: an existing store is an error that is fs.ErrExist. After a crash either the whole store is there or none.
 func Create(cfg store.Config, o Options) (*store.Store, error) {
-	return store.Create(cfg, store.New{Mode: o.mode(), Hash: o.hash(), By: o.By, Act: "create", Draw: o.wanted()})
+	return store.Create(cfg, store.New{Mode: o.mode(), Hash: o.hash(), By: o.By, Act: store.ActCreate, Draw: o.wanted()})
 }
 
 // Generate draws keys that are in memory only, for tests and measurements.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/store"
 )
 
 // Envelope layout:
@@ -27,7 +28,7 @@ const (
 )
 
 // MaxKeyID is the longest key id in bytes.
-const MaxKeyID = 16
+const MaxKeyID = store.MaxCardID
 
 // Errors of Open. Neither says what was inside.
 var (
@@ -149,7 +150,7 @@ func splitEnvelope(b []byte) (e envelope, err error) {
 	if len(b) < head+nonceSize+tagSize {
 		return e, fmt.Errorf("%w: %d bytes", ErrEnvelope, len(b))
 	}
-	if e.id = b[2:at]; !validKeyID(string(e.id)) {
+	if e.id = b[2:at]; !store.CardID(string(e.id)) {
 		return e, fmt.Errorf("%w: key id", ErrEnvelope)
 	}
 	if e.version != firstVersion {
@@ -157,13 +158,4 @@ func splitEnvelope(b []byte) (e envelope, err error) {
 	}
 	e.sealed = b[head:]
 	return e, nil
-}
-
-func validKeyID(id string) bool {
-	for i := range len(id) {
-		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return len(id) >= 1 && len(id) <= MaxKeyID
 }

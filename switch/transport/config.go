@@ -30,7 +30,7 @@ type Config struct {
 	// subject's common name). Default uri.
 	Identity string
 	// Bindings is a file that says which identity may speak for whom; see ParseBindings. Without it the identity itself names whom: the
-	// common name, or what follows the last : or / of the URI.
+	// whole common name, or what follows the last : or / of the URI, which has neither query nor fragment.
 	Bindings string
 
 	// ServerName is what a client's peer must be called. Default: the host that is dialled.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"strings"
 )
 
@@ -50,7 +51,7 @@ func (b *Bindings) peerOf(cert *x509.Certificate, kind string) (p *Peer, known b
 	}
 	p = &Peer{}
 	for _, name := range identities(cert, kind) {
-		g := b.grantOf(name)
+		g := b.grantOf(name, kind)
 		if g == nil {
 			continue
 		}
@@ -62,26 +63,36 @@ func (b *Bindings) peerOf(cert *x509.Certificate, kind string) (p *Peer, known b
 	return p, p.identity != ""
 }
 
-// grantOf is whom an identity may speak for, nil for nobody.
-func (b *Bindings) grantOf(identity string) *grant {
+// grantOf is whom an identity may speak for, nil for nobody. Without bindings it is the one whom the identity names: a common name
+// as a whole, a URI by what follows the last : or / of its path.
+func (b *Bindings) grantOf(identity, kind string) *grant {
 	if b != nil {
 		return b.grants[identity]
 	}
-	own := identity[strings.LastIndexAny(identity, ":/")+1:]
+	own := identity
+	if kind != ByCN {
+		if strings.ContainsAny(identity, "?#") { // what stands behind them is no name, and may hold a : or /
+			return nil
+		}
+		own = identity[strings.LastIndexAny(identity, ":/")+1:]
+	}
 	if own == "" {
 		return nil
 	}
 	return &grant{exact: map[string]struct{}{own: {}}}
 }
 
-// identities are the names of one kind in a certificate, without empty and absurdly long ones.
+// identities are the names of one kind in a certificate, without empty and absurdly long ones. Of several common names none counts:
+// which of them is the subject's is for no reader to guess.
 func identities(cert *x509.Certificate, kind string) []string {
 	var all []string
 	switch kind {
 	case ByDNS:
 		all = cert.DNSNames
 	case ByCN:
-		all = []string{cert.Subject.CommonName}
+		if commonNames(cert) == 1 {
+			all = []string{cert.Subject.CommonName}
+		}
 	default:
 		for _, u := range cert.URIs {
 			all = append(all, u.String())
@@ -95,3 +106,14 @@ func identities(cert *x509.Certificate, kind string) []string {
 	}
 	return names
 }
+
+func commonNames(cert *x509.Certificate) (n int) {
+	for _, name := range cert.Subject.Names {
+		if name.Type.Equal(oidCommonName) {
+			n++
+		}
+	}
+	return n
+}
+
+var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3}

@@ -3,6 +3,8 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"net"
 	"os"
 	"path/filepath"
@@ -161,6 +163,9 @@ chain seven        never: a blank sets words apart
 		{"DNS name in either case", ByDNS, bindings, transporttest.Subject{DNS: []string{"POS.example.cn"}},
 			"pos.example.cn", []string{"88880001", "88880001  "}, []string{"10016919"}},
 		{"common name by itself", ByCN, "", transporttest.Subject{CN: "10016919"}, "10016919", []string{"10016919"}, []string{"1001691", "100169190", ""}},
+		{"common name with a stroke as a whole", ByCN, "", transporttest.Subject{CN: "shop/10016919"}, "shop/10016919", []string{"shop/10016919"}, []string{"10016919", "shop"}},
+		{"common name with a colon as a whole", ByCN, "", transporttest.Subject{CN: "10016918:10016919"},
+			"10016918:10016919", []string{"10016918:10016919"}, []string{"10016919", "10016918"}},
 		{"last part of a URI by itself", ByURI, "", transporttest.Subject{URIs: []string{"spiffe://pay.example/terminal/10016919"}},
 			"spiffe://pay.example/terminal/10016919", []string{"10016919"}, []string{"terminal", "10016918"}},
 	} {
@@ -215,6 +220,25 @@ func TestStrangersAreRefusedInTheHandshake(t *testing.T) {
 	ended.Certificates = []tls.Certificate{pair}
 	_, _, _, serverErr = shakeHands(t, server.TLS(), ended)
 	require.Error(t, serverErr, "an ended certificate")
+
+	s.server.Bindings = ""
+	bare, err := NewServer(s.server)
+	require.NoError(t, err)
+	for _, uri := range []string{"urn:pos:", "https://pos.example/10016918?as=/10016919", "https://pos.example/10016918#:10016919", "urn:pos:10016918?10016919"} {
+		_, _, _, serverErr = shakeHands(t, bare.TLS(), s.client(t, &transporttest.Subject{URIs: []string{uri}}).TLS(""))
+		require.ErrorIs(t, serverErr, errStranger, uri)
+	}
+}
+
+// Go takes the last of several common names, others the first: whoever gets one of them signed must not be another by a second.
+func TestOfSeveralCommonNamesNoneIsAnIdentity(t *testing.T) {
+	cn := func(value string) pkix.AttributeTypeAndValue {
+		return pkix.AttributeTypeAndValue{Type: oidCommonName, Value: value}
+	}
+	one := &x509.Certificate{Subject: pkix.Name{CommonName: "10016919", Names: []pkix.AttributeTypeAndValue{cn("10016919")}}}
+	require.Equal(t, []string{"10016919"}, identities(one, ByCN))
+	two := &x509.Certificate{Subject: pkix.Name{CommonName: "10016919", Names: []pkix.AttributeTypeAndValue{cn("10016918"), cn("10016919")}}}
+	require.Empty(t, identities(two, ByCN))
 }
 
 func TestWithoutCertificateNobodySpeaksForWhoIsBound(t *testing.T) {

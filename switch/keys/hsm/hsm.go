@@ -111,8 +111,8 @@ func (s Spec) Check() (Spec, error) {
 	if !s.Algorithm.ValidLength(s.Length) {
 		return s, fmt.Errorf("%w: %s has no key of %d bytes", ErrAlgorithm, s.Algorithm, s.Length)
 	}
-	if !s.Purpose.takes(s.Algorithm) {
-		return s, fmt.Errorf("%w: no %s is a %s key", ErrAlgorithm, s.Purpose, s.Algorithm)
+	if !s.Purpose.takes(s.Algorithm, s.Length) {
+		return s, fmt.Errorf("%w: no %s is a %s key of %d bytes", ErrAlgorithm, s.Purpose, s.Algorithm, s.Length)
 	}
 	if s.Exportable && !s.Purpose.Leaves() {
 		return s, fmt.Errorf("%w: a %s never leaves the module", ErrPurpose, s.Purpose)

@@ -81,3 +81,17 @@ func TestUnsupportedNamesTheMechanism(t *testing.T) {
 	require.Equal(t, "CKM_VENDOR_SM4_ECB", why.Mechanism)
 	require.ErrorContains(t, err, "CKM_VENDOR_SM4_ECB")
 }
+
+// GB/T 15852.1 algorithms 2 and 3 have two keys, which are one of 32 bytes here. Nothing enciphers with such a one.
+func TestTwoSM4KeysInOneOnlyMakeCodes(t *testing.T) {
+	for p := TMK; p.Valid(); p++ {
+		_, err := Spec{Purpose: p, Algorithm: SM4, Length: 32}.Check()
+		if p == MAK || p == ZAK || p == LMK { // of an LMK SM4 is what it wraps with
+			require.NoError(t, err, "%s", p)
+		} else {
+			require.ErrorIs(t, err, ErrAlgorithm, "%s", p)
+		}
+	}
+	_, err := Spec{Purpose: LMK, Algorithm: AES, Length: 16}.Check()
+	require.ErrorIs(t, err, ErrAlgorithm)
+}

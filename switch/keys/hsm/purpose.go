@@ -108,20 +108,23 @@ func (p Purpose) Wraps(q Purpose) bool {
 // Leaves reports whether a key of purpose p may be exportable at all.
 func (p Purpose) Leaves() bool { return KBPK.Wraps(p) || p == KBPK }
 
-func (p Purpose) takes(a Algorithm) bool {
+// takes reports whether a key of a purpose may be one of an algorithm and length. Two SM4 keys in one make codes and nothing
+// else: no cipher has a key of 32 bytes there. A local master key is a secret of 32 bytes, whatever it wraps with.
+func (p Purpose) takes(a Algorithm, length int) bool {
+	two := a == SM4 && length == 32
 	switch p {
 	case Card:
-		return a == AES || a == SM4
+		return a == AES || a == SM4 && !two
 	case Hash:
 		return a == HMAC
 	case MAK, ZAK:
 		return true
 	case LMK:
-		return a == AES || a == SM4
+		return (a == AES || a == SM4) && length == 32
 	case KBPK:
 		return a == TDES || a == AES
 	}
-	return a != HMAC
+	return a != HMAC && !two
 }
 
 // Allow is the check that opens every operation: the key's purpose must allow it.

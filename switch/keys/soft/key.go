@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"huanxin/switch/keys/block"
@@ -18,8 +19,10 @@ import (
 type key struct {
 	module   *Module
 	info     hsm.Info
-	secret   []byte // kept for exports; collected with the handle
 	released atomic.Bool
+
+	mu     sync.Mutex // guards secret, and that no schedule is made once it is wiped
+	secret []byte     // for exports and for schedules; nil once released
 
 	macs   [16]atomic.Pointer[mac.Key] // by hsm.MACAlgorithm
 	cipher atomic.Pointer[schedule]
@@ -43,7 +46,30 @@ func (m *Module) newKey(spec hsm.Spec, secret []byte) (*key, error) {
 
 func (k *key) Info() hsm.Info { return k.info }
 
-func (k *key) Release() { k.released.Store(true) }
+// Release wipes the key and lets go of what was made of it: the schedules are the libraries' and cannot be wiped. Whoever is
+// working with one at this moment comes to his end.
+func (k *key) Release() {
+	k.released.Store(true)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.secret)
+	k.secret = nil
+	for i := range k.macs {
+		k.macs[i].Store(nil)
+	}
+	k.cipher.Store(nil)
+	k.seal.Store(nil)
+}
+
+// with calls f with the clear key, which f neither keeps nor changes. A released key has none.
+func (k *key) with(f func(secret []byte) error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.secret == nil {
+		return hsm.ErrKey
+	}
+	return f(k.secret)
+}
 
 // Format prints no key.
 func (k *key) Format(f fmt.State, _ rune) {
@@ -69,12 +95,15 @@ func (k *key) block() (cipher.Block, error) {
 	if s := k.cipher.Load(); s != nil {
 		return s.Block, nil
 	}
-	b, err := block.New(blockCipher(k.info.Algorithm), k.secret)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
-	}
-	k.cipher.Store(&schedule{b})
-	return b, nil
+	var b cipher.Block
+	err := k.with(func(secret []byte) (err error) {
+		if b, err = block.New(blockCipher(k.info.Algorithm), secret); err != nil {
+			return fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
+		}
+		k.cipher.Store(&schedule{b})
+		return nil
+	})
+	return b, err
 }
 
 // checkValue is E(zeros), of an HMAC key the code of no data; of two SM4 keys that of the first.

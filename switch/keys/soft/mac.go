@@ -32,12 +32,15 @@ func (m *Module) maker(handle hsm.Key, o hsm.Operation, a hsm.MACAlgorithm) (*ma
 	if made := k.macs[a].Load(); made != nil {
 		return made, nil
 	}
-	made, err := mac.New(mac.Config{Algorithm: algorithmOf(a, k.info)}, k.secret)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
-	}
-	k.macs[a].Store(made)
-	return made, nil
+	var made *mac.Key
+	err = k.with(func(secret []byte) (err error) {
+		if made, err = mac.New(mac.Config{Algorithm: algorithmOf(a, k.info)}, secret); err != nil {
+			return fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
+		}
+		k.macs[a].Store(made)
+		return nil
+	})
+	return made, err
 }
 
 // MAC appends the whole code.

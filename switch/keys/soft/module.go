@@ -43,22 +43,90 @@ func New(c Config) (*Module, error) {
 		return nil, errors.New("a module needs a local master key and a source of randomness")
 	}
 	m := &Module{rand: c.Rand}
-	m.Adopt(c.LMK, c.Former...)
+	m.lmks.Store(newLMKs(c.LMK, c.Former...))
 	return m, nil
 }
 
-// Adopt makes a local master key the one that wraps; those of before, and former ones, still open. Keys that are loaded
-// stay as they are.
-func (m *Module) Adopt(lmk *LMK, former ...*LMK) {
+// Masters are the local master keys of a module at one moment, or as they would be. Nobody else sees those of Adopting before
+// Take: what is read under them may still turn out to be wrong. They belong to one goroutine.
+type Masters struct {
+	module *Module
+	lmks   *lmks
+}
+
+// Masters are the local master keys of now.
+func (m *Module) Masters() *Masters { return &Masters{m, m.lmks.Load()} }
+
+// Adopting is what there would be with lmk as the one that wraps, and former ones that open; those of before that are not among
+// them are gone.
+func (m *Module) Adopting(lmk *LMK, former ...*LMK) *Masters {
+	return &Masters{m, newLMKs(lmk, former...)}
+}
+
+func newLMKs(lmk *LMK, former ...*LMK) *lmks {
 	next := &lmks{current: lmk, all: map[LMKID]*LMK{}}
-	if now := m.lmks.Load(); now != nil {
-		maps.Copy(next.all, now.all)
-	}
 	for _, l := range former {
 		next.all[l.id] = l
 	}
 	next.all[lmk.id] = lmk
-	m.lmks.Store(next)
+	return next
+}
+
+// Take makes them those of the module. Keys that are loaded stay as they are.
+func (m *Module) Take(s *Masters) { m.lmks.Store(s.lmks) }
+
+// LMK is the one that wraps.
+func (s *Masters) LMK() *LMK { return s.lmks.current }
+
+// Load is Module.Load under these.
+func (s *Masters) Load(bind string, token []byte) (hsm.Key, error) {
+	spec, secret, err := s.lmks.open(bind, token)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return s.module.newKey(spec, secret)
+}
+
+// Rewrap makes a token for another place, under the one that wraps. The key stays the same.
+func (s *Masters) Rewrap(bind, next string, token []byte) ([]byte, error) {
+	spec, secret, err := s.lmks.open(bind, token)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	spec.Bind = next
+	return s.lmks.current.wrapKey(s.module.rand, spec, secret)
+}
+
+// AddFormer lets these open tokens of a master key that has wrapped before: the token holds that key, of purpose LMK.
+func (s *Masters) AddFormer(bind string, token []byte) (LMKID, error) {
+	spec, secret, err := s.lmks.open(bind, token)
+	if err != nil {
+		return LMKID{}, err
+	}
+	defer clear(secret)
+	if spec.Purpose != hsm.LMK {
+		return LMKID{}, fmt.Errorf("%w: a %s is no master key", hsm.ErrPurpose, spec.Purpose)
+	}
+	mode := International
+	if spec.Algorithm == hsm.SM4 {
+		mode = National
+	}
+	l, err := newLMK(mode, secret)
+	if err != nil {
+		return LMKID{}, err
+	}
+	more := &lmks{current: s.lmks.current, all: maps.Clone(s.lmks.all)}
+	more.all[l.id] = l
+	s.lmks = more
+	return l.id, nil
+}
+
+// WrapFormer makes the token with which AddFormer brings back l.
+func (s *Masters) WrapFormer(bind string, l *LMK) ([]byte, error) {
+	spec := hsm.Spec{Bind: bind, Purpose: hsm.LMK, Algorithm: l.mode.Algorithm(), Length: LMKSize}
+	return s.lmks.current.wrapKey(s.module.rand, spec, l.secret[:])
 }
 
 // LMK is the local master key that wraps.
@@ -141,6 +209,7 @@ func (m *Module) take(spec hsm.Spec, secret []byte) (hsm.Key, []byte, error) {
 	}
 	token, err := m.lmks.Load().current.wrapKey(m.rand, spec, secret)
 	if err != nil {
+		k.Release()
 		return nil, nil, err
 	}
 	return k, token, nil
@@ -148,65 +217,21 @@ func (m *Module) take(spec hsm.Spec, secret []byte) (hsm.Key, []byte, error) {
 
 // Load takes back a token.
 func (m *Module) Load(bind string, token []byte) (hsm.Key, error) {
-	spec, secret, err := m.open(bind, token)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(secret)
-	return m.newKey(spec, secret)
-}
-
-// Rewrap makes a token for another place, under the local master key that wraps now. The key stays the same.
-func (m *Module) Rewrap(bind, next string, token []byte) ([]byte, error) {
-	spec, secret, err := m.open(bind, token)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(secret)
-	spec.Bind = next
-	return m.lmks.Load().current.wrapKey(m.rand, spec, secret)
+	return m.Masters().Load(bind, token)
 }
 
 // open gives the clear key in a token, which the caller wipes.
-func (m *Module) open(bind string, token []byte) (hsm.Spec, []byte, error) {
+func (l *lmks) open(bind string, token []byte) (hsm.Spec, []byte, error) {
 	h, err := parseToken(bind, token)
 	if err != nil {
 		return hsm.Spec{}, nil, err
 	}
-	lmk := m.lmks.Load().all[h.lmk]
+	lmk := l.all[h.lmk]
 	if lmk == nil {
 		return hsm.Spec{}, nil, fmt.Errorf("%w: it is under master key %s, which this module does not have", hsm.ErrToken, h.lmk)
 	}
 	secret, err := lmk.unwrapKey(bind, token)
 	return h.spec, secret, err
-}
-
-// AddFormer lets a module open tokens of a master key that has wrapped before: the token holds that key, of purpose LMK.
-func (m *Module) AddFormer(bind string, token []byte) (LMKID, error) {
-	spec, secret, err := m.open(bind, token)
-	if err != nil {
-		return LMKID{}, err
-	}
-	defer clear(secret)
-	if spec.Purpose != hsm.LMK {
-		return LMKID{}, fmt.Errorf("%w: a %s is no master key", hsm.ErrPurpose, spec.Purpose)
-	}
-	mode := International
-	if spec.Algorithm == hsm.SM4 {
-		mode = National
-	}
-	l, err := newLMK(mode, secret)
-	if err != nil {
-		return LMKID{}, err
-	}
-	m.Adopt(m.LMK(), l)
-	return l.id, nil
-}
-
-// WrapFormer makes the token with which AddFormer brings back l.
-func (m *Module) WrapFormer(bind string, l *LMK) ([]byte, error) {
-	spec := hsm.Spec{Bind: bind, Purpose: hsm.LMK, Algorithm: l.mode.Algorithm(), Length: LMKSize}
-	return m.lmks.Load().current.wrapKey(m.rand, spec, l.secret[:])
 }
 
 // of is the key behind a handle, if it is one of this module's.

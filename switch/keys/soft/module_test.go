@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,26 +63,30 @@ func TestTokensOfAFormerMasterKeyStillOpen(t *testing.T) {
 	old := m.LMK()
 	next := testLMK(t, National, 9)
 
-	m.Adopt(next, old)
+	m.Take(m.Adopting(next, old))
 	loaded, err := m.Load(spec.Bind, token)
 	require.NoError(t, err)
 	require.Equal(t, made.Info(), loaded.Info())
-	again, err := m.Rewrap(spec.Bind, "terminal/2/mak", token)
+	again, err := m.Masters().Rewrap(spec.Bind, "terminal/2/mak", token)
 	require.NoError(t, err)
 	id, err := TokenLMK(again)
 	require.NoError(t, err)
 	require.Equal(t, next.ID(), id)
 
 	// Another process has the new key, and the old one as a token under it.
-	former, err := m.WrapFormer("lmk/old", old)
+	former, err := m.Masters().WrapFormer("lmk/old", old)
 	require.NoError(t, err)
 	other, err := New(Config{LMK: next, Rand: rand.Reader})
 	require.NoError(t, err)
 	_, err = other.Load(spec.Bind, token)
 	require.ErrorIs(t, err, hsm.ErrToken)
-	got, err := other.AddFormer("lmk/old", former)
+	known := other.Masters()
+	got, err := known.AddFormer("lmk/old", former)
 	require.NoError(t, err)
 	require.Equal(t, old.ID(), got)
+	_, err = other.Load(spec.Bind, token)
+	require.ErrorIs(t, err, hsm.ErrToken, "before they are taken nothing has changed")
+	other.Take(known)
 	_, err = other.Load(spec.Bind, token)
 	require.NoError(t, err)
 	_, err = other.Load(spec.Bind, again)
@@ -88,7 +94,7 @@ func TestTokensOfAFormerMasterKeyStillOpen(t *testing.T) {
 	loaded, err = other.Load("terminal/2/mak", again)
 	require.NoError(t, err)
 	require.Equal(t, made.Info(), loaded.Info())
-	_, err = other.AddFormer("terminal/2/mak", again)
+	_, err = known.AddFormer("terminal/2/mak", again)
 	require.ErrorIs(t, err, hsm.ErrPurpose)
 }
 
@@ -185,5 +191,64 @@ func BenchmarkVerify(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Release leaves nothing of a key in its handle, whatever was made of it before, and whoever asks later is refused.
+func TestReleaseWipesTheKey(t *testing.T) {
+	m := testModule(t, International, 7)
+	for _, spec := range []hsm.Spec{
+		{Purpose: hsm.PIK, Algorithm: hsm.TDES}, {Purpose: hsm.MAK, Algorithm: hsm.TDES}, {Purpose: hsm.Card, Algorithm: hsm.AES},
+		{Purpose: hsm.TMK, Algorithm: hsm.SM4}, {Purpose: hsm.KBPK, Algorithm: hsm.AES},
+	} {
+		made, token, err := m.Generate(spec)
+		require.NoError(t, err)
+		loaded, err := m.Load(spec.Bind, token)
+		require.NoError(t, err)
+		for _, handle := range []hsm.Key{made, loaded} {
+			k := handle.(*key)
+			secret := k.secret
+			require.NotEqual(t, make([]byte, len(secret)), secret)
+			_, err := k.block()
+			require.NoError(t, err)
+			_, _ = m.MAC(nil, k, hsm.CUPECB, []byte("x"))
+			_, _ = m.Seal(nil, k, []byte("x"), nil)
+			k.Release()
+			require.Equal(t, make([]byte, len(secret)), secret, "%s", spec.Purpose)
+			require.Nil(t, k.secret)
+			require.Nil(t, k.cipher.Load())
+			require.Nil(t, k.seal.Load())
+			for i := range k.macs {
+				require.Nil(t, k.macs[i].Load())
+			}
+			_, err = k.block()
+			require.ErrorIs(t, err, hsm.ErrKey, "no schedule of a wiped key")
+			require.Equal(t, made.Info(), k.Info())
+		}
+	}
+}
+
+// Whoever is at work with a key while it is released gets the right code or is refused; never one of a wiped key.
+func TestReleaseBesideWorkGivesNoWrongCode(t *testing.T) {
+	m := testModule(t, International, 7)
+	spec := hsm.Spec{Purpose: hsm.MAK, Algorithm: hsm.TDES}
+	made, token, err := m.Generate(spec)
+	require.NoError(t, err)
+	want, err := m.MAC(nil, made, hsm.TDESCMAC, []byte("0200"))
+	require.NoError(t, err)
+	for range 200 {
+		k, err := m.Load(spec.Bind, token)
+		require.NoError(t, err)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				got, err := m.MAC(nil, k, hsm.TDESCMAC, []byte("0200"))
+				if err == nil && !bytes.Equal(got, want) || err != nil && !errors.Is(err, hsm.ErrKey) {
+					t.Errorf("%X, %v", got, err)
+				}
+			})
+		}
+		group.Go(k.Release)
+		group.Wait()
 	}
 }

@@ -25,12 +25,15 @@ func (m *Module) sealing(handle hsm.Key) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(b)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
-	}
-	k.seal.Store(&sealer{aead})
-	return aead, nil
+	var aead cipher.AEAD
+	err = k.with(func([]byte) (err error) {
+		if aead, err = cipher.NewGCM(b); err != nil {
+			return fmt.Errorf("%w: %w", hsm.ErrAlgorithm, err)
+		}
+		k.seal.Store(&sealer{aead})
+		return nil
+	})
+	return aead, err
 }
 
 // Seal appends nonce, ciphertext and tag. Nonces are random: one key may seal 2^32 times, which at thirty million purchases

@@ -82,9 +82,16 @@ func (k *key) importBlock(spec hsm.Spec, w hsm.Wrapping, wrapped []byte) (hsm.Sp
 	if len(wrapped) == 0 || w == hsm.WrapTR31B && wrapped[0] != byte(tr31.B) || w == hsm.WrapTR31D && wrapped[0] != byte(tr31.D) {
 		return spec, nil, fmt.Errorf("%w: not a block of %s", hsm.ErrWrapped, w)
 	}
-	head, secret, err := tr31.Unwrap(k.secret, string(wrapped))
+	var head tr31.Header
+	var secret []byte
+	err := k.with(func(own []byte) (err error) {
+		if head, secret, err = tr31.Unwrap(own, string(wrapped)); err != nil {
+			return errors.Join(hsm.ErrWrapped, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return spec, nil, errors.Join(hsm.ErrWrapped, err)
+		return spec, nil, err
 	}
 	spec, err = agree(spec, &head, len(secret))
 	if err == nil {
@@ -180,30 +187,52 @@ func (m *Module) Export(handle, under hsm.Key, w hsm.Wrapping) ([]byte, error) {
 	if err := hsm.AllowExport(k.info, wrapper.info, w); err != nil {
 		return nil, err
 	}
-	if w == hsm.WrapECB || w == hsm.WrapAESKW {
-		b, err := wrapper.block()
-		if err != nil {
-			return nil, err
+	var wrapped []byte
+	err = k.with(func(secret []byte) (err error) {
+		if w == hsm.WrapECB || w == hsm.WrapAESKW {
+			wrapped, err = wrapper.exportBare(w, secret)
+		} else {
+			wrapped, err = wrapper.exportBlock(w, k.info, secret)
 		}
-		if w == hsm.WrapAESKW {
-			return block.AppendWrapped(nil, b, k.secret)
-		}
-		return block.AppendECB(nil, b, k.secret)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	letter := map[hsm.Algorithm]byte{hsm.DES: 'D', hsm.TDES: 'T', hsm.AES: 'A', hsm.HMAC: 'H'}[k.info.Algorithm]
+	return wrapped, nil
+}
+
+func (k *key) exportBare(w hsm.Wrapping, secret []byte) ([]byte, error) {
+	b, err := k.block()
+	if err != nil {
+		return nil, err
+	}
+	if w == hsm.WrapAESKW {
+		return block.AppendWrapped(nil, b, secret)
+	}
+	return block.AppendECB(nil, b, secret)
+}
+
+// exportBlock makes the key block of secret, which is a key like info.
+func (k *key) exportBlock(w hsm.Wrapping, info hsm.Info, secret []byte) (wrapped []byte, err error) {
+	letter := map[hsm.Algorithm]byte{hsm.DES: 'D', hsm.TDES: 'T', hsm.AES: 'A', hsm.HMAC: 'H'}[info.Algorithm]
 	if letter == 0 {
-		return nil, fmt.Errorf("%w: X9.143 has no letter for %s", hsm.ErrAlgorithm, k.info.Algorithm)
+		return nil, fmt.Errorf("%w: X9.143 has no letter for %s", hsm.ErrAlgorithm, info.Algorithm)
 	}
-	use := blockUse(k.info.Purpose, k.info.Algorithm)
+	use := blockUse(info.Purpose, info.Algorithm)
 	version, hide := tr31.B, 24 // of the cipher's longest key
 	if w == hsm.WrapTR31D {
 		version, hide = tr31.D, 32
 	}
-	text, err := tr31.Wrap(wrapper.secret, tr31.Header{
-		Version: version, Usage: use.usage, Algorithm: letter, Mode: use.modes[0], KeyVersion: "00", Exportability: 'E',
-	}, k.secret, hide, m.rand)
-	if err != nil {
-		return nil, fmt.Errorf("export a %s: %w", k.info.Purpose, err)
-	}
-	return []byte(text), nil
+	err = k.with(func(own []byte) error {
+		text, err := tr31.Wrap(own, tr31.Header{
+			Version: version, Usage: use.usage, Algorithm: letter, Mode: use.modes[0], KeyVersion: "00", Exportability: 'E',
+		}, secret, hide, k.module.rand)
+		if err != nil {
+			return fmt.Errorf("export a %s: %w", info.Purpose, err)
+		}
+		wrapped = []byte(text)
+		return nil
+	})
+	return wrapped, err
 }

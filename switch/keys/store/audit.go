@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Entry is one act on the store. Every act is one, and none is ever changed or taken away: each carries a hash over itself
@@ -86,7 +89,7 @@ func chained(list []Entry, e Entry) []Entry {
 	return append(list, e)
 }
 
-// checkAct reports what is missing of an act.
+// check reports what is missing of an act, or wrong with it.
 func (e *Entry) check() error {
 	switch {
 	case e.By == "" || len(e.By) > maxName || len(e.Second) > maxName || len(e.Account) > maxName:
@@ -97,6 +100,12 @@ func (e *Entry) check() error {
 		return fmt.Errorf("%w: a detail has at most %d bytes", ErrAct, maxDetail)
 	case e.Second != "" && e.Second == e.By:
 		return fmt.Errorf("%w: the second person is the first", ErrAct)
+	}
+	for _, text := range []string{e.By, e.Second, e.Reason, e.Document, e.Account, e.Detail} {
+		// Another encoding would not read back as it was chained; a line of its own would look like another act where acts are listed.
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			return fmt.Errorf("%w: names, reason and document are one line of UTF-8 each", ErrAct)
+		}
 	}
 	return nil
 }

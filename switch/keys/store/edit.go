@@ -25,13 +25,15 @@ type Authority struct {
 // Edit is one edit of the store, inside Store.Edit. Its methods change nothing on disk; the end of the edit does.
 type Edit struct {
 	store    *Store
+	masters  *soft.Masters // that the edit wraps under: another one than the module's in a rotation
 	contents contents
 	by       Authority
 	places   map[string][]int // of contents.records by label, oldest first; made when it is first asked for
+	lmkFile  []byte // what was in the master key file before a rotation wrote the next one into it; nil without
 }
 
 // Edit carries out one edit and writes it. The function sees the file as it is now, under the lock. With an error, its own
-// or that of the disk, nothing has changed.
+// or that of the disk, nothing has changed, in memory or on disk – except ErrUnsure, which says so.
 func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,16 +46,11 @@ func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
 		return err
 	}
 	v := s.view.Load()
-	e := &Edit{store: s, by: by, contents: contents{
+	e := &Edit{store: s, by: by, masters: s.module.Masters(), contents: contents{
 		lmk: v.lmk, hash: v.hash, records: append([]Record(nil), v.records...), audit: append([]Entry(nil), v.audit...),
 	}}
+	defer func() { err = errors.Join(err, e.leave(err)) }()
 	before := len(e.contents.audit)
-	own := s.module.LMK()
-	defer func() {
-		if err != nil {
-			s.module.Adopt(own) // a rotation of the master key that came to nothing
-		}
-	}()
 	if err := f(e); err != nil {
 		return err
 	}
@@ -63,24 +60,40 @@ func (s *Store) Edit(by Authority, f func(*Edit) error) (err error) {
 	return e.write()
 }
 
-// write makes the edit durable and visible.
+// leave puts the master key file back as it was before an edit that came to nothing.
+func (e *Edit) leave(because error) error {
+	defer clear(e.lmkFile)
+	if e.lmkFile == nil || because == nil || errors.Is(because, ErrUnsure) {
+		return nil
+	}
+	if err := replace(e.store.cfg.LMK.File, e.lmkFile, e.store.cfg.Place); err != nil {
+		return fmt.Errorf("the master key file keeps a second key, which the next start takes out: %w", err)
+	}
+	return nil
+}
+
+// write makes the edit durable and visible. What is going to be in the file is read as a start would read it before it
+// replaces what is there: a store that does not open is never written.
 func (e *Edit) write() error {
 	s := e.store
 	sortRecords(e.contents.records)
-	if err := e.contents.check(); err != nil {
-		return err
-	}
-	text, err := e.contents.appendFile(nil, s.module.LMK())
+	lmk := e.masters.LMK()
+	text, err := e.contents.appendFile(nil, lmk)
 	if err != nil {
 		return err
 	}
 	if len(text) > maxFile {
 		return fmt.Errorf("%w: the file would have more than %d bytes", ErrAct, maxFile)
 	}
+	r, err := s.read(text, lmk)
+	if err != nil {
+		return fmt.Errorf("this would be no key store: %w", err)
+	}
 	if err := replace(s.cfg.Path, text, s.cfg.Place); err != nil {
 		return fmt.Errorf("write key store: %w", err)
 	}
-	return s.take(text)
+	s.accept(r)
+	return nil
 }
 
 // act enters one act.
@@ -120,8 +133,8 @@ func (e *Edit) add(act string, w Wanted, make func(hsm.Spec) (hsm.Key, []byte, e
 	if err != nil {
 		return Record{}, err
 	}
-	if purpose == hsm.Hash && len(e.of(w.Label)) > 0 {
-		return Record{}, fmt.Errorf("%w: %s is there. %s", ErrAct, w.Label, WhyHashKeysStay)
+	if err := e.mayAdd(act, w.Label, purpose); err != nil {
+		return Record{}, err
 	}
 	r := Record{
 		Label: w.Label, Generation: e.generations(w.Label) + 1, Purpose: purpose.String(), Algorithm: spec.Algorithm.String(), Length: spec.Length,
@@ -141,7 +154,7 @@ func (e *Edit) add(act string, w Wanted, make func(hsm.Spec) (hsm.Key, []byte, e
 	info := k.Info()
 	r.Algorithm, r.Length, r.Exportable = info.Algorithm.String(), info.Length, info.Exportable
 	r.KCV = strings.ToUpper(hex.EncodeToString(info.KCV[:]))
-	if r.Token, err = e.store.module.Rewrap(passing, r.bind(), token); err != nil {
+	if r.Token, err = e.masters.Rewrap(passing, r.bind(), token); err != nil {
 		return Record{}, err
 	}
 	if !w.Pending {
@@ -158,6 +171,36 @@ func (e *Edit) put(r Record) {
 	list := e.of(r.Label)
 	e.places[r.Label] = append(list, len(e.contents.records))
 	e.contents.records = append(e.contents.records, r)
+}
+
+// mayAdd refuses labels under which nothing is added by hand.
+func (e *Edit) mayAdd(act, label string, purpose hsm.Purpose) error {
+	switch purpose {
+	case hsm.Hash:
+		if act != ActCreate && act != ActMigrate || len(e.of(label)) > 0 {
+			return fmt.Errorf("%w: hash keys are made with the programme. %s", ErrAct, WhyHashKeysStay)
+		}
+	case hsm.LMK:
+		return fmt.Errorf("%w: a master key comes into the store by: huanxin keys rotate lmk", ErrAct)
+	case hsm.Card:
+		if !CardID(strings.TrimPrefix(label, "card/")) {
+			return fmt.Errorf("%w: a card key is card/ and 1 to %d of a-z, 0-9 and -, which stand in its envelopes", ErrLabel, MaxCardID)
+		}
+	}
+	return nil
+}
+
+// MaxCardID is the longest id of a card key in bytes.
+const MaxCardID = 16
+
+// CardID reports whether envelopes can name a card key so.
+func CardID(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(id) >= 1 && len(id) <= MaxCardID
 }
 
 // of are the places of a label's records, oldest first.
@@ -205,7 +248,7 @@ func (e *Edit) move(r *Record, to State) (err error) {
 		r.Token = nil
 		return nil
 	}
-	r.Token, err = e.store.module.Rewrap(bind, r.bind(), r.Token)
+	r.Token, err = e.masters.Rewrap(bind, r.bind(), r.Token)
 	return err
 }
 
@@ -377,18 +420,30 @@ func (e *Edit) Retire(label string, generation int) (Record, error) {
 // before stays in the store, wrapped under the new one: tokens that lie in the journal are under it.
 func (e *Edit) RotateLMK(mode soft.Mode) (Record, error) {
 	s := e.store
-	old := s.module.LMK()
-	next, err := s.nextLMK(mode, old)
+	old := e.masters.LMK()
+	if old.ID() != s.module.LMK().ID() {
+		return Record{}, fmt.Errorf("%w: one rotation of the master key at a time", ErrAct)
+	}
+	next, err := e.nextLMK(mode, old)
 	if err != nil {
 		return Record{}, err
 	}
-	s.module.Adopt(next, old)
+	masters := s.module.Adopting(next, old)
+	for i := range e.contents.records {
+		k := &e.contents.records[i]
+		if k.Purpose == hsm.LMK.String() && k.State != Retired { // what they have wrapped opens on
+			if _, err := masters.AddFormer(k.bind(), k.Token); err != nil {
+				return Record{}, err
+			}
+		}
+	}
+	e.masters = masters
 	r := Record{
 		Label: "lmk/" + old.ID().String(), Purpose: hsm.LMK.String(), Algorithm: old.Mode().Algorithm().String(), Length: soft.LMKSize,
 		KCV: strings.ToUpper(old.ID().String()), Created: s.now(), State: Former,
 	}
 	r.Generation = e.generations(r.Label) + 1
-	if r.Token, err = s.module.WrapFormer(r.bind(), old); err != nil {
+	if r.Token, err = masters.WrapFormer(r.bind(), old); err != nil {
 		return Record{}, err
 	}
 	for i := range e.contents.records {
@@ -396,7 +451,7 @@ func (e *Edit) RotateLMK(mode soft.Mode) (Record, error) {
 		if k.State == Retired {
 			continue
 		}
-		if k.Token, err = s.module.Rewrap(k.bind(), k.bind(), k.Token); err != nil {
+		if k.Token, err = masters.Rewrap(k.bind(), k.bind(), k.Token); err != nil {
 			return Record{}, err
 		}
 	}
@@ -407,7 +462,8 @@ func (e *Edit) RotateLMK(mode soft.Mode) (Record, error) {
 
 // nextLMK is the key that takes over. Of a file both are in it before the store is written, the new one alone afterwards
 // (Settle): whenever the process ends, the file has the key that the store is under.
-func (s *Store) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
+func (e *Edit) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
+	s := e.store
 	if s.cfg.LMK.Env != "" {
 		if s.cfg.LMK.Next == "" {
 			return nil, fmt.Errorf("%w: the master key comes from %s, so the next one must be in %s (huanxin keys lmk draws one)", ErrAct, EnvLMK, EnvNextLMK)
@@ -425,8 +481,13 @@ func (s *Store) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
 	if err != nil {
 		return nil, err
 	}
+	before, err := ReadGuarded(s.cfg.LMK.File, maxLMKFile)
+	if err != nil {
+		return nil, err
+	}
 	text := appendLMKFile(nil, next, old)
 	defer clear(text)
+	e.lmkFile = before
 	if err := replace(s.cfg.LMK.File, text, s.cfg.Place); err != nil {
 		return nil, fmt.Errorf("write master key file: %w", err)
 	}
@@ -479,12 +540,18 @@ type Known struct {
 	Secret []byte // the caller wipes it
 }
 
+// The acts that begin a store.
+const (
+	ActCreate  = "create"
+	ActMigrate = "migrate"
+)
+
 // New says what a new store begins with.
 type New struct {
 	Mode  soft.Mode        // of the master key, when one must be made
 	Hash  hsm.MACAlgorithm // of look-up hashes, for the life of the programme
 	By    Authority
-	Act   string // create or migrate
+	Act   string // ActCreate or ActMigrate
 	Known []Known
 	Draw  []Wanted
 	Over  bool // over an existing file, which the caller has kept a copy of
@@ -502,7 +569,7 @@ func Create(cfg Config, n New) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg.told(), module: module}
-	e := &Edit{store: s, by: n.By, contents: contents{lmk: lmk.ID(), hash: n.Hash}}
+	e := &Edit{store: s, by: n.By, masters: module.Masters(), contents: contents{lmk: lmk.ID(), hash: n.Hash}}
 	for _, k := range n.Known {
 		r, err := e.add(n.Act, k.Wanted, func(spec hsm.Spec) (hsm.Key, []byte, error) {
 			return module.Form(spec, k.Secret, make([]byte, len(k.Secret)))
@@ -527,12 +594,13 @@ func Create(cfg Config, n New) (*Store, error) {
 		}
 	}
 	sortRecords(e.contents.records)
-	if err := e.contents.check(); err != nil {
-		return nil, err
-	}
 	text, err := e.contents.appendFile(nil, lmk)
 	if err != nil {
 		return nil, err
+	}
+	r, err := s.read(text, lmk)
+	if err != nil {
+		return nil, fmt.Errorf("this would be no key store: %w", err)
 	}
 	put := WriteOnce
 	if n.Over {
@@ -541,13 +609,17 @@ func Create(cfg Config, n New) (*Store, error) {
 	if err := put(cfg.Path, text); err != nil {
 		return nil, fmt.Errorf("create key store: %w", err)
 	}
-	return s, s.take(text)
+	s.accept(r)
+	return s, nil
 }
 
-// loadOrMake is the newest master key of the source; one is drawn when its file is not there.
+// loadOrMake is the master key of the source that is in use; one is drawn when its file is not there.
 func (s Source) loadOrMake(mode soft.Mode, cfg Config) (*soft.LMK, error) {
 	list, err := s.load()
 	if err == nil {
+		if s.Env != "" {
+			return list[len(list)-1], nil // the next one has not taken over
+		}
 		return list[0], nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -16,6 +16,10 @@ var ErrUnsafe = errors.New("key file is not safe")
 // ErrFormat is returned for a file that is no key file of this version. The error names line and field, never a value.
 var ErrFormat = errors.New("key file is malformed")
 
+// ErrUnsure is returned when a file has its new content and the disk did not say that this lasts: after a loss of power it
+// may have the old one again. Look what is there.
+var ErrUnsure = errors.New("the file is written, but may be the old one again after a loss of power")
+
 // ReadGuarded reads a file with secrets of at most limit bytes. It refuses a file or folder that anybody but the owner of
 // this process may read or change, and a symbolic link. A missing file is an error that is fs.ErrNotExist. The caller wipes
 // what it gets.
@@ -136,7 +140,10 @@ func write(path string, text []byte, put func(from, to string) error, at func(pl
 		return err
 	}
 	at(PlaceNamed)
-	return syncFolder(dir)
+	if err = syncFolder(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
+	}
+	return nil
 }
 
 // syncFolder makes the names in a folder durable.

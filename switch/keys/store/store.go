@@ -115,55 +115,79 @@ func IsFormat1(text []byte) bool {
 	return false
 }
 
-// take makes the text of a file the present view.
+// reading is a file that was read and found good, and of which nothing is in use yet.
+type reading struct {
+	view    *view
+	masters *soft.Masters
+	module  *soft.Module
+}
+
+// take makes the text of a file the present view. With an error nothing has changed.
 func (s *Store) take(text []byte) error {
-	now, hash := s.view.Load(), sha256.Sum256(text)
-	if now != nil && now.text == hash && now.lmk == s.module.LMK().ID() {
+	now := s.view.Load()
+	if now != nil && now.text == sha256.Sum256(text) && now.lmk == s.module.LMK().ID() {
 		return nil // it has been read
 	}
-	id, err := fileLMK(text)
+	r, err := s.read(text, nil)
 	if err != nil {
 		return err
 	}
-	lmk, beside, err := s.masterKey(id)
-	if err != nil {
-		return err
-	}
-	body, err := authentic(text, lmk)
-	if err != nil {
-		return err
-	}
-	c, err := parseFile(body)
-	if err != nil {
-		return err
-	}
-	module := s.module
-	if module == nil {
-		if module, err = soft.New(soft.Config{LMK: lmk, Former: beside, Rand: s.cfg.Rand}); err != nil {
-			return err
-		}
-	} else {
-		module.Adopt(lmk, beside...)
-	}
-	if now != nil {
-		if n := len(now.audit); n > 0 && (len(c.audit) < n || c.audit[n-1].Chain != now.audit[n-1].Chain) {
-			return fmt.Errorf("%w: act %d of its list is gone", ErrRolledBack, n)
-		}
-	}
-	v, err := newView(c, module, now)
-	if err != nil {
-		return err
-	}
-	v.text = hash
-	if s.module == nil { // written once, by whoever opens: Module is read without the lock
-		s.module = module
-	}
-	s.view.Store(v)
+	s.accept(r)
 	return nil
 }
 
-// masterKey is the one of that id, from the source or from what the module has already.
-func (s *Store) masterKey(id soft.LMKID) (lmk *soft.LMK, beside []*soft.LMK, err error) {
+// read looks at the whole of a file and changes nothing: neither the view nor the master keys of the module. next is the
+// master key of a rotation, whose file this is going to be.
+func (s *Store) read(text []byte, next *soft.LMK) (*reading, error) {
+	id, err := fileLMK(text)
+	if err != nil {
+		return nil, err
+	}
+	lmk, beside, err := s.masterKey(id, next)
+	if err != nil {
+		return nil, err
+	}
+	body, err := authentic(text, lmk)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseFile(body)
+	if err != nil {
+		return nil, err
+	}
+	if now := s.view.Load(); now != nil {
+		if n := len(now.audit); n > 0 && (len(c.audit) < n || c.audit[n-1].Chain != now.audit[n-1].Chain) {
+			return nil, fmt.Errorf("%w: act %d of its list is gone", ErrRolledBack, n)
+		}
+	}
+	r := &reading{module: s.module}
+	if r.module == nil {
+		if r.module, err = soft.New(soft.Config{LMK: lmk, Rand: s.cfg.Rand}); err != nil {
+			return nil, err
+		}
+	}
+	r.masters = r.module.Adopting(lmk, beside...)
+	if r.view, err = newView(c, r.masters, s.view.Load()); err != nil {
+		return nil, err
+	}
+	r.view.text = sha256.Sum256(text)
+	return r, nil
+}
+
+// accept puts what was read in use. It cannot fail.
+func (s *Store) accept(r *reading) {
+	r.module.Take(r.masters)
+	if s.module == nil { // written once, by whoever opens: Module is read without the lock
+		s.module = r.module
+	}
+	s.view.Store(r.view)
+}
+
+// masterKey is the one of that id: next, what the module has already, or what the source has.
+func (s *Store) masterKey(id soft.LMKID, next *soft.LMK) (lmk *soft.LMK, beside []*soft.LMK, err error) {
+	if next != nil && next.ID() == id {
+		return next, nil, nil
+	}
 	if s.module != nil && s.module.LMK().ID() == id {
 		return s.module.LMK(), nil, nil
 	}
@@ -178,7 +202,7 @@ func (s *Store) masterKey(id soft.LMKID) (lmk *soft.LMK, beside []*soft.LMK, err
 }
 
 // newView opens every token. Handles of the view before are kept where the record is the same key.
-func newView(c *contents, module *soft.Module, before *view) (*view, error) {
+func newView(c *contents, masters *soft.Masters, before *view) (*view, error) {
 	v := &view{contents: *c, labels: map[string][]int{}, active: map[string]*holding{}}
 	v.keys = make([]hsm.Key, len(c.records))
 	for i := range c.records {
@@ -192,14 +216,14 @@ func newView(c *contents, module *soft.Module, before *view) (*view, error) {
 			return nil, err
 		}
 		if spec.Purpose == hsm.LMK {
-			if _, err := module.AddFormer(r.bind(), r.Token); err != nil {
+			if _, err := masters.AddFormer(r.bind(), r.Token); err != nil {
 				return nil, fmt.Errorf("key %d of the store: %w", i+1, err)
 			}
 			continue
 		}
 		if k := before.same(r); k != nil {
 			v.keys[i] = k
-		} else if v.keys[i], err = module.Load(r.bind(), r.Token); err != nil {
+		} else if v.keys[i], err = masters.Load(r.bind(), r.Token); err != nil {
 			return nil, fmt.Errorf("key %d of the store: %w", i+1, err)
 		}
 		info := v.keys[i].Info()

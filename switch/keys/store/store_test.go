@@ -322,37 +322,230 @@ func TestMasterKeyRotatesUnderARunningSwitch(t *testing.T) {
 	require.ErrorIs(t, err, hsm.ErrToken, "until that is retired")
 }
 
-// A rotation writes the key file, the store, and the key file once more. Wherever it ends, the store opens.
+// A rotation writes the key file, the store, and the key file once more. Wherever the process ends, the store opens.
 func TestInterruptedRotationLeavesAStoreThatOpens(t *testing.T) {
-	s := testStore(t)
-	generate(t, s, "tmk/10000001", hsm.TDES)
-	kcv := s.Records()[len(s.Records())-1].KCV
-	was := s.LMK()
-	stop := errors.New("the power fails")
-	err := s.Edit(chen, func(e *Edit) error {
-		if _, err := e.RotateLMK(soft.International); err != nil {
-			return err
+	const places = 4 // written and named, of the key file and of the store
+	for ends := 1; ends <= places; ends++ {
+		s := testStore(t)
+		generate(t, s, "tmk/10000001", hsm.TDES)
+		kcv := s.Records()[len(s.Records())-1].KCV
+		was := s.LMK()
+		dying := reopen(t, s)
+		seen := 0
+		dying.cfg.Place = func(string) {
+			if seen++; seen == ends {
+				panic("the power fails")
+			}
 		}
-		return stop
-	})
-	require.ErrorIs(t, err, stop)
-	require.Equal(t, was, s.module.LMK().ID())
-	again := reopen(t, s)
-	require.Equal(t, was, again.LMK())
+		require.PanicsWithValue(t, "the power fails", func() {
+			_ = dying.Edit(chen, func(e *Edit) error { _, err := e.RotateLMK(soft.International); return err })
+		}, "place %d", ends)
+		again := reopen(t, s)
+		require.Equal(t, ends < places, was == again.LMK(), "place %d", ends)
+		require.NoError(t, again.SettleLMK())
+		r, ok := reopen(t, s).FindRecord("tmk/10000001")
+		require.True(t, ok)
+		require.Equal(t, kcv, r.KCV)
+		list, err := s.cfg.LMK.load()
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+
+		edit(t, again, func(e *Edit) error { _, err := e.RotateLMK(soft.International); return err })
+		require.NotEqual(t, was, reopen(t, s).LMK(), "before the file is settled")
+	}
+}
+
+// sight is everything of a store that an act may change.
+type sight struct {
+	file, lmkFile string
+	view          *view
+	lmk           soft.LMKID
+}
+
+func look(t *testing.T, s *Store) sight {
+	t.Helper()
+	file, err := os.ReadFile(s.cfg.Path)
+	require.NoError(t, err)
+	lmkFile, err := os.ReadFile(s.cfg.LMK.File)
+	require.NoError(t, err)
+	return sight{string(file), string(lmkFile), s.view.Load(), s.module.LMK().ID()}
+}
+
+// require.Equal would print what lies in the files.
+func (a sight) same(b sight) bool {
+	return a.file == b.file && a.lmkFile == b.lmkFile && a.lmk == b.lmk && len(a.view.audit) == len(b.view.audit) && len(a.view.records) == len(b.view.records)
+}
+
+func TestAFailingActLeavesMemoryAndFilesAsTheyWere(t *testing.T) {
+	rotate := func(e *Edit) error { _, err := e.RotateLMK(soft.National); return err }
+	make16 := func(e *Edit) error {
+		_, err := e.Generate(Wanted{Label: "zmk/x", Algorithm: hsm.TDES})
+		return err
+	}
+	stop := errors.New("no")
+	for name, c := range map[string]struct {
+		act    func(*Edit) error
+		breaks int // the file that cannot get its name, counted from 1; 0: none
+	}{
+		"refused at its end":                {func(e *Edit) error { return errors.Join(make16(e), stop) }, 0},
+		"not written":                       {make16, 1},
+		"rotation refused at its end":       {func(e *Edit) error { return errors.Join(rotate(e), stop) }, 0},
+		"two rotations at once":             {func(e *Edit) error { return errors.Join(rotate(e), rotate(e)) }, 0},
+		"rotation without a key file":       {rotate, 1},
+		"rotation that cannot write":        {rotate, 2},
+		"rotation and a key, not written":   {func(e *Edit) error { return errors.Join(rotate(e), make16(e)) }, 2},
+		"rotation and an act with no label": {func(e *Edit) error { _, err := e.Retire("x", 0); return errors.Join(rotate(e), err) }, 0},
+	} {
+		s := testStore(t)
+		generate(t, s, "tmk/10000001", hsm.TDES)
+		before := look(t, s)
+		written := 0
+		s.cfg.Place = func(place string) {
+			if place != PlaceWritten {
+				return
+			}
+			if written++; written == c.breaks {
+				left, err := filepath.Glob(filepath.Join(filepath.Dir(s.cfg.Path), ".keys-*"))
+				require.NoError(t, err)
+				require.Len(t, left, 1)
+				require.NoError(t, os.Remove(left[0]))
+			}
+		}
+		require.Error(t, s.Edit(chen, c.act), name)
+		require.True(t, before.same(look(t, s)), name)
+		_, err := reopen(t, s).Reload()
+		require.NoError(t, err, name)
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(s.cfg.Path), ".keys-*"))
+		require.NoError(t, err)
+		require.Empty(t, left, name)
+		s.cfg.Place = nowhere
+		edit(t, s, rotate)
+		require.NotEqual(t, before.lmk, s.LMK(), name)
+	}
+}
+
+// A reload reads everything before it takes anything: also the master key under which the file lies.
+func TestARefusedReloadLeavesTheMasterKeyAsItWas(t *testing.T) {
+	s := testStore(t)
+	behind := reopen(t, s)
+	generate(t, s, "tmk/10000001", hsm.TDES)
+	running := reopen(t, s)
+	before := look(t, running)
+
+	other := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.Mkdir(other, 0o700))
+	text, err := behind.view.Load().contents.appendFile(nil, behind.module.LMK())
+	require.NoError(t, err)
+	behind.cfg.Path = filepath.Join(other, "keys.yaml")
+	require.NoError(t, os.WriteFile(behind.cfg.Path, text, 0o600))
+	edit(t, behind, func(e *Edit) error { _, err := e.RotateLMK(soft.International); return err })
+	forked, err := os.ReadFile(behind.cfg.Path)
+	require.NoError(t, err)
+
+	require.NoError(t, os.WriteFile(running.cfg.Path, forked, 0o600))
+	_, err = running.Reload()
+	require.ErrorIs(t, err, ErrRolledBack)
+	require.Equal(t, before.lmk, running.module.LMK().ID())
+	require.Same(t, before.view, running.view.Load())
+	_, token, err := running.Module().Generate(hsm.Spec{Bind: "x", Purpose: hsm.MAK, Algorithm: hsm.TDES})
+	require.NoError(t, err)
+	id, err := soft.TokenLMK(token)
+	require.NoError(t, err)
+	require.Equal(t, before.lmk, id)
+}
+
+// The folder goes away between the name and its sync: the disk has not said that the file stays.
+func TestWhatTheDiskDoesNotConfirmIsSaid(t *testing.T) {
+	s := testStore(t)
+	dir := filepath.Dir(s.cfg.Path)
+	named := 0
+	s.cfg.Place = func(place string) {
+		if place != PlaceNamed {
+			return
+		}
+		if named++; named == 2 { // of the store; the master key's file is first
+			require.NoError(t, os.Rename(dir, dir+"-away"))
+		}
+	}
+	err := s.Edit(chen, func(e *Edit) error { _, err := e.RotateLMK(soft.International); return err })
+	require.ErrorIs(t, err, ErrUnsure)
+	require.NoError(t, os.Rename(dir+"-away", dir))
 	list, err := s.cfg.LMK.load()
 	require.NoError(t, err)
-	require.Len(t, list, 2)
-
-	edit(t, s, func(e *Edit) error { _, err := e.RotateLMK(soft.International); return err })
-	again = reopen(t, s) // before the file is settled
-	require.NotEqual(t, was, again.LMK())
-	require.NoError(t, again.SettleLMK())
-	r, ok := reopen(t, s).FindRecord("tmk/10000001")
-	require.True(t, ok)
-	require.Equal(t, kcv, r.KCV)
-	list, err = s.cfg.LMK.load()
+	require.Len(t, list, 2, "either file of the store opens")
+	s.cfg.Place = nowhere
+	changed, err := s.Reload()
 	require.NoError(t, err)
-	require.Len(t, list, 1)
+	require.True(t, changed)
+	require.Equal(t, list[0].ID(), s.LMK())
+}
+
+func TestAStoreThatWouldNotOpenIsNotWritten(t *testing.T) {
+	s := testStore(t)
+	before := look(t, s)
+	for name, act := range map[string]func(*Edit) error{
+		"a record that its label does not allow": func(e *Edit) error {
+			e.contents.records[0].Label = "tmk/x"
+			return e.act("generate", nil, "")
+		},
+		"a token of another place": func(e *Edit) error {
+			e.contents.records[0].Created = "2026-03-02T08:00:00Z"
+			return e.act("generate", nil, "")
+		},
+		"a list that forks": func(e *Edit) error {
+			e.contents.audit = chained(e.contents.audit[:1:1], e.contents.audit[1])
+			e.contents.audit[1].By = "Li"
+			return e.act("generate", nil, "")
+		},
+	} {
+		require.Error(t, s.Edit(chen, act), name)
+		require.True(t, before.same(look(t, s)), name)
+		reopen(t, s)
+	}
+}
+
+// What these would make could not be opened again, or not be taken away.
+func TestWhatIsNotAddedByHandIsRefused(t *testing.T) {
+	s := testStore(t)
+	before := look(t, s)
+	for label, want := range map[string]Wanted{
+		"card/Main":              {Algorithm: hsm.AES},
+		"card/with_line":         {Algorithm: hsm.AES},
+		"card/more-than-16-long": {Algorithm: hsm.AES},
+		"card/c9":                {Algorithm: hsm.SM4, Length: 32},
+		"tmk/10000001":           {Algorithm: hsm.SM4, Length: 32},
+		"kbpk/vendor":            {Algorithm: hsm.SM4},
+		"lmk/deadbeef":           {Algorithm: hsm.AES},
+		"hash/other":             {Algorithm: hsm.HMAC},
+	} {
+		want.Label = label
+		for _, pending := range []bool{false, true} {
+			want.Pending = pending
+			err := s.Edit(chen, func(e *Edit) error { _, err := e.Generate(want); return err })
+			require.True(t, errors.Is(err, ErrAct) || errors.Is(err, ErrLabel) || errors.Is(err, hsm.ErrAlgorithm), "%s: %v", label, err)
+		}
+	}
+	require.True(t, before.same(look(t, s)))
+	edit(t, s, func(e *Edit) error { _, err := e.Generate(Wanted{Label: "card/c-2", Algorithm: hsm.AES}); return err })
+	edit(t, s, func(e *Edit) error {
+		_, err := e.Generate(Wanted{Label: "host/x/zak", Algorithm: hsm.SM4, Length: 32})
+		return err
+	})
+}
+
+// The next key of the environment takes over by a rotation and by nothing else: a start without it must find its store.
+func TestANewStoreIsUnderTheMasterKeyInUse(t *testing.T) {
+	cfg := testConfig(t)
+	one, err := soft.GenerateLMK(soft.International, rand.Reader)
+	require.NoError(t, err)
+	two, err := soft.GenerateLMK(soft.International, rand.Reader)
+	require.NoError(t, err)
+	cfg.LMK = Source{Env: string(one.AppendSecret(nil)), Next: string(two.AppendSecret(nil))}
+	s, err := Create(cfg, New{Hash: hsm.HMACSM3, By: chen, Act: ActCreate})
+	require.NoError(t, err)
+	require.Equal(t, one.ID(), s.LMK())
+	s.cfg.LMK.Next = ""
+	reopen(t, s)
 }
 
 func TestRotationOfAMasterKeyFromTheEnvironment(t *testing.T) {
@@ -388,6 +581,11 @@ func TestAnActIsRefusedWithoutNameOrReason(t *testing.T) {
 		"nobody":             {Reason: "why"},
 		"no reason":          {By: "Chen"},
 		"one person twice":   {By: "Chen", Second: "Chen", Reason: "why"},
+		"no UTF-8":           {By: "Chen", Reason: "wh\xffy"},
+		"a line of its own":  {By: "Chen", Reason: "why\n     9  2026-03-01T08:00:00Z  retire"},
+		"a terminal's code":  {By: "Chen\x1b[2J", Reason: "why"},
+		"no UTF-8, second":   {By: "Chen", Second: "\xe9\x99", Reason: "why"},
+		"no UTF-8, document": {By: "Chen", Reason: "why", Document: "\xc3("},
 		"a very long reason": {By: "Chen", Reason: strings.Repeat("x", maxReason+1)},
 	} {
 		err := s.Edit(by, func(e *Edit) error { _, err := e.Generate(Wanted{Label: "zmk/x", Algorithm: hsm.TDES}); return err })
