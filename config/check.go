@@ -338,42 +338,42 @@ func checkMatchKey(k *checker, key string, fields []int) {
 
 // checkAddresses holds every address to its form, all ports apart, and on loopback what carries card data without keys or TLS.
 func (c *Config) checkAddresses(k *checker) {
-	owner := map[string]string{} // address → key
-	see := func(key, address string, secured bool) {
+	owner := map[string]string{} // port → key
+	see := func(key, address string, secured, listens bool) {
 		host, port, err := net.SplitHostPort(address)
 		number, badPort := strconv.Atoi(port)
 		if err != nil || badPort != nil || number < 0 || number > 65535 {
 			k.refuse(key, "%q: want host:port", address)
 			return
 		}
-		if !secured && !isLoopback(host) {
+		if !secured && !Loopback(host) {
 			k.refuse(key, "%q is not a loopback address, and nothing secures it (keys, mac or tls)", address)
 		}
 		if number == 0 {
 			return
 		}
-		if other, taken := owner[port]; taken {
+		// Links may share a port, and other machines have ports of their own; none may lead back into this process.
+		if other, taken := owner[port]; taken && (listens || Loopback(host) || strings.EqualFold(host, "localhost")) {
 			k.refuse(key, "port %s is taken by %s", port, other)
 		}
-		owner[port] = key
+		if listens {
+			owner[port] = key
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Listeners)) {
-		see("listeners."+name+".address", c.Listeners[name].Address, c.Listeners[name].Security == WithKeys)
+		see("listeners."+name+".address", c.Listeners[name].Address, c.Listeners[name].Security == WithKeys, true)
 	}
-	see("http.address", c.HTTP.Address, c.HTTP.TLS.Certificate != "")
+	see("http.address", c.HTTP.Address, c.HTTP.TLS.Certificate != "", true)
 	if c.Debug.Address != "" {
-		see("debug.address", c.Debug.Address, false)
-		if host, _, err := net.SplitHostPort(c.Debug.Address); err == nil && !isLoopback(host) {
+		see("debug.address", c.Debug.Address, false, true)
+		if host, _, err := net.SplitHostPort(c.Debug.Address); err == nil && !Loopback(host) {
 			k.refuse("debug.address", "%q is not a loopback address: it shows the process's memory", c.Debug.Address)
 		}
 	}
-	listening := maps.Clone(owner)
 	for _, name := range slices.Sorted(maps.Keys(c.Hosts)) {
-		// Two profiles may share a host's port; none may lead back into this process.
-		owner = maps.Clone(listening)
 		if c.Hosts[name].Kind == WalletHost {
 			if address := walletAddress(c.Hosts[name].URL); address != "" {
-				see("hosts."+name+".url", address, strings.HasPrefix(c.Hosts[name].URL, "https:"))
+				see("hosts."+name+".url", address, strings.HasPrefix(c.Hosts[name].URL, "https:"), false)
 			}
 			continue
 		}
@@ -381,7 +381,7 @@ func (c *Config) checkAddresses(k *checker) {
 			k.refuse("hosts."+name+".addresses", "want at least one")
 		}
 		for _, address := range c.Hosts[name].Addresses {
-			see("hosts."+name+".addresses", address, c.Hosts[name].TLS.Enabled || c.Hosts[name].MAC != "")
+			see("hosts."+name+".addresses", address, c.Hosts[name].TLS.Enabled || c.Hosts[name].MAC != "", false)
 		}
 	}
 }
@@ -399,8 +399,8 @@ func walletAddress(text string) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), ports[u.Scheme]))
 }
 
-// isLoopback takes addresses only: what a name means may change after the check.
-func isLoopback(host string) bool {
+// Loopback reports whether host is an address of this machine alone. A name is none: what it means may change after the check.
+func Loopback(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.IsLoopback()
 }

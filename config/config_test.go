@@ -203,6 +203,16 @@ func TestWhatIsSecuredMayLieAnywhere(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A network's two machines listen on one port, which may also be one of ours.
+func TestPortsOfOtherMachinesAreTheirs(t *testing.T) {
+	_, err := load(t, "", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=192.0.2.1:7101,192.0.2.2:7101,192.0.2.3:7001", "HUANXIN_HOSTS_UNIONPAY_MAC=3des-cbc")
+	require.NoError(t, err)
+	for _, here := range []string{"127.0.0.1:7001", "[::1]:7001", "localhost:7001", "127.8.0.1:7001"} {
+		_, err := load(t, "", "HUANXIN_HOSTS_UNIONPAY_ADDRESSES=192.0.2.1:7101,"+here, "HUANXIN_HOSTS_UNIONPAY_MAC=3des-cbc")
+		require.ErrorContains(t, err, "hosts.unionpay.addresses: port 7001 is taken by listeners.cup.address", here)
+	}
+}
+
 func TestWalletHasSettingsOfItsOwn(t *testing.T) {
 	cfg, err := load(t, aWallet("    url: http://127.0.0.1:9102/pay\n    key-file: purse.key\n    query-every: 3s\nroutes:\n  qr: purse\n"),
 		"HUANXIN_HOSTS_PURSE_CANCEL_AFTER=40s")

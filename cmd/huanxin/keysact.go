@@ -169,7 +169,7 @@ type algorithmFlags struct {
 
 func (f *algorithmFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "algorithm", "", "算法 des, 3des, aes or sm4 (required)")
-	cmd.Flags().IntVar(&f.length, "length", 0, "字节数 bytes of the key (default: 8, 16, 32, 16)")
+	cmd.Flags().IntVar(&f.length, "length", 0, "字节数 bytes of the key (default: 8, 16, 32, 16; of an import: as it comes)")
 	cmd.Flags().BoolVar(&f.exportable, "exportable", true, "可导出 it may be exported under another key, where its purpose allows it")
 	cmd.Flags().BoolVar(&f.pending, "pending", false, "待启用 not in use until: huanxin keys activate LABEL")
 }

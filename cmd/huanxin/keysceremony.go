@@ -14,6 +14,7 @@ import (
 
 	"huanxin/switch/keys/block"
 	"huanxin/switch/keys/hsm"
+	"huanxin/switch/keys/mac"
 	"huanxin/switch/keys/soft"
 	"huanxin/switch/keys/store"
 )
@@ -147,6 +148,12 @@ func (c *ceremony) line() (line []byte, terminal bool, err error) {
 func componentKCV(a hsm.Algorithm, component []byte) (string, error) {
 	c := block.DES
 	switch a {
+	case hsm.HMAC: // as hsm.Info has it: the code of no data
+		k, err := mac.New(mac.Config{Algorithm: mac.HMACSHA256}, component)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%X", k.Append(nil, nil)[:hsm.KCVSize]), nil
 	case hsm.AES:
 		c = block.AES
 	case hsm.SM4:

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"huanxin/switch/keys/store"
 )
 
 // secretFlags read what one command gets of secrets: from a file, from standard input or, for tests, from the command line.
@@ -27,12 +29,17 @@ type secretFlag struct {
 	name  string
 	value string
 	file  string
+	open  bool // it is no secret: data, or a key that lies wrapped
 }
 
 func (s *secretFlag) register(cmd *cobra.Command, name, usage string) {
 	s.name = name
 	cmd.Flags().StringVar(&s.value, name, "", usage+"，- 为标准输入的下一行 – hexadecimal; - is the next line of standard input")
-	cmd.Flags().StringVar(&s.file, name+"-file", "", "从文件读取 – a file with it")
+	of := "从文件读取，权限 0600 – a file with it, of mode 0600"
+	if s.open {
+		of = "从文件读取 – a file with it"
+	}
+	cmd.Flags().StringVar(&s.file, name+"-file", "", of)
 }
 
 func (s *secretFlag) given(cmd *cobra.Command) bool {
@@ -58,7 +65,7 @@ func (s *secretFlags) text(cmd *cobra.Command, flag *secretFlag) (string, error)
 	case direct && file:
 		return "", badInput("%s: --%s and --%[2]s-file exclude each other", cmd.CommandPath(), flag.name)
 	case file:
-		text, err := readSecretFile(flag.file)
+		text, err := readSecretFile(flag.file, flag.open)
 		if err != nil {
 			return "", badInput("%s: --%s-file: %w", cmd.CommandPath(), flag.name, err)
 		}
@@ -68,7 +75,7 @@ func (s *secretFlags) text(cmd *cobra.Command, flag *secretFlag) (string, error)
 	case flag.value == "-":
 		return s.line(cmd)
 	}
-	if !s.warned {
+	if !s.warned && !flag.open {
 		s.warned = true
 		fmt.Fprintln(cmd.ErrOrStderr(), "警告：命令行上的明文密钥或 PIN 会留在进程列表和历史记录里，仅限测试 – warning: a clear key or PIN on "+
 			"the command line shows in the process list and in the shell's history: for tests only, else use a file or -")
@@ -76,30 +83,54 @@ func (s *secretFlags) text(cmd *cobra.Command, flag *secretFlag) (string, error)
 	return flag.value, nil
 }
 
-// line is the next line of standard input.
+var errTooLong = fmt.Errorf("more than %d bytes", maxSecretLine)
+
+// line is the next line of standard input. One that is too long is refused: the beginning of it is something else.
 func (s *secretFlags) line(cmd *cobra.Command) (string, error) {
 	if s.lines == nil {
-		s.lines = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxSecretLine))
+		s.lines = bufio.NewReader(cmd.InOrStdin())
 	}
-	line, err := s.lines.ReadString('\n')
-	if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
-		return "", badInput("%s: read standard input: %w", cmd.CommandPath(), err)
+	var line []byte
+	defer func() { clear(line) }()
+	for {
+		part, err := s.lines.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > maxSecretLine {
+			err = errTooLong
+		}
+		switch {
+		case err == nil, errors.Is(err, io.EOF) && len(line) > 0:
+			return strings.TrimSpace(string(line)), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return "", badInput("%s: read standard input: %w", cmd.CommandPath(), err)
+		}
 	}
-	return strings.TrimSpace(line), nil
 }
 
-func readSecretFile(name string) (string, error) {
+// readSecretFile reads a file. A secret's must be its owner's alone, as that of the local master key; pipes and terminals have no
+// mode that says anything.
+func readSecretFile(name string, open bool) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !open && info.Mode().IsRegular() {
+		if err := store.CheckGuarded(name, info); err != nil {
+			return "", err
+		}
+	}
 	text, err := io.ReadAll(io.LimitReader(file, maxSecretLine+1))
+	defer clear(text)
 	if err != nil {
 		return "", err
 	}
 	if len(text) > maxSecretLine {
-		return "", fmt.Errorf("larger than %d bytes", maxSecretLine)
+		return "", errTooLong
 	}
 	return strings.TrimSpace(string(text)), nil
 }

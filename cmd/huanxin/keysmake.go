@@ -121,10 +121,9 @@ zmk/ or host/NAME/zmk, whose check value must then be given. The clear key never
 	}
 	f.add(cmd)
 	a.add(cmd)
-	block.name = "block"
+	block.name, block.open = "block", true // it is wrapped
 	cmd.Flags().StringVar(&block.value, "block", "", "密钥块或密文，- 为标准输入的下一行 – the wrapped key; - is the next line of standard input")
 	cmd.Flags().StringVar(&block.file, "block-file", "", "从文件读取 – a file with it")
-	secrets.warned = true // a wrapped key is no secret
 	cmd.Flags().StringVar(&under, "under", "", "包裹它的密钥 label of the key that it is under (required)")
 	cmd.Flags().StringVar(&wrap, "wrap", "tr31-d", "包裹方式 ecb, tr31-b or tr31-d")
 	cmd.Flags().StringVar(&kcv, "kcv", "", "校验值 check value in hexadecimal, 1 to 4 bytes; required with ecb")

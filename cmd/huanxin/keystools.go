@@ -51,7 +51,6 @@ Exit codes: 0 printed; 2 wrong use.`,
 			if err != nil {
 				return refuse(err)
 			}
-			secrets.warned = true // data are no secret
 			text, err := secrets.bytes(cmd, &data)
 			if err != nil {
 				return err
@@ -69,6 +68,7 @@ Exit codes: 0 printed; 2 wrong use.`,
 	cmd.Flags().StringVar(&cipherName, "cipher", "", "cup-ecb 的分组密码 – the cipher of cup-ecb: des, 3des or sm4")
 	cmd.Flags().IntVar(&padding, "padding", 1, "填充方式 – padding method of ISO 9797-1: 1 zeros, 2 one bit and zeros, 3 length before the data")
 	key.register(cmd, "key", "密钥")
+	data.open = true
 	data.register(cmd, "data", "数据")
 	return cmd
 }

@@ -79,6 +79,6 @@ func (s *Switch) sayWhoseKeys() {
 		s.log.Info("keys are held by certified hardware", zap.String("module", can.Name))
 		return
 	}
-	s.log.Warn("软件密钥模块仅供演示；生产环境须使用经认证的加密机 – keys are held by software, which is for demonstration: the production default is a "+
+	s.notice("软件密钥模块仅供演示；生产环境须使用经认证的加密机 – keys are held by software, which is for demonstration: the production default is a "+
 		"certified HSM", zap.String("module", can.Name), zap.Stringer("store_under", s.keys.LMK()))
 }

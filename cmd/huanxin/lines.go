@@ -63,7 +63,11 @@ func (s *Switch) terminalKeys(profiles []host.Config) *terminal.Keys {
 type masters struct{ store *store.Store }
 
 func (m masters) Master(id [8]byte, group string) (hsm.Key, error) {
-	if key, ok := m.store.Find("tmk/" + strings.TrimRight(string(id[:]), " ")); ok {
+	name := strings.TrimRight(string(id[:]), " ")
+	if strings.Contains(name, "/") { // tmk/group/x is no terminal's
+		return nil, terminal.ErrNoMaster
+	}
+	if key, ok := m.store.Find("tmk/" + name); ok {
 		return key, nil
 	}
 	if group != "" {

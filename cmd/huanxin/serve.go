@@ -152,6 +152,7 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 		}
 	}()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.sayWhatIsInClear()
 	if s.crash, err = newCrashPoint(cfg, log); err != nil {
 		return nil, &exitError{2, err}
 	}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,6 +105,26 @@ func Open(ctx context.Context, c Config) (*Database, error) {
 		return nil, fmt.Errorf("open database pool: %w", err)
 	}
 	return &Database{pool: pool, url: c.URL}, nil
+}
+
+// InClear are the servers of a URL, host:port, that may be spoken to without TLS over a network: sslmode (in the URL or PGSSLMODE) is
+// disable, allow or prefer, which is the default. A URL that Open refuses has none.
+func InClear(url string) (list []string) {
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil
+	}
+	add := func(host string, port uint16, tls bool) {
+		network, address := pgconn.NetworkAddress(host, port)
+		if network != "unix" && !tls && !slices.Contains(list, address) {
+			list = append(list, address)
+		}
+	}
+	add(c.Host, c.Port, c.TLSConfig != nil)
+	for _, f := range c.Fallbacks {
+		add(f.Host, f.Port, f.TLSConfig != nil)
+	}
+	return list
 }
 
 // URL is what Open was given.

@@ -29,7 +29,7 @@ type Edit struct {
 	contents contents
 	by       Authority
 	places   map[string][]int // of contents.records by label, oldest first; made when it is first asked for
-	lmkFile  []byte // what was in the master key file before a rotation wrote the next one into it; nil without
+	lmkFile  []byte           // what was in the master key file before a rotation wrote the next one into it; nil without
 }
 
 // Edit carries out one edit and writes it. The function sees the file as it is now, under the lock. With an error, its own
@@ -267,6 +267,7 @@ func (e *Edit) Form(w Wanted, components ...[]byte) (Record, error) {
 // Import takes in a key that lies wrapped under a key of the store.
 func (e *Edit) Import(w Wanted, under hsm.Key, wrapping hsm.Wrapping, wrapped, check []byte) (Record, error) {
 	return e.add("import", w, func(spec hsm.Spec) (hsm.Key, []byte, error) {
+		spec.Length = w.Length // 0: what comes says how long it is
 		return e.store.module.Import(spec, under, wrapping, wrapped, check)
 	})
 }
@@ -495,7 +496,7 @@ func (e *Edit) nextLMK(mode soft.Mode, old *soft.LMK) (*soft.LMK, error) {
 }
 
 // SettleLMK takes keys that the store is no longer under out of the master key file, after a rotation. It is also the end
-// of a rotation that was interrupted. While another process edits the store it leaves everything as it is: that may be a
+// of a rotation that was interrupted, whose half-written files it removes. While another process edits the store it leaves everything as it is: that may be a
 // rotation, whose next key stands in the file and not yet in the store.
 func (s *Store) SettleLMK() (err error) {
 	if s.cfg.LMK.Env != "" {
@@ -513,6 +514,9 @@ func (s *Store) SettleLMK() (err error) {
 	defer func() { err = errors.Join(err, guard.Close()) }()
 	if _, err := s.reload(); err != nil {
 		return err
+	}
+	if err := errors.Join(sweep(s.cfg.Path), sweep(s.cfg.LMK.File)); err != nil {
+		return fmt.Errorf("remove what an interrupted act has left: %w", err)
 	}
 	list, err := s.cfg.LMK.load()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -72,6 +73,9 @@ func checkFolder(dir string) error {
 	return checkAccess(dir, info, "0700")
 }
 
+// CheckGuarded is ReadGuarded's check of a file that is open already: only the user of this process may read or change it.
+func CheckGuarded(path string, info fs.FileInfo) error { return checkAccess(path, info, "0600") }
+
 func checkAccess(path string, info fs.FileInfo, want string) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("%w: %s has mode %04o, want %s (chmod %s %s)", ErrUnsafe, path, mode, want, want, path)
@@ -120,7 +124,7 @@ func write(path string, text []byte, put func(from, to string) error, at func(pl
 	if err := makeFolder(dir); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".keys-*") // mode 0600
+	tmp, err := os.CreateTemp(dir, temporary(path)+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -144,6 +148,22 @@ func write(path string, text []byte, put func(from, to string) error, at func(pl
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
 	return nil
+}
+
+// temporary is how a file's temporary names begin.
+func temporary(path string) string { return ".keys-" + filepath.Base(path) + "-" }
+
+// sweep removes what writes of a file have left behind whose process was killed: of the master key's file that is a master key
+// in clear. The caller keeps others from writing.
+func sweep(path string) (err error) {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), temporary(path)) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // syncFolder makes the names in a folder durable.

@@ -27,7 +27,10 @@ const (
 // ErrNoLMK is returned when there is no local master key for a store.
 var ErrNoLMK = errors.New("no local master key")
 
-const maxLMKFile = 4 << 10
+const (
+	maxLMKFile = 4 << 10
+	lmkLine    = 128 // more than one takes
+)
 
 // load reads the master keys, the newest first.
 func (s Source) load() ([]*soft.LMK, error) {
@@ -84,6 +87,7 @@ func parseLMKFile(text []byte) ([]*soft.LMK, error) {
 }
 
 func appendLMKFile(dst []byte, list ...*soft.LMK) []byte {
+	dst = slices.Grow(dst, len(lmkHead)+len(list)*lmkLine) // in one piece, so that wiping it wipes all
 	dst = append(dst, lmkHead...)
 	for _, lmk := range list {
 		dst = append(lmk.AppendSecret(dst), '\n')

@@ -282,6 +282,32 @@ func TestExportAndImportAreActs(t *testing.T) {
 	require.Len(t, s.Audit(0), 6, "a refused act is none")
 }
 
+func TestAnImportIsAsLongAsWhatComes(t *testing.T) {
+	s := testStore(t)
+	edit(t, s, func(e *Edit) error {
+		_, err := e.Generate(Wanted{Label: "kbpk/vendor", Algorithm: hsm.AES})
+		return err
+	})
+	edit(t, s, func(e *Edit) error {
+		_, err := e.Generate(Wanted{Label: "tmk/10000001", Algorithm: hsm.TDES, Length: 24, Exportable: true})
+		return err
+	})
+	kbpk, _ := s.Find("kbpk/vendor")
+	var block []byte
+	edit(t, s, func(e *Edit) (err error) {
+		block, err = e.Export("tmk/10000001", 0, "kbpk/vendor", hsm.WrapTR31D)
+		return err
+	})
+	for length, good := range map[int]bool{0: true, 24: true, 16: false} {
+		err := s.Edit(chen, func(e *Edit) error {
+			r, err := e.Import(Wanted{Label: "tmk/10000002", Algorithm: hsm.TDES, Length: length}, kbpk, hsm.WrapTR31D, block, nil)
+			require.True(t, err != nil || r.Length == 24)
+			return err
+		})
+		require.Equal(t, good, err == nil, "%d: %v", length, err)
+	}
+}
+
 func TestMasterKeyRotatesUnderARunningSwitch(t *testing.T) {
 	s := testStore(t)
 	generate(t, s, "tmk/10000001", hsm.TDES)
@@ -320,6 +346,10 @@ func TestMasterKeyRotatesUnderARunningSwitch(t *testing.T) {
 	edit(t, s, func(e *Edit) error { _, err := e.Retire("lmk/"+was.String(), 0); return err })
 	_, err = reopen(t, s).Module().Load(spec.Bind, journaled)
 	require.ErrorIs(t, err, hsm.ErrToken, "until that is retired")
+	_, err = running.Reload()
+	require.NoError(t, err)
+	_, err = running.Module().Load(spec.Bind, journaled)
+	require.ErrorIs(t, err, hsm.ErrToken, "a running switch forgets it, too, and does not wait for its next start to say so")
 }
 
 // A rotation writes the key file, the store, and the key file once more. Wherever the process ends, the store opens.
@@ -342,7 +372,17 @@ func TestInterruptedRotationLeavesAStoreThatOpens(t *testing.T) {
 		}, "place %d", ends)
 		again := reopen(t, s)
 		require.Equal(t, ends < places, was == again.LMK(), "place %d", ends)
+		leftovers := filepath.Join(filepath.Dir(s.cfg.Path), ".keys-*")
+		left, err := filepath.Glob(leftovers)
+		require.NoError(t, err)
+		require.Empty(t, left, "a panic cleans up, a kill does not")
+		for _, path := range []string{s.cfg.Path, s.cfg.LMK.File} {
+			require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), temporary(path)+"1"), []byte("half"), 0o600))
+		}
 		require.NoError(t, again.SettleLMK())
+		left, err = filepath.Glob(leftovers)
+		require.NoError(t, err)
+		require.Empty(t, left, "what lay in a half-written file may have been a master key")
 		r, ok := reopen(t, s).FindRecord("tmk/10000001")
 		require.True(t, ok)
 		require.Equal(t, kcv, r.KCV)
