@@ -112,7 +112,7 @@ func (s Spec) Check() (Spec, error) {
 		return s, fmt.Errorf("%w: %s has no key of %d bytes", ErrAlgorithm, s.Algorithm, s.Length)
 	}
 	if !s.Purpose.takes(s.Algorithm, s.Length) {
-		return s, fmt.Errorf("%w: no %s is a %s key of %d bytes", ErrAlgorithm, s.Purpose, s.Algorithm, s.Length)
+		return s, fmt.Errorf("%w: %s keys: none is of %s with %d bytes", ErrAlgorithm, s.Purpose, s.Algorithm, s.Length)
 	}
 	if s.Exportable && !s.Purpose.Leaves() {
 		return s, fmt.Errorf("%w: a %s never leaves the module", ErrPurpose, s.Purpose)

@@ -129,11 +129,11 @@ func (e *Edit) add(act string, w Wanted, make func(hsm.Spec) (hsm.Key, []byte, e
 	if err != nil {
 		return Record{}, err
 	}
-	spec, err := hsm.Spec{Purpose: purpose, Algorithm: w.Algorithm, Length: w.Length, Exportable: w.Exportable}.Check()
-	if err != nil {
+	if err := e.mayAdd(act, w.Label, purpose); err != nil {
 		return Record{}, err
 	}
-	if err := e.mayAdd(act, w.Label, purpose); err != nil {
+	spec, err := hsm.Spec{Purpose: purpose, Algorithm: w.Algorithm, Length: w.Length, Exportable: w.Exportable}.Check()
+	if err != nil {
 		return Record{}, err
 	}
 	r := Record{
