@@ -45,7 +45,8 @@ func TestSIGHUPTakesNewCertificatesOfEveryPort(t *testing.T) {
 	settings := []string{"HUANXIN_DATABASE_ENABLED=false"}
 	for key, file := range map[string]string{"LISTENERS_CUP": "cup", "LISTENERS_NAC": "nac", "LISTENERS_SECURE": "secure", "HTTP": "http"} {
 		issue(file)
-		settings = append(settings, "HUANXIN_"+key+"_TLS_CERTIFICATE="+filepath.Join(dir, file+".pem"), "HUANXIN_"+key+"_TLS_KEY="+filepath.Join(dir, file+".key"))
+		settings = append(settings, "HUANXIN_"+key+"_TLS_CERTIFICATE="+filepath.Join(dir, file+".pem"), "HUANXIN_"+key+"_TLS_KEY="+filepath.Join(dir, file+".key"),
+			"HUANXIN_"+key+"_TLS_CLIENT_REQUIRED=false")
 	}
 	text, err := os.ReadFile(ca.File)
 	require.NoError(t, err)
