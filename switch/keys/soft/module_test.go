@@ -2,10 +2,12 @@ package soft
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -159,6 +161,76 @@ func FuzzToken(f *testing.F) {
 		}
 		require.Equal(t, unhex(t, tokenInternational), token, "the one token that opens")
 		require.Equal(t, hsm.MAK, k.Info().Purpose)
+	})
+}
+
+// FuzzImport: what another party has wrapped becomes the key that was asked for, or one of the refusals, and goes out again
+// as it came in.
+func FuzzImport(f *testing.F) {
+	m := testModule(f, International, 7)
+	secret := unhex(f, "5BB5C72CD00B73386701EAD6A9AD51E5")
+	var under []*key
+	for i, spec := range []hsm.Spec{
+		{Purpose: hsm.TMK, Algorithm: hsm.TDES}, {Purpose: hsm.TMK, Algorithm: hsm.SM4}, {Purpose: hsm.ZMK, Algorithm: hsm.AES},
+		{Purpose: hsm.KBPK, Algorithm: hsm.TDES, Length: 24}, {Purpose: hsm.KBPK, Algorithm: hsm.AES},
+	} {
+		n := cmp.Or(spec.Length, spec.Algorithm.DefaultLength())
+		part := append(bytes.Clone(secret), "0123456789abcdef"...)[:n]
+		handle, _, err := m.Form(spec, part, bytes.Repeat([]byte{byte(i)}, n))
+		require.NoError(f, err)
+		own, err := m.of(handle)
+		require.NoError(f, err)
+		under = append(under, own)
+		for w := hsm.WrapECB; w.Valid(); w++ {
+			for _, leaves := range []hsm.Spec{
+				{Purpose: hsm.MAK, Algorithm: hsm.TDES, Exportable: true}, {Purpose: hsm.PIK, Algorithm: hsm.SM4, Exportable: true},
+				{Purpose: hsm.ZPK, Algorithm: hsm.AES, Length: 16, Exportable: true}, {Purpose: hsm.MAK, Algorithm: hsm.DES, Exportable: true},
+			} {
+				n := cmp.Or(leaves.Length, leaves.Algorithm.DefaultLength())
+				inner, _, err := m.Form(leaves, secret[:n], bytes.Repeat([]byte{9}, n))
+				require.NoError(f, err)
+				kcv := inner.Info().KCV
+				if wrapped, err := m.Export(inner, own, w); err == nil {
+					f.Add(byte(i), byte(w), byte(leaves.Purpose), byte(leaves.Algorithm), byte(n), true, wrapped, kcv[:])
+				}
+			}
+		}
+	}
+	refusals := []error{hsm.ErrPurpose, hsm.ErrAlgorithm, hsm.ErrStrength, hsm.ErrWeak, hsm.ErrWrapped, hsm.ErrKCV, hsm.ErrExport}
+	f.Fuzz(func(t *testing.T, by, wrapping, purpose, algorithm, length byte, leaves bool, wrapped, check []byte) {
+		wrapper, w := under[int(by)%len(under)], hsm.Wrapping(wrapping)
+		spec := hsm.Spec{Bind: "fuzz", Purpose: hsm.Purpose(purpose), Algorithm: hsm.Algorithm(algorithm), Length: int(length), Exportable: leaves}
+		if len(check) == 0 && w == hsm.WrapECB { // what the sender of these bytes would have said
+			if whole, secret, err := wrapper.importBare(spec, w, wrapped); err == nil {
+				kcv, err := checkValue(whole.Algorithm, secret)
+				require.NoError(t, err)
+				check = kcv[:]
+			}
+		}
+		k, token, err := m.Import(spec, wrapper, w, wrapped, check)
+		if err != nil {
+			require.True(t, slices.ContainsFunc(refusals, func(sentinel error) bool { return errors.Is(err, sentinel) }), "%v", err)
+			require.Nil(t, k)
+			require.Nil(t, token)
+			return
+		}
+		info := k.Info()
+		require.Equal(t, spec.Purpose, info.Purpose)
+		require.Equal(t, leaves, info.Exportable)
+		require.True(t, bytes.HasPrefix(info.KCV[:], check))
+		require.Contains(t, []hsm.Algorithm{0, info.Algorithm}, spec.Algorithm)
+		loaded, err := m.Load("fuzz", token)
+		require.NoError(t, err)
+		require.Equal(t, info, loaded.Info())
+		out, err := m.Export(loaded, wrapper, w)
+		if !leaves {
+			require.ErrorIs(t, err, hsm.ErrExport)
+			return
+		}
+		require.NoError(t, err)
+		if w == hsm.WrapECB || w == hsm.WrapAESKW {
+			require.Equal(t, wrapped, out)
+		}
 	})
 }
 

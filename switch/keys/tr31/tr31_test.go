@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -368,6 +369,53 @@ func FuzzUnwrap(f *testing.F) {
 		require.NoError(t, err)
 		_, opened, err := Unwrap(kbpk, again)
 		require.NoError(t, err)
+		require.Equal(t, key, opened)
+	})
+}
+
+// FuzzSealed is whoever holds the protection key: the MAC is right, and header and enciphered part are anything.
+func FuzzSealed(f *testing.F) {
+	kbpk := make([]byte, 16)
+	for _, v := range vectors(f) {
+		h, at, err := parseHeader(v.Input.KeyBlock)
+		require.NoError(f, err)
+		_, key, err := Unwrap(unhex(f, v.Input.KBPK), v.Input.KeyBlock)
+		require.NoError(f, err)
+		bits := uint16(8 * len(key))
+		f.Add(h.Version == D, v.Input.KeyBlock[:at], append([]byte{byte(bits >> 8), byte(bits)}, key...))
+	}
+	f.Add(false, "B0000P0TE00E0200KS08ABCDPB0C00000000", []byte{0, 128, 1})
+	f.Add(false, "B0000B0HX12S0100LB00040018a long label", []byte{0xFF, 0xF8})
+	f.Fuzz(func(t *testing.T, aes bool, header string, secret []byte) {
+		version, size := B, 8
+		if aes {
+			version, size = D, 16
+		}
+		if len(header) < headerSize || len(header)+2*len(secret) > maxLength-6*size {
+			return
+		}
+		secret = append(bytes.Clone(secret), make([]byte, size-len(secret)%size)...)
+		text := fmt.Appendf(nil, "%c%04d%s", version, len(header)+2*len(secret)+2*size, header[5:])
+		p, err := derive(version, kbpk)
+		require.NoError(t, err)
+		code := p.code(text, secret)
+		sealed := make([]byte, len(secret))
+		cipher.NewCBCEncrypter(p.cipher, code).CryptBlocks(sealed, secret)
+		h, key, err := Unwrap(kbpk, fmt.Sprintf("%s%X%X", text, sealed, code))
+		if err != nil {
+			require.True(t, errors.Is(err, ErrMalformed) || errors.Is(err, ErrKeyLength) || errors.Is(err, ErrMAC), "%v", err)
+			require.Nil(t, key)
+			require.Equal(t, Header{}, h)
+			return
+		}
+		require.Equal(t, version, h.Version)
+		require.Equal(t, secret[2:2+len(key)], key)
+		require.Equal(t, 8*len(key), int(secret[0])<<8|int(secret[1]))
+		again, err := Wrap(kbpk, h, key, 0, bytes.NewReader(make([]byte, 32)))
+		require.NoError(t, err)
+		same, opened, err := Unwrap(kbpk, again)
+		require.NoError(t, err)
+		require.Equal(t, h, same)
 		require.Equal(t, key, opened)
 	})
 }
