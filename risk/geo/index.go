@@ -20,6 +20,9 @@ const (
 	maxCities  = 64    // bits of a set
 	// maxSpan bounds the map's width and height, and with them the index: no province is 30° wide.
 	maxSpan = 30_000_000
+	// maxIndex bounds what the borders take in the index, where a long slanting edge stands in every cell of its box: a
+	// thousand of them would take 70 GB. Liaoning's take 45 thousand.
+	maxIndex = 4_000_000
 )
 
 // Map is the cities of a province, indexed. Three structures serve one look-up:
@@ -208,10 +211,29 @@ func (m *Map) layGrid() error {
 	if int64(lo.Lon)-int64(dx) < -180e6 || int64(hi.Lon)+int64(dx) > 180e6 {
 		return fmt.Errorf("%w: it touches the date line", ErrMap)
 	}
+	if err := m.checkIndex(); err != nil {
+		return err
+	}
 	m.minLon, m.minLat = lo.Lon-dx, lo.Lat-dy
 	m.cols = int((hi.Lon+dx-m.minLon)/cellSize) + 1
 	m.rows = int((hi.Lat+dy-m.minLat)/cellSize) + 1
 	m.cells = make([]cell, m.cols*m.rows)
+	return nil
+}
+
+// checkIndex counts, before anything is allocated for them, the cells and bands in which edges will stand.
+func (m *Map) checkIndex() error {
+	entries := 0
+	for _, c := range m.cities {
+		for _, e := range c.edges {
+			dx, dy := reach(max(abs(e.a.Lat), abs(e.b.Lat)))
+			width, height := int(abs(e.b.Lon-e.a.Lon)), int(abs(e.b.Lat-e.a.Lat))
+			entries += ((width+2*int(dx))/cellSize+2)*((height+2*int(dy))/cellSize+2) + height/bandHeight + 2
+			if entries > maxIndex {
+				return fmt.Errorf("%w: the border of %d is drawn in edges that are too long; more and shorter ones take less room", ErrMap, c.code)
+			}
+		}
+	}
 	return nil
 }
 

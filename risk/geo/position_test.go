@@ -1,6 +1,10 @@
 package geo_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -119,15 +123,96 @@ func FuzzParsePosition(f *testing.F) {
 	})
 }
 
+// outline is a map read a second time, without any index.
+type outline struct {
+	Features []struct {
+		Properties struct{ Code string }
+		Geometry   struct {
+			Type        string
+			Coordinates json.RawMessage
+		}
+	}
+}
+
+// holders are the codes of the features that hold p: those of whose edges a ray to the east crosses an odd number.
+func (o *outline) holders(t testing.TB, p geo.Point) (codes []uint32) {
+	for _, f := range o.Features {
+		parts := make([][][][]float64, 1)
+		into := any(&parts)
+		if f.Geometry.Type == "Polygon" {
+			into = &parts[0]
+		}
+		require.NoError(t, json.Unmarshal(f.Geometry.Coordinates, into))
+		inside := false
+		for _, ring := range slices.Concat(parts...) {
+			for i := 1; i < len(ring); i++ {
+				a, b := micro(ring[i-1][0], ring[i-1][1]), micro(ring[i][0], ring[i][1])
+				if (a.Lat > p.Lat) == (b.Lat > p.Lat) {
+					continue
+				}
+				if a.Lat > b.Lat {
+					a, b = b, a
+				}
+				left := int64(b.Lon-a.Lon)*int64(p.Lat-a.Lat) - int64(b.Lat-a.Lat)*int64(p.Lon-a.Lon)
+				if left > 0 {
+					inside = !inside
+				}
+			}
+		}
+		if inside {
+			code, err := strconv.ParseUint(f.Properties.Code, 10, 32)
+			require.NoError(t, err)
+			codes = append(codes, uint32(code))
+		}
+	}
+	slices.Sort(codes)
+	return codes[:min(len(codes), geo.MaxCandidates)]
+}
+
+// FuzzLoad: what is no map is refused, and a map answers as its polygons do, in bounded memory.
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte(`{"type":"FeatureCollection","features":[{"properties":{"code":"210100"},"geometry":` +
-		`{"type":"Polygon","coordinates":[[[120,40],[121,40],[121,41],[120,40]]]}}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	feature := func(code, kind, coordinates string) string {
+		return `{"properties":{"code":"` + code + `"},"geometry":{"type":"` + kind + `","coordinates":` + coordinates + `}}`
+	}
+	whole := func(features ...string) []byte {
+		return []byte(`{"type":"FeatureCollection","features":[` + strings.Join(features, ",") + `]}`)
+	}
+	f.Add(whole(feature("210100", "Polygon", `[[[120,40],[121,40],[121,41],[120,40]]]`)), int32(120_500_000), int32(40_200_000))
+	f.Add(whole(feature("210100", "Polygon", `[[[120,40],[121,40],[121,41],[120,41],[120,40]],[[120.2,40.2],[120.4,40.2],[120.4,40.4],[120.2,40.2]]]`),
+		feature("210200", "MultiPolygon", `[[[[121.001,40],[122,40],[122,41],[121.001,41],[121.001,40]]],[[[120.25,40.25],[120.3,40.25],[120.3,40.3],[120.25,40.25]]]]`)),
+		int32(121_000_500), int32(40_500_000))
+	f.Add(whole(feature("210100", "Polygon", `[[[120,40],[150,70],[121,40],[149,70],[120,40]]]`)), int32(130_000_000), int32(50_000_000))
+	f.Add(whole(feature("210100", "Polygon", `[[[179.9,84],[179.99,84.9],[179.8,84],[179.9,84]]]`)), int32(179_900_000), int32(84_100_000))
+	f.Fuzz(func(t *testing.T, text []byte, lon, lat int32) {
 		m, err := geo.Load(text)
 		if err != nil {
 			require.ErrorIs(t, err, geo.ErrMap)
 			return
 		}
-		m.Locate(geo.Point{Lon: 120_500_000, Lat: 40_200_000})
+		var o outline
+		require.NoError(t, json.Unmarshal(text, &o))
+		for _, p := range []geo.Point{{Lon: 120_500_000, Lat: 40_200_000}, {Lon: lon % 180e6, Lat: lat % 90e6}} {
+			got := m.Locate(p)
+			want := o.holders(t, p)
+			if got.Gap {
+				require.Empty(t, want)
+				continue
+			}
+			require.True(t, slices.Equal(want, got.Cities[:got.N]), "%v: want %v, got %+v", p, want, got)
+		}
 	})
+}
+
+// A thousand edges across the whole map would stand in every cell of it.
+func TestAMapOfLongEdgesTakesNoEndOfMemory(t *testing.T) {
+	ring := []string{"[100,30]"}
+	for i := range 1000 {
+		ring = append(ring, fmt.Sprintf("[%d,%d]", 100+29*(i%2), 30+29*(i%2)), fmt.Sprintf("[%.3f,30]", 100+float64(i)/1000))
+	}
+	ring = append(ring, ring[0])
+	text := `{"type":"FeatureCollection","features":[{"properties":{"code":"210100"},"geometry":{"type":"Polygon","coordinates":[[` +
+		strings.Join(ring, ",") + `]]}}]}`
+	_, err := geo.Load([]byte(text))
+	require.ErrorIs(t, err, geo.ErrMap)
+	require.ErrorContains(t, err, "210100")
 }
