@@ -89,7 +89,7 @@ func fileLMK(text []byte) (id soft.LMKID, err error) {
 	for line := range bytes.Lines(text) {
 		if rest, ok := bytes.CutPrefix(line, []byte("lmk: ")); ok {
 			rest = bytes.TrimSuffix(rest, []byte("\n"))
-			if n, err := hex.Decode(id[:], rest[:min(len(rest), 2*len(id))]); err == nil && n == len(id) && len(rest) == 2*len(id) {
+			if n, err := hex.Decode(id[:], rest[:min(len(rest), 2*len(id))]); err == nil && n == len(id) && string(rest) == id.String() {
 				return id, nil
 			}
 			break

@@ -659,6 +659,18 @@ func TestNothingOfARecordPrintsItsToken(t *testing.T) {
 	require.Less(t, len(text), 200)
 }
 
+// The MAC is over the bytes, so that bytes which mean the same must be the same.
+func TestTheMasterKeysNameHasOneWriting(t *testing.T) {
+	const text = "format: 2\nlmk: %s\nhash: hmac-sm3\nkeys:\naudit:\n"
+	c, err := parseFile(fmt.Appendf(nil, text, "a0000000"))
+	require.NoError(t, err)
+	require.Equal(t, "a0000000", c.lmk.String())
+	for _, id := range []string{"A0000000", "a000000", "a00000000", "a000000g"} {
+		_, err = parseFile(fmt.Appendf(nil, text, id))
+		require.ErrorIs(t, err, ErrFormat, id)
+	}
+}
+
 func fuzzBody(f *testing.F) []byte {
 	s := testStore(f)
 	generate(f, s, "tmk/10000001", hsm.TDES)
