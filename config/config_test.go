@@ -344,3 +344,28 @@ func FuzzParseSize(f *testing.F) {
 		require.Equal(t, size, again)
 	})
 }
+
+// FuzzParse: a file of settings and an environment are refused line by line, with the keys, or they are settings that have
+// passed every check.
+func FuzzParse(f *testing.F) {
+	f.Add(Manual, "HUANXIN_LOG_LEVEL=debug")
+	for _, text := range []string{
+		"", "state: elsewhere\n", "listeners:\n  a:\n    listen: 127.0.0.1:0\n    dialect: cup\n    framing: cup\n",
+		"hosts:\n  w:\n    kind: wallet\n    url: http://127.0.0.1:1\n", "log:\n", "listeners: [a]\n", "a: &a [*a, *a]\n", "? {a: b}\n: c\n",
+		"snapshot: {events: 10, keep: 2}\nremember: 1h\nframe-limit: 64KiB\n",
+	} {
+		f.Add([]byte(text), "HUANXIN_STATE=x")
+	}
+	f.Fuzz(func(t *testing.T, text []byte, variable string) {
+		cfg, problems := parse(text, []string{variable})
+		if len(problems) == 0 {
+			require.NotNil(t, cfg)
+			problems = cfg.check()
+		} else {
+			require.Nil(t, cfg)
+		}
+		for _, problem := range problems {
+			require.NotEmpty(t, problem)
+		}
+	})
+}

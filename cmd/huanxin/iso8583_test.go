@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -10,6 +11,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"huanxin/config/dialects"
+	"huanxin/switch/iso8583"
+	"huanxin/switch/wire"
 )
 
 // iso runs `huanxin iso8583` with the arguments and returns what it printed and its exit code.
@@ -289,4 +294,58 @@ func TestDialectOfTheOperatorGoesBeforeTheEmbeddedOne(t *testing.T) {
 	out, _, err := iso(t, "", "decode", "--framing", "none", message)
 	require.NoError(t, err)
 	require.Contains(t, out, "0800")
+}
+
+// FuzzDecodeDocument: what decode prints of a message, encode makes into that message again.
+func FuzzDecodeDocument(f *testing.F) {
+	codecs := fuzzCodecs(f)
+	f.Add(byte(0), byte(0), []byte("\x08\x00\x00\x20\x00\x00\x00\xC0\x00\x12\x00\x00\x8410400670000000000000004\x00\x11\x00\x00\x00\x01\x00\x10\x00\x03001"))
+	f.Add(byte(0), byte(wire.CUP), []byte("\x00\x0D\x60\x00\x03\x00\x00\x60\x31\x00\x31\x01\x00\x08\x00"))
+	f.Add(byte(1), byte(wire.ASCII4), []byte("00200800"+"0000000000000000"))
+	f.Fuzz(func(t *testing.T, dialect, kind byte, raw []byte) {
+		codec, framing := codecs[int(dialect)%len(codecs)], wire.Framing(kind)%(wire.Raw4+1)
+		doc, err := decodeDocument(codec, framing, raw, true)
+		if err != nil {
+			require.ErrorContains(t, err, "malformed message: offset ")
+			return
+		}
+		var out bytes.Buffer
+		require.NoError(t, writeDocument(&out, doc))
+		again, err := encodeDocument(codec, framing, out.Bytes())
+		if err != nil {
+			require.ErrorContains(t, err, "is masked")
+			return
+		}
+		same, err := decodeDocument(codec, framing, again, true)
+		require.NoError(t, err)
+		require.Equal(t, doc, same)
+	})
+}
+
+// FuzzEncodeDocument: an object is refused with what is wrong, or makes a message that reads back.
+func FuzzEncodeDocument(f *testing.F) {
+	codecs := fuzzCodecs(f)
+	f.Add(byte(0), []byte(`{"mti":"0800","fields":{"11":"000084","41":"10400670","60":"00000001001","63":"001"}}`))
+	f.Add(byte(0), []byte(`{"tpdu":"6000030000","header":"603100310100","mti":"0200","fields":{"2":"6224240000000017","55":"9A01","128":"x"},"hex":["55"]}`))
+	f.Add(byte(1), []byte(`{"mti":"0800","fields":{"-1":"0","0":"","1":"","99999999999":"1"}}`))
+	f.Fuzz(func(t *testing.T, dialect byte, text []byte) {
+		codec := codecs[int(dialect)%len(codecs)]
+		raw, err := encodeDocument(codec, 0, text)
+		if err != nil || raw[0] == 0x60 { // which would be a TPDU
+			return
+		}
+		_, err = decodeDocument(codec, 0, raw, true)
+		require.NoError(t, err)
+	})
+}
+
+func fuzzCodecs(f *testing.F) (list []*iso8583.Codec) {
+	for _, name := range dialects.Names() {
+		spec, _, err := dialects.Load("", name)
+		require.NoError(f, err)
+		codec, err := iso8583.Compile(spec)
+		require.NoError(f, err)
+		list = append(list, codec)
+	}
+	return list
 }

@@ -156,3 +156,17 @@ func FuzzParseYuan(f *testing.F) {
 		require.Equal(t, a, again)
 	})
 }
+
+func FuzzParseN12(f *testing.F) {
+	f.Add([]byte("000000479920"))
+	f.Add([]byte("00000000000/"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, err := ParseN12(text)
+		if err != nil {
+			require.ErrorIs(t, err, ErrSyntax)
+			require.Zero(t, a)
+			return
+		}
+		require.Equal(t, text, a.AppendN12(nil))
+	})
+}

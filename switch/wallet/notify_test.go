@@ -1,8 +1,11 @@
 package wallet
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +124,24 @@ func checkAnswer(t *testing.T, in *engine.HostAnswered) {
 	if in.Answer.Response == "00" && in.Kind != engine.HostReversal {
 		require.Positive(t, in.Answer.Amount)
 	}
+}
+
+// FuzzParseKey: 64 hex digits are a key, which signs and is not printed; anything else is refused without being quoted.
+func FuzzParseKey(f *testing.F) {
+	f.Add([]byte(strings.Repeat("0a", keySize)))
+	f.Add([]byte(" " + strings.Repeat("FF", keySize) + "\n"))
+	f.Add([]byte(strings.Repeat("0", 2*keySize-1) + "g"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := ParseKey(text)
+		if err != nil {
+			require.ErrorIs(t, err, ErrKeyFile)
+			require.Nil(t, k)
+			require.Less(t, len(err.Error()), 60)
+			return
+		}
+		require.Equal(t, strings.ToLower(strings.TrimSpace(string(text))), hex.EncodeToString(k.secret[:]))
+		require.Equal(t, redacted, fmt.Sprintf("%x", k))
+	})
 }
 
 // What the wallet is sent is what the types of the document say.
