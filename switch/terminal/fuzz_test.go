@@ -133,6 +133,59 @@ func FuzzSecured(f *testing.F) {
 	})
 }
 
+// FuzzHolder is a terminal that has its keys and puts a good MAC on whatever it likes, which FuzzSecured hardly ever does: it is
+// heard, a PIN goes on only with what was asked, and the answer has a good MAC.
+func FuzzHolder(f *testing.F) {
+	front, p, conn, _, _ := securedPort(f, &Line{Cipher: hsm.TDES}, sale)
+	module, codec := front.cfg.Keys.Module, p.Codec
+	zone, _, err := module.Generate(hsm.Spec{Bind: "host", Purpose: hsm.ZPK, Algorithm: hsm.TDES, Length: 16})
+	require.NoError(f, err)
+	front.cfg.Keys.PINs = &hostPINs{module: module, key: zone, format: hsm.ISO0}
+	unsigned := fields{64: "0000000000000000"}
+	for _, m := range everyKind {
+		f.Add(encode(f, codec, m.with(unsigned)))
+		f.Add(encode(f, codec, m.with(unsigned).with(fields{52: "FA36989B212B5950", 53: "2600000000000000"})))
+	}
+	terminal := [8]byte([]byte(sale[41]))
+	entry := front.ring.find(ringKey{terminal, p.Line.sort().number()})
+	require.NotNil(f, entry)
+	key := front.ring.macKey(terminal, entry.keys.Load().active)
+	require.NoError(f, key.err)
+	r := front.readers.New().(*reader)
+	a := front.answerers.New().(*answerer)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var m iso8583.Message
+		if codec.Parse(message, &m) != nil || !m.Has(macField) || m.Next(macField) != 0 || !m.Equal(41, sale[41]) {
+			return
+		}
+		mac, err := module.MAC(nil, key.key, p.Line.MAC, m.RawUpTo(macField))
+		require.NoError(t, err)
+		message = append(bytes.Clone(m.RawUpTo(macField)), mac[:macSize]...)
+		conn.Data = new(guards)
+		x, _ := front.table.take()
+		defer front.table.give(x)
+		x.load(conn, p, wire.Frame{TPDU: testTPDU, Header: testHeader, Message: message}, fixedClock())
+		body, no := r.read(x)
+		require.True(t, (body == nil) != (no == nil), "either an input or a refusal")
+		reply := answerTo(body)
+		switch {
+		case x.kind == kindSignOn || x.kind == kindEcho || no != nil && no.code == [2]byte{}:
+			return
+		case no != nil:
+			require.NotEqual(t, badMAC, no.code)
+			reply = &engine.Reply{Response: no.code, At: testNow, Text: no.text}
+		}
+		require.True(t, x.pinSize == 0 || x.pinSize == hsm.ISO0.Size() && m.Has(52) && body != nil, "a PIN that nobody asked for")
+		frame, err := a.answer(x, reply, nil)
+		require.NoError(t, err)
+		answer, _, err := wire.CUP.Next(frame, 0)
+		require.NoError(t, err)
+		require.NoError(t, codec.Parse(answer.Message, &m))
+		require.False(t, m.Has(2) || m.Has(35) || m.Has(52) || m.Has(62))
+		require.NoError(t, module.Verify(key.key, p.Line.MAC, m.RawUpTo(macField), m.AppendField(nil, macField)))
+	})
+}
+
 // FuzzWorkingKeys: kept keys that are none are refused, and nothing else comes of them.
 func FuzzWorkingKeys(f *testing.F) {
 	module, _ := newModule(f)
