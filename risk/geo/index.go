@@ -22,7 +22,7 @@ const (
 	maxSpan = 30_000_000
 	// maxIndex bounds what the borders take in the index, where a long slanting edge stands in every cell of its box: a
 	// thousand of them would take 70 GB. Liaoning's take 45 thousand.
-	maxIndex = 4_000_000
+	maxIndex = 1_000_000
 )
 
 // Map is the cities of a province, indexed. Three structures serve one look-up:

@@ -509,6 +509,22 @@ func TestConnectionsBeyondTheBoundWaitAndAreThenServed(t *testing.T) {
 	require.NoError(t, <-answered)
 }
 
+// The decoder of the standard library takes reaſon for reason, and the last of two wins.
+func TestANameInOtherLettersIsTheSameName(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"reason":"a","reaſon":"b"}`:                    `"reason" stands twice`,
+		`{"act":{"pauſe":{},"pause":{}}}`:                `"pause" stands twice`,
+		"{\"document\":\"a\",\"by\":\"a\",\"BY\":\"b\"}": `"by" stands twice`,
+		"{\"likes\":1,\"li\u212aes\":2}":            `"likes" stands twice`,
+	} {
+		var o OperateRequest
+		require.ErrorContains(t, decode([]byte(text), &o), want)
+	}
+	var o OperateRequest
+	require.NoError(t, decode([]byte(`{"reaſon":"b"}`), &o))
+	require.Equal(t, "b", o.Reason)
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"by":"a","reason":"b","document":"c","dry_run":true,"act":{"pause":{"city":"210100","from":"2025-06-18T10:00:00+08:00"}}}`,

@@ -30,7 +30,8 @@ func walk(d *json.Decoder, depth int) error {
 			if err != nil {
 				return err
 			}
-			name := strings.ToLower(key.(string)) // of an object the decoder gives strings only
+			// Of an object the decoder gives strings only. It takes ſ for s and K for k, which are small letters of S and K too.
+			name := strings.ToLower(strings.ToUpper(key.(string)))
 			if names[name] {
 				return fmt.Errorf("%q stands twice", name)
 			}
