@@ -24,7 +24,7 @@ keep() {
 	mkdir -p "$kept" "$runs"
 	(cd "$dir" && "$work/test" -test.run "^$target\$" -test.coverprofile "$runs/seeds.cover" >/dev/null)
 	features "$runs/seeds.cover" >"$runs/seeds"
-	find "$found" -maxdepth 1 -type f -size -1025c -printf '%s %f\n' | sort -n -k1,1 -k2,2 | awk '{ print $2 }' >"$runs/all"
+	find "$found/" -maxdepth 1 -type f -size -1025c -printf '%s %f\n' | sort -n -k1,1 -k2,2 | awk '{ print $2 }' >"$runs/all"
 	while read -r name; do
 		if [ ! -e "$kept/$name" ]; then
 			echo "$name"

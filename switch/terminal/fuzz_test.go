@@ -147,7 +147,7 @@ func FuzzHolder(f *testing.F) {
 		f.Add(encode(f, codec, m.with(unsigned).with(fields{52: "FA36989B212B5950", 53: "2600000000000000"})))
 	}
 	terminal := [8]byte([]byte(sale[41]))
-	entry := front.ring.find(ringKey{terminal, p.Line.sort().number()})
+	entry := front.ring.find(ringKey{terminal, p.Line.keys})
 	require.NotNil(f, entry)
 	key := front.ring.macKey(terminal, entry.keys.Load().active)
 	require.NoError(f, key.err)
