@@ -515,7 +515,7 @@ func TestANameInOtherLettersIsTheSameName(t *testing.T) {
 		`{"reason":"a","reaſon":"b"}`:                    `"reason" stands twice`,
 		`{"act":{"pauſe":{},"pause":{}}}`:                `"pause" stands twice`,
 		"{\"document\":\"a\",\"by\":\"a\",\"BY\":\"b\"}": `"by" stands twice`,
-		"{\"likes\":1,\"li\u212aes\":2}":            `"likes" stands twice`,
+		"{\"likes\":1,\"li\u212aes\":2}":                 `"likes" stands twice`,
 	} {
 		var o OperateRequest
 		require.ErrorContains(t, decode([]byte(text), &o), want)
