@@ -135,9 +135,6 @@ func (c *Config) checkTLS(k *checker, key string, tls TLS) {
 	switch {
 	case tls.ClientCA != "" && tls.Certificate == "":
 		k.refuse(key+"client-ca", "nobody is asked for a certificate without TLS: set certificate and key")
-	case tls.Certificate != "" && tls.Required && tls.ClientCA == "":
-		k.refuse(key+"client-required", "true, and client-ca names no authority: nobody would be asked for a certificate. Set client-ca, or "+
-			"client-required: false for TLS that asks nobody")
 	case tls.Bindings != "" && tls.ClientCA == "":
 		k.refuse(key+"client-bindings", "identities are bound, and client-ca does not say who vouches for them")
 	case tls.Identity == "dns" && tls.ClientCA != "" && tls.Bindings == "":

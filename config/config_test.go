@@ -278,24 +278,6 @@ func TestMissingCertificateIsRefusedWithItsKey(t *testing.T) {
 	require.ErrorContains(t, err, "listeners.cup.tls.key: ")
 }
 
-// client-required without client-ca would ask nobody and look as if it did.
-func TestRequiredClientCertificatesNeedAnAuthority(t *testing.T) {
-	cert := filepath.Join(t.TempDir(), "file.pem")
-	require.NoError(t, os.WriteFile(cert, []byte("x"), 0o600)) // what is in it is read when it is opened
-	for key, variable := range map[string]string{"listeners.secure.tls.": "HUANXIN_LISTENERS_SECURE_TLS_", "http.tls.": "HUANXIN_HTTP_TLS_"} {
-		pair := []string{variable + "CERTIFICATE=" + cert, variable + "KEY=" + cert}
-		_, err := load(t, "", pair...)
-		require.ErrorIs(t, err, ErrInvalid)
-		require.ErrorContains(t, err, key+"client-required: true, and client-ca names no authority")
-		_, err = load(t, "", append(pair, variable+"CLIENT_REQUIRED=false")...)
-		require.NoError(t, err, key)
-		_, err = load(t, "", append(pair, variable+"CLIENT_CA="+cert)...)
-		require.NoError(t, err, key)
-	}
-	_, err := load(t, "")
-	require.NoError(t, err, "a port without TLS")
-}
-
 func TestDatabasePasswordIsNotRepeated(t *testing.T) {
 	_, err := load(t, "", "HUANXIN_DATABASE_URL=mysql://user:hunter2@x/y")
 	require.Error(t, err)

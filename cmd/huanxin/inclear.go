@@ -55,7 +55,10 @@ func linesInClear(c *config.Config) (list []clearLine) {
 		}
 	}
 	for _, server := range strings.Split(c.Journal.URL, ",") {
-		if u, err := url.Parse(strings.TrimSpace(server)); err == nil && u.Host != "" && u.Scheme != "tls" && u.Scheme != "wss" {
+		if server = strings.TrimSpace(server); server != "" && !strings.Contains(server, "://") {
+			server = "nats://" + server // as its client takes it
+		}
+		if u, err := url.Parse(server); err == nil && u.Host != "" && u.Scheme != "tls" && u.Scheme != "wss" {
 			add("journal", u.Host, "journal.url: tls://…")
 		}
 	}
@@ -77,6 +80,20 @@ func (s *Switch) sayWhatIsInClear() {
 	for _, l := range linesInClear(s.cfg) {
 		s.notice("明文线路：离开本机而没有 TLS，途中可被读取 – this line leaves the machine without TLS: whoever is on its way can read it",
 			zap.String("line", l.name), zap.String("address", l.address), zap.String("set", l.mend))
+	}
+}
+
+// sayWhoIsNotAsked names the ports whose setting demands a certificate of clients that nobody could vouch for.
+func (s *Switch) sayWhoIsNotAsked() {
+	ports := map[string]config.TLS{"http": s.cfg.HTTP.TLS}
+	for name, l := range s.cfg.Listeners {
+		ports["listeners."+name] = l.TLS
+	}
+	for _, name := range slices.Sorted(maps.Keys(ports)) {
+		if p := ports[name]; p.Certificate != "" && p.Required && p.ClientCA == "" {
+			s.notice("此端口不要求客户端证书 – this port asks its clients for no certificate: client-ca names no authority; client-required: "+
+				"false says that it is meant so", zap.String("line", name))
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type secretFlag struct {
 func (s *secretFlag) register(cmd *cobra.Command, name, usage string) {
 	s.name = name
 	cmd.Flags().StringVar(&s.value, name, "", usage+"，- 为标准输入的下一行 – hexadecimal; - is the next line of standard input")
-	of := "从文件读取，权限 0600 – a file with it, of mode 0600"
+	of := "从文件读取，- 为标准输入 – a file with it, of mode 0600; - is standard input"
 	if s.open {
 		of = "从文件读取 – a file with it"
 	}
@@ -64,16 +64,22 @@ func (s *secretFlags) text(cmd *cobra.Command, flag *secretFlag) (string, error)
 	switch {
 	case direct && file:
 		return "", badInput("%s: --%s and --%[2]s-file exclude each other", cmd.CommandPath(), flag.name)
+	case !direct && !file && flag.open:
+		return "", badInput("%s: --%s or --%[2]s-file is missing", cmd.CommandPath(), flag.name)
+	case !direct && !file:
+		text, err := s.line(cmd)
+		if err != nil {
+			return "", badInput("%s: --%s or --%[2]s-file is missing, and standard input has none: %w", cmd.CommandPath(), flag.name, err)
+		}
+		return text, nil
+	case flag.value == "-" || flag.file == "-":
+		return s.line(cmd)
 	case file:
-		text, err := readSecretFile(flag.file, flag.open)
+		text, err := s.file(cmd, flag)
 		if err != nil {
 			return "", badInput("%s: --%s-file: %w", cmd.CommandPath(), flag.name, err)
 		}
 		return text, nil
-	case !direct:
-		return "", badInput("%s: --%s or --%[2]s-file is missing", cmd.CommandPath(), flag.name)
-	case flag.value == "-":
-		return s.line(cmd)
 	}
 	if !s.warned && !flag.open {
 		s.warned = true
@@ -107,10 +113,10 @@ func (s *secretFlags) line(cmd *cobra.Command) (string, error) {
 	}
 }
 
-// readSecretFile reads a file. A secret's must be its owner's alone, as that of the local master key; pipes and terminals have no
-// mode that says anything.
-func readSecretFile(name string, open bool) (string, error) {
-	file, err := os.Open(name)
+// file reads a file. A secret's should be its owner's alone, as that of the local master key must; a clear key of a test may lie
+// anywhere, as it may stand on the command line. Pipes and terminals have no mode that says anything.
+func (s *secretFlags) file(cmd *cobra.Command, flag *secretFlag) (string, error) {
+	file, err := os.Open(flag.file)
 	if err != nil {
 		return "", err
 	}
@@ -119,9 +125,10 @@ func readSecretFile(name string, open bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !open && info.Mode().IsRegular() {
-		if err := store.CheckGuarded(name, info); err != nil {
-			return "", err
+	if !flag.open && info.Mode().IsRegular() {
+		if err := store.CheckGuarded(flag.file, info); err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "警告：他人可读取此文件，其中的密钥或 PIN 仅限测试 – warning: others can come by what is in this file, "+
+				"so it is for tests only: %v\n", err)
 		}
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxSecretLine+1))

@@ -36,6 +36,9 @@ func newKeysGenerateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if missing && !many {
+				return badInput("--missing is for the terminals of a list")
+			}
 			w, err := a.wanted(labels[0])
 			if err != nil {
 				return err

@@ -153,6 +153,7 @@ func newSwitch(ctx context.Context, cfg *config.Config, dialectFolder string, lo
 	}()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.sayWhatIsInClear()
+	s.sayWhoIsNotAsked()
 	if s.crash, err = newCrashPoint(cfg, log); err != nil {
 		return nil, &exitError{2, err}
 	}
@@ -239,7 +240,9 @@ func (s *Switch) openDatabase(ctx context.Context) (err error) {
 		url = s.private.URL()
 	}
 	s.database, err = postgres.Open(ctx, postgres.Config{
-		URL: url, Connections: s.cfg.Database.Connections, IdleTimeout: s.cfg.Database.WriteTimeout, Private: s.private != nil,
+		URL: url, Connections: s.cfg.Database.Connections, IdleTimeout: s.cfg.Database.WriteTimeout,
+		StatementTimeout: 2 * s.cfg.Database.WriteTimeout, // a transaction ends by its own time first
+		Private:          s.private != nil,
 	})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)

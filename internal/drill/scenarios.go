@@ -41,13 +41,13 @@ func (a *Arena) frightened(ctx context.Context, name string, cutOver time.Durati
 			return nil, errors.Join(err, site.Stop())
 		}
 		took := time.Since(begun)
-		if cutOver == 0 || took-slack <= cutOver/4 {
+		if cutOver == 0 || (took-slack).Abs() <= cutOver/4 {
 			return site, nil
 		}
 		if err := site.Stop(); err != nil {
 			return nil, err
 		}
-		slack = 2 * took
+		slack = took
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 
 // NewKeys are the working keys that a sign-on may deliver.
 type NewKeys struct {
-	Kind    uint32  // ciphers and lengths; the engine only compares it
+	Kind    uint32  // ciphers, lengths and group; the engine only compares it
 	Wrapped []byte  // under the local master key of the front's module
 	Checks  []byte  // check values, 4 bytes a key
 	Master  [4]byte // check value of the terminal's master key, under which they are sent
@@ -42,7 +42,7 @@ type KeyPair struct {
 // workingKeys are those of one terminal.
 type workingKeys struct {
 	last uint32      // generation, of all kinds
-	sets []*kindKeys // one a kind, in the order in which they came; there are as many kinds as a front knows, seven
+	sets []*kindKeys // one a kind, in the order in which they came; there are as many kinds as a front's listeners have
 }
 
 // kindKeys are those of one kind.

@@ -2580,7 +2580,7 @@ func (x *TerminalSignedOn) GetSerial() []byte {
 type WorkingKeys struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"` // 1, 2, 3 … of the terminal
-	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`             // ciphers and lengths, as the front wrote them
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`             // ciphers, lengths and group, as the front wrote them
 	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"`        // empty: those of `generation` are delivered again
 	Checks        []byte                 `protobuf:"bytes,4,opt,name=checks,proto3" json:"checks,omitempty"`          // check values, 4 bytes a key, in the order PIN, MAC, data
 	Master        []byte                 `protobuf:"bytes,5,opt,name=master,proto3" json:"master,omitempty"`          // check value of the master key under which they were sent, 4 bytes

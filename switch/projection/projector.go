@@ -137,9 +137,6 @@ func (p *Projector) run(ctx context.Context) error {
 		case progress:
 			limit = p.cfg.RetryMin
 		}
-		if errors.Is(err, context.DeadlineExceeded) { // a starved database: the same again would not end either
-			p.full = max(p.full/4, 1)
-		}
 		p.failed(err)
 		pause := limit/2 + rand.N(limit/2+1)
 		limit = min(2*limit, p.cfg.RetryMax)
@@ -236,7 +233,7 @@ func (p *Projector) fill(ctx context.Context, f *fold, r *reader, w *writer) (to
 			to.Batch, to.Hash = b.Position, b.Hash
 			events += len(b.Events)
 		}
-		if err := p.fold(ctx, f, batches, w); err != nil {
+		if err := p.fold(ctx, f, batches, events, w); err != nil {
 			return to, err
 		}
 		to.Seq, to.At = f.seq, f.at
@@ -270,7 +267,7 @@ func (p *Projector) giveWay(ctx context.Context, w *writer, begun time.Time) err
 	}
 }
 
-func (p *Projector) fold(ctx context.Context, f *fold, batches []Batch, w *writer) error {
+func (p *Projector) fold(ctx context.Context, f *fold, batches []Batch, events int, w *writer) error {
 	reading, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
 	defer cancel()
 	err := f.fold(reading, batches)
@@ -281,9 +278,18 @@ func (p *Projector) fold(ctx context.Context, f *fold, batches []Batch, w *write
 		}
 		return p.confirmParted(reading, w.at, err)
 	case err != nil:
+		p.shrink(err, events)
 		return storeError{fmt.Errorf("read rows: %w", err)}
 	}
 	return nil
+}
+
+// shrink has transactions hold fewer events than the one that did not end in its time: on a starved database the same again would
+// not end either.
+func (p *Projector) shrink(err error, events int) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		p.full = max(min(p.full, events)/4, 1)
+	}
 }
 
 // confirmParted tells rows that another projector, or a commit believed lost, has taken further than at from rows that do

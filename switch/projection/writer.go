@@ -69,6 +69,7 @@ func (w *writer) settle(ctx context.Context) error {
 func (w *writer) end(err error) error {
 	w.busy = false
 	if err != nil {
+		w.p.shrink(err, int(w.to.Seq-w.at.Seq))
 		return storeError{fmt.Errorf("write batches %d to %d: %w", w.at.Batch+1, w.to.Batch, err)}
 	}
 	w.p.metrics.events.Add(float64(w.to.Seq - w.at.Seq))

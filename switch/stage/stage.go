@@ -1,5 +1,5 @@
 // Package stage measures where the time of a message goes on its way through the switch. The stages follow one another
-// without a gap, from the bytes that a socket has given to the answer that is handed to the socket again; what a message
+// without a gap, from the arrival of a message's bytes to the answer that is handed to the socket again; what a message
 // waits for at a host lies between two passes and belongs to none.
 //
 // It is on the way of every message, so an observation is two atomic additions and no look-up.

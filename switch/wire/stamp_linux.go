@@ -34,7 +34,7 @@ type stamped struct {
 	fresh   bool          // read since arrivedAt was asked last
 	emptied bool          // that read took all that there was
 	last    stage.Instant // what arrivedAt said
-	empty   stage.Instant // when the socket was seen empty: what has come since is younger
+	empty   stage.Instant // arrival of what emptied the socket: what has come since is younger
 }
 
 // A control message of 64-bit Linux: length, level, kind, and a time in seconds and nanoseconds.
@@ -98,7 +98,7 @@ func (s *stamped) arrivedAt(now stage.Instant) stage.Instant {
 		s.last = max(1, s.empty, now-stage.Instant(s.age()))
 	}
 	if s.fresh && s.emptied {
-		s.empty = now
+		s.empty = s.last // at the earliest: what has come since then may have waited
 	}
 	s.fresh = false
 	return s.last

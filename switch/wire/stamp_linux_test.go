@@ -66,10 +66,13 @@ func TestMessageIsAsOldAsItsArrivalAndNotAsItsReading(t *testing.T) {
 			require.Eventually(t, func() bool {
 				send("first")
 				<-h.busy
+				sent := times.Now()
 				send("second")
 				before := times.Now()
 				h.goOn <- struct{}{}
-				return <-h.arrived < before
+				arrived := <-h.arrived
+				require.Greater(t, arrived, sent-stage.Instant(20*time.Millisecond), "and no older, but for what two clocks differ by")
+				return arrived < before
 			}, time.Minute, time.Millisecond)
 		})
 	}
@@ -96,11 +99,11 @@ func TestClockThatWasSetMakesNoMessageOlderThanTheSocketWasEmpty(t *testing.T) {
 	require.Equal(t, got, s.arrivedAt(11*hour), "TLS had more of the same bytes")
 
 	read(&s, true, time.Now())
-	s.arrivedAt(20 * hour)
+	emptied := s.arrivedAt(20 * hour)
 	read(&s, false, time.Now().Add(-time.Hour))
-	require.Equal(t, 20*hour, s.arrivedAt(20*hour+7), "it has come since")
+	require.Equal(t, emptied, s.arrivedAt(20*hour+7), "it has come since")
 	read(&s, true, time.Now().Add(-time.Hour))
-	require.Equal(t, 20*hour, s.arrivedAt(20*hour+hour/4), "and so has what was left")
+	require.Equal(t, emptied, s.arrivedAt(20*hour+hour/4), "and so has what was left")
 
 	read(&s, true, time.Now().Add(time.Hour))
 	require.Equal(t, 40*hour, s.arrivedAt(40*hour), "nothing comes from the future")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -524,6 +525,10 @@ func (s *Store) SettleLMK() (err error) {
 	}
 	if len(list) == 1 {
 		return nil
+	}
+	// What the store was named last may not be durable: were it the former one again after a loss of power, nothing would open it.
+	if err := syncFolder(filepath.Dir(s.cfg.Path)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
 	own, err := pick(list, s.view.Load().lmk)
 	if err != nil {

@@ -128,8 +128,13 @@ func write(path string, text []byte, put func(from, to string) error, at func(pl
 	if err != nil {
 		return err
 	}
+	named := false
 	defer func() {
-		if gone := os.Remove(tmp.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		gone := os.Remove(tmp.Name())
+		if named && gone != nil && !errors.Is(gone, fs.ErrNotExist) { // of a link; or the disk takes nothing any more
+			gone = fmt.Errorf("%w: %w", ErrUnsure, gone)
+		}
+		if !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}
 	}()
@@ -143,6 +148,7 @@ func write(path string, text []byte, put func(from, to string) error, at func(pl
 	if err = put(tmp.Name(), path); err != nil {
 		return err
 	}
+	named = true
 	at(PlaceNamed)
 	if err = syncFolder(dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
