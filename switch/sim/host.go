@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"time"
 
 	"huanxin/switch/engine"
@@ -32,14 +33,14 @@ type host struct {
 	sales     map[string]int               // how often each sale has left the switch
 	latest    int64                        // the latest arrival of any message
 	early     map[string]bool              // a reversal came and there was nothing yet
-	overtaken map[string]bool              // and then its request came; also of the sale that the request is about
+	overtaken map[string][]string          // requests that came after that, by the sale that they are about
 }
 
 func newHost(w *world, name string) *host {
 	return &host{
 		w: w, name: name, wallet: hostProfiles[name].Wallet, charged: map[string]int64{}, gross: map[string]int64{},
 		seen: map[string]*event.HostAnswer{}, undone: map[string]bool{}, voids: map[string]string{}, arrival: map[string]int64{},
-		sales: map[string]int{}, early: map[string]bool{}, overtaken: map[string]bool{},
+		sales: map[string]int{}, early: map[string]bool{}, overtaken: map[string][]string{},
 	}
 }
 
@@ -116,7 +117,8 @@ func (h *host) work(r *engine.HostRequest) {
 		if a = h.seen[r.RRN]; a == nil {
 			a = h.decide(r)
 			if overtaken = h.early[r.RRN]; overtaken {
-				h.overtaken[r.RRN], h.overtaken[r.Original.RRN] = true, true
+				sale := cmp.Or(r.Original.RRN, r.RRN) // that the request is about
+				h.overtaken[sale] = append(h.overtaken[sale], r.RRN)
 			}
 		}
 		answer.Pending = a.Response == "09"

@@ -32,7 +32,7 @@ type model struct {
 	kills      map[string]bool
 	opened     map[uint64]*event.WorkItemOpened
 	quarantine map[uint64]bool
-	late       map[uint64]bool      // purchases of which a late answer is recorded
+	late       map[string]bool      // numbers of requests of which a late answer is recorded
 	working    map[string]*keyFacts // keys, by terminal
 	epoch      uint64
 	sessions   map[string]*session
@@ -88,7 +88,7 @@ func newModel(w *world) *model {
 		serials: map[string]uint64{}, items: map[string]int{}, nodes: map[string]*nodeFact{}, keys: map[string]int64{},
 		claims: map[uint64]*event.EntitlementClaimed{}, using: map[uint64]uint64{}, undone: map[string]bool{},
 		pauses: map[uint64]*event.PauseSet{}, lifted: map[uint64]int64{}, kills: map[string]bool{},
-		late: map[uint64]bool{}, working: map[string]*keyFacts{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
+		late: map[string]bool{}, working: map[string]*keyFacts{}, opened: map[uint64]*event.WorkItemOpened{}, quarantine: map[uint64]bool{},
 		sessions: map[string]*session{}, days: map[string]string{}, targets: map[string]target{}, requests: map[string]int64{},
 	}
 }
@@ -166,7 +166,11 @@ func (m *model) read(ev *event.Event) {
 		m.w.count("turn: dead letter")
 	case *event.Event_LateAnswer:
 		m.w.count("turn: late answer recorded")
-		m.late[b.LateAnswer.Purchase] = true
+		rrn := m.purchases[b.LateAnswer.Purchase].rrn
+		if o := m.ops[b.LateAnswer.Operation]; o != nil {
+			rrn = o.rrn
+		}
+		m.late[rrn] = true
 	case *event.Event_PaymentUnknown:
 		m.w.count("turn: wallet is asked")
 	case *event.Event_ReversalDone:

@@ -273,7 +273,8 @@ func (w *world) checkPurchase(p *process, f *purchaseFact) {
 		return
 	}
 	got := w.hosts[f.host].charged[f.rrn]
-	if got != want && w.hosts[f.host].overtaken[f.rrn] && !w.model.late[f.id] {
+	unheard := func(rrn string) bool { return !w.model.late[rrn] }
+	if got != want && slices.ContainsFunc(w.hosts[f.host].overtaken[f.rrn], unheard) {
 		w.count("limit: overtaken by its reversal, and the answer died with a process")
 		return
 	}
