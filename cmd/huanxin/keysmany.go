@@ -134,8 +134,8 @@ func countUp(first string, n int) ([]string, error) {
 	for range width {
 		limit *= 10
 	}
-	if width == 0 {
-		return nil, fmt.Errorf("--count: %s ends in no digits that could be counted up", id)
+	if width == 0 && n == 1 { // nothing to count up
+		return []string{first}, nil
 	}
 	if err != nil || n < 1 || n > maxTerminals || from+n > limit {
 		return nil, fmt.Errorf("--count: from %s on there are at most %d terminals, of which it takes 1 to %d", id, limit-from, maxTerminals)
